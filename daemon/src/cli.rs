@@ -1,0 +1,72 @@
+//! The command line: one file a subcommand.
+//!
+//! In: arguments. Out: an exit code: 0 fine, 1 the answer is no, 2 usage or config.
+
+pub mod check;
+pub mod decode;
+pub mod demo;
+pub mod findings;
+pub mod replay;
+pub mod run;
+pub mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Says which AI pilots run in production although nobody promoted them.
+///
+/// shadowprod reads API gateway, cloud audit and identity logs from Kafka, compares them with a registry of
+/// pilots and promotions, and reports unpromoted pilots with production traffic, businesses that depend on
+/// them, and credentials that people and workloads share.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people: tables on a terminal, plain lines otherwise.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows everything at work: an embedded broker, a small company's traffic, findings on screen
+    Demo(demo::DemoArguments),
+    /// Runs the daemon
+    Run(run::RunArguments),
+    /// Validates config, registry and queries, and points at what is wrong
+    Check(check::CheckArguments),
+    /// Runs the cases that detections carry
+    Test(test::TestArguments),
+    /// Runs the same pipeline over files and prints the findings as NDJSON; no network
+    Replay(replay::ReplayArguments),
+    /// Shows what shadowprod sees in your logs, as NDJSON
+    Decode(decode::DecodeArguments),
+    /// Lists or watches the findings of a running daemon
+    Findings(findings::FindingsArguments),
+}
+
+/// Parses the process's arguments and runs the command.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Demo(a) => demo::main(&a),
+        Command::Run(a) => run::main(&a),
+        Command::Check(a) => check::main(&a),
+        Command::Test(a) => test::main(&a),
+        Command::Replay(a) => replay::main(&a),
+        Command::Decode(a) => decode::main(&a),
+        Command::Findings(a) => findings::main(&a),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error:?}");
+        ExitCode::from(2)
+    })
+}

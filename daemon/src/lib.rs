@@ -1,0 +1,26 @@
+//! `shadowprod`: which AI pilots run in production although nobody promoted them.
+//!
+//! Modules are declared in the order in which data flows. Read [`pipeline`] first: its `step` names the
+//! stages. A room stands above all that it uses: `cli` → `daemon` → `pipeline`, `serve`, `notify` →
+//! `detect`, `store` → `decode`, `enrich`, `rollup` → `ingest`, `query`, `registry` → `schema`, `findings`,
+//! `config`, `limits`, `metrics`. No import runs back up.
+
+pub mod limits;
+pub mod config;
+pub mod schema;
+pub mod metrics;
+pub mod ingest;
+pub mod decode;
+pub mod registry;
+pub mod enrich;
+pub mod query;
+pub mod rollup;
+pub mod detect;
+pub mod findings;
+pub mod store;
+pub mod pipeline;
+pub mod serve;
+pub mod notify;
+pub mod daemon;
+pub mod world;
+pub mod cli;

@@ -1,0 +1,386 @@
+//! Everything the daemon says of itself, as one written contract. Labels come from closed sets or from the
+//! registry, never from event data or error text; the number of series is bounded.
+//!
+//! In: counts from every stage. Out: the Prometheus exposition text. Names are
+//! `shadowprod_<stage>_<noun>_<unit>`; counters get `_total` in the exposition.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use hdrhistogram::Histogram as HdrHistogram;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// A gauge of seconds, ratios or scores.
+pub type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// One topic of the config.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct TopicLabel {
+    /// Topic name.
+    pub topic: String,
+}
+
+/// A member of a closed set: format, reject reason, selector kind, change kind, outcome.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct KindLabel {
+    /// The member's name.
+    pub kind: &'static str,
+}
+
+/// A detection or rollup by id.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct QueryLabel {
+    /// Id in the front matter.
+    pub query: String,
+}
+
+/// A detection and what became of it.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DetectionKindLabel {
+    /// Detection id.
+    pub detection: String,
+    /// Closed set: trigger or change kind.
+    pub kind: &'static str,
+}
+
+/// Open findings by what routes them.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OpenLabel {
+    /// Detection id.
+    pub detection: String,
+    /// low, medium, high, critical.
+    pub severity: &'static str,
+    /// Person id of the registry, `nobody`, or `other` beyond OWNER_SERIES_MAX.
+    pub owner: String,
+}
+
+/// One open finding, at most FINDING_SERIES_MAX of them.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct FindingLabel {
+    /// Its id.
+    pub finding_id: String,
+    /// Detection id.
+    pub detection: String,
+    /// pilot or credential.
+    pub subject_kind: String,
+    /// Registry id or keyed hash.
+    pub subject: String,
+    /// low, medium, high, critical.
+    pub severity: &'static str,
+    /// Person id of the registry or `nobody`.
+    pub owner: String,
+    /// true or false.
+    pub confirmed: &'static str,
+}
+
+/// One pilot's traffic against promotion, at most PILOT_SERIES_MAX pilots.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PilotLabel {
+    /// Pilot id of the registry, or `other`.
+    pub pilot: String,
+    /// Stage as of event time.
+    pub stage: String,
+    /// production or other: p_production against .8.
+    pub environment: &'static str,
+}
+
+/// A quantile of an hdrhistogram.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct QuantileLabel {
+    /// "0.5", "0.99", "1".
+    pub quantile: &'static str,
+}
+
+/// The metrics, shared by reference; every field is cheap to update from any thread.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    latency: Mutex<HdrHistogram<u64>>,
+    latency_quantiles: Family<QuantileLabel, FloatGauge>,
+    /// Messages read.
+    pub ingest_messages: Family<TopicLabel, Counter>,
+    /// Payload bytes read.
+    pub ingest_bytes: Family<TopicLabel, Counter>,
+    /// Messages between the next offset and the end of log.
+    pub ingest_lag_messages: Family<TopicLabel, Gauge>,
+    /// 1 while partitions are paused for back-pressure.
+    pub ingest_paused: Gauge,
+    /// 1 while the broker answers.
+    pub ingest_broker_up: Gauge,
+    /// Notices of the source: retention_gap, topic_recreated, partition_added, broker_down, broker_up.
+    pub ingest_notices: Family<KindLabel, Counter>,
+    /// Messages lost to retention before they were read.
+    pub ingest_lost_messages: Counter,
+    /// Events decoded, by format.
+    pub decode_events: Family<KindLabel, Counter>,
+    /// Rejects, by reason.
+    pub decode_rejects: Family<KindLabel, Counter>,
+    /// Text fields cut at FIELD_BYTES_MAX.
+    pub decode_cut_fields: Counter,
+    /// Events dropped as duplicates.
+    pub decode_duplicates: Counter,
+    /// Same id, other content: kept.
+    pub decode_conflicts: Counter,
+    /// Attributed events by selector kind; `none` and `ambiguous` among them.
+    pub enrich_attributed: Family<KindLabel, Counter>,
+    /// Requests of pilots.
+    pub pilot_requests: Family<PilotLabel, Counter>,
+    /// Events rolled up.
+    pub rollup_events: Counter,
+    /// Events behind the watermark: counted, not rolled up.
+    pub rollup_late_events: Counter,
+    /// Rows kept.
+    pub rollup_rows: Family<QueryLabel, Gauge>,
+    /// Groups not kept because a bound was reached.
+    pub rollup_overflow: Family<QueryLabel, Counter>,
+    /// Watermark, seconds since 1970.
+    pub rollup_watermark_seconds: FloatGauge,
+    /// Evaluations by detection and trigger (early, grid).
+    pub detect_evaluations: Family<DetectionKindLabel, Counter>,
+    /// Failed evaluations.
+    pub detect_errors: Family<QueryLabel, Counter>,
+    /// One tick of all detections.
+    pub detect_tick_seconds: Histogram,
+    /// Changes by detection and kind.
+    pub findings_changes: Family<DetectionKindLabel, Counter>,
+    /// Early findings by what the grid said: confirmed, withdrawn.
+    pub findings_early: Family<KindLabel, Counter>,
+    /// Open findings by detection, severity and owner.
+    pub findings_open: Family<OpenLabel, Gauge>,
+    /// Score of each open finding, the worst FINDING_SERIES_MAX of them.
+    pub findings_score: Family<FindingLabel, FloatGauge>,
+    /// One durable commit.
+    pub store_commit_seconds: Histogram,
+    /// Size of the state on disk.
+    pub store_size_bytes: Gauge,
+    /// Registry reloads: applied, refused.
+    pub registry_reloads: Family<KindLabel, Counter>,
+    /// 1 while the registry on disk is the one in force.
+    pub registry_current: Gauge,
+    /// Query reloads: applied, refused.
+    pub query_reloads: Family<KindLabel, Counter>,
+    /// 1 while the queries on disk are the ones in force.
+    pub query_current: Gauge,
+    /// Posts to receivers: delivered, failed.
+    pub notify_posts: Family<KindLabel, Counter>,
+    /// Steps of the pipeline: progress, not life.
+    pub pipeline_steps: Counter,
+    /// End of the last step, seconds since 1970.
+    pub pipeline_last_step_seconds: FloatGauge,
+    /// Watchers connected.
+    pub serve_watchers: Gauge,
+}
+
+/// hdrhistogram bounds: 1 µs to 1 h, three digits.
+const LATENCY_MICROS_MAX: u64 = 3_600_000_000;
+const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let metrics = Self::unregistered();
+        metrics.register_flow();
+        metrics.register_findings();
+        metrics.register_house();
+        metrics
+    }
+
+    /// Event time to durable finding.
+    pub fn record_latency(&self, micros: u64) {
+        if let Ok(mut latency) = self.latency.lock() {
+            latency.saturating_record(micros.max(1));
+        }
+    }
+
+    /// The exposition text (OpenMetrics).
+    pub fn encode(&self) -> String {
+        self.refresh_quantiles();
+        let mut text = String::new();
+        if let Ok(registry) = self.registry.lock() {
+            prometheus_client::encoding::text::encode(&mut text, &registry)
+                .expect("writing to a String cannot fail");
+        }
+        text
+    }
+
+    fn refresh_quantiles(&self) {
+        let Ok(latency) = self.latency.lock() else { return };
+        for (quantile, q) in QUANTILES {
+            let seconds = latency.value_at_quantile(q) as f64 / 1e6;
+            self.latency_quantiles.get_or_create(&QuantileLabel { quantile }).set(seconds);
+        }
+    }
+
+    fn unregistered() -> Self {
+        Self {
+            registry: Mutex::new(Registry::default()),
+            latency: Mutex::new(
+                HdrHistogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3).expect("constant bounds are valid"),
+            ),
+            latency_quantiles: Family::default(),
+            ingest_messages: Family::default(),
+            ingest_bytes: Family::default(),
+            ingest_lag_messages: Family::default(),
+            ingest_paused: Gauge::default(),
+            ingest_broker_up: Gauge::default(),
+            ingest_notices: Family::default(),
+            ingest_lost_messages: Counter::default(),
+            decode_events: Family::default(),
+            decode_rejects: Family::default(),
+            decode_cut_fields: Counter::default(),
+            decode_duplicates: Counter::default(),
+            decode_conflicts: Counter::default(),
+            enrich_attributed: Family::default(),
+            pilot_requests: Family::default(),
+            rollup_events: Counter::default(),
+            rollup_late_events: Counter::default(),
+            rollup_rows: Family::default(),
+            rollup_overflow: Family::default(),
+            rollup_watermark_seconds: FloatGauge::default(),
+            detect_evaluations: Family::default(),
+            detect_errors: Family::default(),
+            detect_tick_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+            findings_changes: Family::default(),
+            findings_early: Family::default(),
+            findings_open: Family::default(),
+            findings_score: Family::default(),
+            store_commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+            store_size_bytes: Gauge::default(),
+            registry_reloads: Family::default(),
+            registry_current: Gauge::default(),
+            query_reloads: Family::default(),
+            query_current: Gauge::default(),
+            notify_posts: Family::default(),
+            pipeline_steps: Counter::default(),
+            pipeline_last_step_seconds: FloatGauge::default(),
+            serve_watchers: Gauge::default(),
+        }
+    }
+
+    fn register_flow(&self) {
+        let mut registry = self.registry.lock().expect("nobody panics while registering");
+        let r = registry.sub_registry_with_prefix("shadowprod");
+        r.register("ingest_messages", "Messages read", self.ingest_messages.clone());
+        r.register_with_unit("ingest", "Payload bytes read", Unit::Bytes, self.ingest_bytes.clone());
+        r.register("ingest_lag_messages", "Messages not yet read", self.ingest_lag_messages.clone());
+        r.register(
+            "ingest_paused",
+            "1 while partitions are paused for back-pressure",
+            self.ingest_paused.clone(),
+        );
+        r.register("ingest_broker_up", "1 while the broker answers", self.ingest_broker_up.clone());
+        r.register("ingest_notices", "What the source noticed about the log", self.ingest_notices.clone());
+        r.register(
+            "ingest_lost_messages",
+            "Messages deleted by retention before they were read",
+            self.ingest_lost_messages.clone(),
+        );
+        r.register("decode_events", "Events decoded by format", self.decode_events.clone());
+        r.register("decode_rejects", "Rejects by reason", self.decode_rejects.clone());
+        r.register("decode_cut_fields", "Text fields cut at their bound", self.decode_cut_fields.clone());
+        r.register("decode_duplicates", "Events dropped as duplicates", self.decode_duplicates.clone());
+        r.register(
+            "decode_conflicts",
+            "Events with a known id and other content, kept",
+            self.decode_conflicts.clone(),
+        );
+        r.register(
+            "enrich_attributed_events",
+            "Events by the kind of selector that attributed them",
+            self.enrich_attributed.clone(),
+        );
+        r.register(
+            "pilot_requests",
+            "Requests attributed to pilots, by stage as of event time",
+            self.pilot_requests.clone(),
+        );
+        r.register("rollup_events", "Events rolled up", self.rollup_events.clone());
+        r.register(
+            "rollup_late_events",
+            "Events behind the watermark, counted and not rolled up",
+            self.rollup_late_events.clone(),
+        );
+        r.register("rollup_rows", "Rows kept by rollup", self.rollup_rows.clone());
+        r.register(
+            "rollup_overflow",
+            "Groups not kept because a bound was reached",
+            self.rollup_overflow.clone(),
+        );
+        r.register_with_unit(
+            "rollup_watermark",
+            "Watermark since 1970",
+            Unit::Seconds,
+            self.rollup_watermark_seconds.clone(),
+        );
+    }
+
+    fn register_findings(&self) {
+        let mut registry = self.registry.lock().expect("nobody panics while registering");
+        let r = registry.sub_registry_with_prefix("shadowprod");
+        r.register(
+            "detect_evaluations",
+            "Evaluations by detection and trigger",
+            self.detect_evaluations.clone(),
+        );
+        r.register("detect_errors", "Failed evaluations", self.detect_errors.clone());
+        r.register_with_unit(
+            "detect_tick",
+            "One tick of all detections",
+            Unit::Seconds,
+            self.detect_tick_seconds.clone(),
+        );
+        r.register(
+            "findings_changes",
+            "Finding changes by detection and kind",
+            self.findings_changes.clone(),
+        );
+        r.register("findings_early", "Early findings by what the grid said", self.findings_early.clone());
+        r.register("findings_open", "Open findings", self.findings_open.clone());
+        r.register("findings_score", "Score of each open finding", self.findings_score.clone());
+        r.register_with_unit(
+            "findings_latency",
+            "Event time to durable finding, from an hdrhistogram",
+            Unit::Seconds,
+            self.latency_quantiles.clone(),
+        );
+    }
+
+    fn register_house(&self) {
+        let mut registry = self.registry.lock().expect("nobody panics while registering");
+        let r = registry.sub_registry_with_prefix("shadowprod");
+        r.register_with_unit(
+            "store_commit",
+            "One durable commit",
+            Unit::Seconds,
+            self.store_commit_seconds.clone(),
+        );
+        r.register_with_unit("store_size", "State on disk", Unit::Bytes, self.store_size_bytes.clone());
+        r.register("registry_reloads", "Registry reloads by outcome", self.registry_reloads.clone());
+        r.register(
+            "registry_current",
+            "1 while the registry on disk is in force",
+            self.registry_current.clone(),
+        );
+        r.register("query_reloads", "Query reloads by outcome", self.query_reloads.clone());
+        r.register("query_current", "1 while the queries on disk are in force", self.query_current.clone());
+        r.register("notify_posts", "Posts to receivers by outcome", self.notify_posts.clone());
+        r.register("pipeline_steps", "Steps of the pipeline", self.pipeline_steps.clone());
+        r.register_with_unit(
+            "pipeline_last_step",
+            "End of the last step since 1970",
+            Unit::Seconds,
+            self.pipeline_last_step_seconds.clone(),
+        );
+        r.register("serve_watchers", "Watchers connected", self.serve_watchers.clone());
+    }
+}

@@ -1,0 +1,94 @@
+//! Queries as files: loading, safety, planning, running, reloading. The only module that imports DataFusion.
+//!
+//! In: `queries/rollups/*.sql`, `queries/detections/*.sql`. Out: planned queries that turn batches into batches.
+//! No query reads a clock, a file or a URL.
+
+pub mod functions;
+pub mod load;
+pub mod plan;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What both kinds of query share.
+#[derive(Debug, Clone)]
+pub struct QueryText {
+    /// Id in the front matter; also the file's stem and, for rollups, the table's name with `_` for `-`.
+    pub id: String,
+    /// Version in the front matter: raise it whenever the meaning changes.
+    pub version: u32,
+    /// The file, or `builtin:...`.
+    pub path: PathBuf,
+    /// The SQL after the front matter.
+    pub sql: String,
+    /// Line of the file on which `sql` starts, from 1: errors point into the file.
+    pub sql_line: usize,
+    /// SHA-256 of the whole file, hex.
+    pub sha256: String,
+    /// Parameters by name; written `$name` in SQL.
+    pub parameters: BTreeMap<String, f64>,
+}
+
+/// `SELECT ... FROM events GROUP BY ...` with mergeable aggregates only.
+#[derive(Debug, Clone)]
+pub struct RollupQuery {
+    /// Id, version, SQL, parameters.
+    pub text: QueryText,
+    /// Output column that holds the time bucket (`date_bin`), microseconds.
+    pub bucket: String,
+    /// Width of one bucket, seconds.
+    pub bucket_seconds: i64,
+    /// Output column by which detections are restricted to subjects, such as `pilot` or `credential`.
+    pub subject: String,
+    /// Buckets older than this behind the watermark are dropped.
+    pub retention_seconds: i64,
+}
+
+/// One SELECT over rollup and registry tables that names subjects.
+#[derive(Debug, Clone)]
+pub struct DetectionQuery {
+    /// Id, version, SQL, parameters.
+    pub text: QueryText,
+    /// One line for people.
+    pub title: String,
+    /// `pilot` or `credential`.
+    pub subject_kind: String,
+    /// How far back it looks, seconds: when a bucket leaves this window its subject is evaluated again.
+    pub window_seconds: i64,
+    /// Grid of on-time evaluation, seconds; a multiple of the base grid.
+    pub grid_seconds: i64,
+    /// Whether every known subject is evaluated at each grid point (queries that look across subjects).
+    pub all_subjects: bool,
+    /// How long a finding must have been below `hold` before it resolves, seconds.
+    pub close_after_seconds: i64,
+    /// Within this time after resolving, a new hit reopens the same episode, seconds.
+    pub reopen_within_seconds: i64,
+    /// Role whose holder is paged: `pilot_owner`, `control_owner`, `credential_owner`, ...
+    pub owner_role: String,
+    /// active, or shadow: evaluated and counted, pages nobody.
+    pub mode: Mode,
+    /// ids of frameworks, as DOMAIN's table has them: `CSF GV.RR-02`, `ATT&CK T1078.004`.
+    pub frameworks: Vec<String>,
+    /// Cases that the file carries.
+    pub cases: Vec<load::Case>,
+}
+
+/// Whether a detection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Findings are stored, served and notified.
+    #[default]
+    Active,
+    /// Evaluated and counted only.
+    Shadow,
+}
+
+/// All queries in force, in id order.
+#[derive(Debug, Clone, Default)]
+pub struct QueryTexts {
+    /// Rollups.
+    pub rollups: Vec<RollupQuery>,
+    /// Detections.
+    pub detections: Vec<DetectionQuery>,
+}

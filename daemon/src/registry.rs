@@ -1,0 +1,3 @@
+//! Not written yet.
+pub mod load;
+pub mod watch;

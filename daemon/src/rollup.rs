@@ -1,0 +1,3 @@
+//! Not written yet.
+pub mod state;
+pub mod watermark;

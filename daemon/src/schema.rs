@@ -1,0 +1,259 @@
+//! Every column and its unit, once. Each stage's batch is a newtype whose one constructor checks the schema.
+//!
+//! In: columns built by a stage. Out: [`EventBatch`], [`EnrichedBatch`]. Nothing here computes.
+//! Times are microseconds since 1970 in UTC. `Dict` columns repeat few values: work on them is done once a value.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+
+/// How a column is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `Dictionary(Int32, Utf8)`: few distinct values a batch.
+    Dict,
+    /// `Utf8`.
+    Text,
+    /// `Int64`.
+    Int,
+    /// `Float64`.
+    Float,
+    /// `Boolean`.
+    Bool,
+    /// `Timestamp(Microsecond)` without a zone, always UTC.
+    Time,
+}
+
+impl Kind {
+    fn data_type(self) -> DataType {
+        match self {
+            Kind::Dict => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            Kind::Text => DataType::Utf8,
+            Kind::Int => DataType::Int64,
+            Kind::Float => DataType::Float64,
+            Kind::Bool => DataType::Boolean,
+            Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+}
+
+/// One column: its name, storage, whether it may be null, and what it means.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The name that query authors write.
+    pub name: &'static str,
+    /// How it is stored.
+    pub kind: Kind,
+    /// Whether a row may lack it.
+    pub nullable: bool,
+    /// Meaning and unit in one line.
+    pub meaning: &'static str,
+}
+
+const fn column(name: &'static str, kind: Kind, nullable: bool, meaning: &'static str) -> Column {
+    Column { name, kind, nullable, meaning }
+}
+
+/// What decode fills in. `credential_secret` ends at enrich: it is replaced by a keyed hash.
+pub const EVENT_COLUMNS: &[Column] = &[
+    column("event_time", Kind::Time, false, "when it happened, by the source's clock"),
+    column("position", Kind::Int, false, "packed topic, partition, offset: see ingest::Position::pack"),
+    column("source", Kind::Dict, false, "name of the source in the config"),
+    column("format", Kind::Dict, false, "closed set: decode::Format::name"),
+    column("event_id", Kind::Text, true, "the source's own id, null where it has none"),
+    column(
+        "action",
+        Kind::Dict,
+        true,
+        "what was done: CloudTrail eventSource:eventName, HTTP method, Okta eventType, Entra sign-in category",
+    ),
+    column(
+        "outcome",
+        Kind::Dict,
+        false,
+        "closed set: success, failure (the target's fault, HTTP 5xx), denied (401, 403, AccessDenied), throttled (429), rejected (other 4xx), unknown",
+    ),
+    column("status_code", Kind::Int, true, "HTTP status or the provider's numeric code"),
+    column(
+        "principal",
+        Kind::Dict,
+        true,
+        "who acted, as the source names it: role ARN without session, user ARN, user id, SPIFFE id, service principal id",
+    ),
+    column(
+        "principal_kind",
+        Kind::Dict,
+        false,
+        "closed set: human, workload, role, aws_service, root, unknown, none",
+    ),
+    column("session_name", Kind::Dict, true, "AWS role session name or source identity; else null"),
+    column(
+        "credential_kind",
+        Kind::Dict,
+        true,
+        "closed set: static_key, role_session, console, api_token, session, service_principal_key, service_principal, user_object, gateway_key; null drops the event from credential work",
+    ),
+    column("credential_secret", Kind::Dict, true, "what identifies the credential, RAW: never leaves enrich"),
+    column(
+        "credential_attribution",
+        Kind::Float,
+        true,
+        "1 for a static key, .2 where the session names a person, .3 where delegation does",
+    ),
+    column("source_ip", Kind::Dict, true, "client address without port"),
+    column("user_agent", Kind::Dict, true, "as sent"),
+    column(
+        "flow",
+        Kind::Dict,
+        true,
+        "space-separated facts about how it authenticated, closed words: see queries/signals",
+    ),
+    column("host", Kind::Dict, true, "gateway: authority asked for, lower case, without port"),
+    column("route", Kind::Dict, true, "gateway: route name, else the first two path segments"),
+    column("account", Kind::Dict, true, "cloud account, subscription or tenant of the target"),
+    column("region", Kind::Dict, true, "cloud region"),
+    column("environment", Kind::Dict, true, "environment that the source itself names (stage, tag)"),
+    column("target", Kind::Dict, true, "resource acted on: ARN, bucket, upstream host, application"),
+    column("model", Kind::Dict, true, "AI model or inference profile asked for"),
+    column("consumer", Kind::Dict, true, "gateway consumer or key id (not secret)"),
+    column(
+        "peer",
+        Kind::Dict,
+        true,
+        "verified identity of the calling workload (SPIFFE id of the mTLS peer)",
+    ),
+    column("trace_id", Kind::Text, true, "distributed trace or request id that links retries"),
+];
+
+/// What enrich adds. The enriched batch holds every event column but `credential_secret`, then these.
+pub const ENRICHED_COLUMNS: &[Column] = &[
+    column(
+        "grid_time",
+        Kind::Time,
+        false,
+        "end of the base grid interval the event belongs to: event_time < grid_time",
+    ),
+    column("pilot", Kind::Text, true, "pilot id the event is attributed to, as of event time"),
+    column(
+        "pilot_stage",
+        Kind::Text,
+        true,
+        "that pilot's stage as of event time: proposed, pilot, approved, production, suspended, revoked",
+    ),
+    column("attribution", Kind::Text, true, "selector kind that attributed it"),
+    column("attribution_confidence", Kind::Float, true, "0..1"),
+    column(
+        "purpose",
+        Kind::Text,
+        true,
+        "purpose of the pilot or service called: what callers could use instead shares it",
+    ),
+    column("p_production", Kind::Float, false, "probability that this touches production, 0..1"),
+    column("synthetic", Kind::Bool, false, "load test, health check, mirrored traffic"),
+    column(
+        "excepted",
+        Kind::Bool,
+        false,
+        "covered by an exception valid at event time, or inside the registry's grace before a promotion",
+    ),
+    column(
+        "caller",
+        Kind::Text,
+        true,
+        "who called: service id, else principal, else gateway consumer, else network",
+    ),
+    column("caller_team", Kind::Text, true, "team that owns the caller"),
+    column("caller_production", Kind::Bool, false, "the caller is itself a production workload"),
+    column("own_team", Kind::Bool, false, "the caller belongs to the pilot's own team"),
+    column("credential", Kind::Text, true, "keyed hash of the credential, c_ + 32 hex digits"),
+    column(
+        "credential_label",
+        Kind::Text,
+        true,
+        "what a person may read of it: principal and session, never a secret",
+    ),
+    column("credential_shared", Kind::Bool, false, "the registry declares this principal shared by people"),
+    column("network", Kind::Text, true, "named network, else /24 or /48 prefix of source_ip"),
+    column(
+        "network_kind",
+        Kind::Text,
+        true,
+        "closed set: office, residential, vpn, cloud, datacenter, unknown",
+    ),
+    column(
+        "client_family",
+        Kind::Text,
+        true,
+        "coarse client: browser, console, aws-cli, sdk, kubectl, ... (queries/signals/client_families.toml)",
+    ),
+    column("human_client", Kind::Float, false, "human log-odds of the client family of signals, >= 0"),
+    column("workload_client", Kind::Float, false, "workload log-odds of the client family, >= 0"),
+    column("human_network", Kind::Float, false, "human log-odds, network family, >= 0"),
+    column("workload_network", Kind::Float, false, "workload log-odds, network family, >= 0"),
+    column("human_flow", Kind::Float, false, "human log-odds, flow family, >= 0"),
+    column("workload_flow", Kind::Float, false, "workload log-odds, flow family, >= 0"),
+];
+
+fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {
+    Arc::new(Schema::new(
+        columns.map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect::<Vec<_>>(),
+    ))
+}
+
+/// Schema of [`EventBatch`].
+pub static EVENT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| schema_of(EVENT_COLUMNS.iter()));
+
+/// Schema of [`EnrichedBatch`]: what the SQL table `events` looks like.
+pub static ENRICHED_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    schema_of(EVENT_COLUMNS.iter().filter(|c| c.name != "credential_secret").chain(ENRICHED_COLUMNS))
+});
+
+/// A batch did not have its stage's schema: a bug, never bad input.
+#[derive(Debug, thiserror::Error)]
+#[error("batch has schema {found}, stage wants {expected}")]
+pub struct SchemaMismatch {
+    /// The stage's schema.
+    pub expected: SchemaRef,
+    /// What was handed in.
+    pub found: SchemaRef,
+}
+
+fn checked(batch: RecordBatch, expected: &SchemaRef) -> Result<RecordBatch, SchemaMismatch> {
+    if batch.schema_ref().fields() == expected.fields() {
+        return Ok(batch);
+    }
+    Err(SchemaMismatch { expected: expected.clone(), found: batch.schema() })
+}
+
+/// Decoded events, schema [`EVENT_SCHEMA`], one row an event, in message order.
+#[derive(Debug, Clone)]
+pub struct EventBatch(RecordBatch);
+
+impl EventBatch {
+    /// Wraps `batch` if it has exactly [`EVENT_SCHEMA`].
+    pub fn new(batch: RecordBatch) -> Result<Self, SchemaMismatch> {
+        checked(batch, &EVENT_SCHEMA).map(Self)
+    }
+
+    /// The rows.
+    pub fn record_batch(&self) -> &RecordBatch {
+        &self.0
+    }
+}
+
+/// Events with what the registry and the signals say of them, schema [`ENRICHED_SCHEMA`].
+#[derive(Debug, Clone)]
+pub struct EnrichedBatch(RecordBatch);
+
+impl EnrichedBatch {
+    /// Wraps `batch` if it has exactly [`ENRICHED_SCHEMA`].
+    pub fn new(batch: RecordBatch) -> Result<Self, SchemaMismatch> {
+        checked(batch, &ENRICHED_SCHEMA).map(Self)
+    }
+
+    /// The rows.
+    pub fn record_batch(&self) -> &RecordBatch {
+        &self.0
+    }
+}

@@ -1,0 +1,4 @@
+//! Not written yet.
+pub mod convert;
+pub mod grpc;
+pub mod http;
