@@ -6,6 +6,7 @@
 pub mod functions;
 pub mod load;
 pub mod plan;
+mod shape;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Not written yet.
+//! Stub until the loader lands.
 
 /// A case that a query carries.
 #[derive(Debug, Clone)]
