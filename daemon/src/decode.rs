@@ -3,6 +3,8 @@
 //! In: a [`RawBatch`]. Out: an [`EventBatch`] and the rejects, which together account for everything that
 //! came in. Bad input is never an error and never takes a neighbour down.
 
+pub mod dedupe;
+
 use crate::ingest::Position;
 
 /// A log format. `auto` is not one: it is a way to find one, message by message.

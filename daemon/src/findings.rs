@@ -4,6 +4,8 @@
 //! A pure state machine: no clock, no store, no network. The JSON of [`Finding`] is the JSON mapping of the
 //! gRPC message `shadowprod.v1.Finding` with snake_case names.
 
+pub mod lifecycle;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -166,7 +168,55 @@ pub enum ChangeKind {
     Withdrawn,
 }
 
+impl Severity {
+    /// All, mildest first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Inverse of [`Severity::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
+}
+
+impl FindingState {
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// Inverse of [`FindingState::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Open, Self::Resolved].into_iter().find(|s| s.name() == word)
+    }
+}
+
 impl ChangeKind {
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Refreshed => "refreshed",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
     /// Whether it belongs to the append-only history, which depends on the events and on nothing else.
     pub fn is_history(self) -> bool {
         match self {
@@ -185,4 +235,53 @@ pub struct FindingChange {
     pub at: Timestamp,
     /// The finding after it.
     pub finding: Finding,
+}
+
+/// How strongly a row of a detection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Opens a finding or keeps one open.
+    Fire,
+    /// Keeps an open finding open; opens none.
+    Hold,
+}
+
+/// One row of a detection: a subject and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Subject id.
+    pub subject: String,
+    /// Fire or hold.
+    pub level: Level,
+    /// 0..1.
+    pub score: f64,
+    /// 0..1.
+    pub coverage: f64,
+    /// How bad.
+    pub severity: Severity,
+    /// Whom to page.
+    pub owner: Owner,
+    /// First event of the evidence.
+    pub first_seen: Timestamp,
+    /// Last event of the evidence.
+    pub last_seen: Timestamp,
+    /// One line.
+    pub title: String,
+    /// Sentences.
+    pub explanation: String,
+    /// Terms, facts, query, samples; the range is the lifecycle's.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A finding and what its lifecycle must remember: the state that survives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// The finding.
+    pub finding: Finding,
+    /// Grid point since which no evidence was seen while it is open.
+    pub quiet_since: Option<Timestamp>,
+    /// Grid point at which it resolved.
+    pub resolved_at: Option<Timestamp>,
+    /// Newest event when an early look opened it; the grid has not spoken yet.
+    pub early_at: Option<Timestamp>,
 }

@@ -29,8 +29,6 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
-/// Bytes of one text value in a rollup key.
-pub const ROLLUP_KEY_BYTES_MAX: usize = 256;
 
 /// Event ids remembered per source that removes duplicates.
 pub const DEDUPE_IDS_MAX: usize = 1_000_000;

@@ -107,6 +107,8 @@ pub struct PlannedDetection {
     pub query: DetectionQuery,
     /// Rollups it reads, as indices into [`QuerySet::rollups`].
     pub reads: Vec<usize>,
+    /// Columns it returns.
+    pub output: SchemaRef,
     plan: Runnable,
     tables: Vec<Slot>,
 }
@@ -320,8 +322,9 @@ impl Engine {
         let reads = reads_of(&plan, rollups);
         check_retention(query, &reads, rollups)?;
         let tables = reads.iter().map(|i| slots[*i].clone()).collect();
+        let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        Ok(PlannedDetection { query: query.clone(), reads, plan, tables })
+        Ok(PlannedDetection { query: query.clone(), reads, output, plan, tables })
     }
 }
 
