@@ -145,10 +145,15 @@ impl Pipeline {
 
     /// Every finding committed, all episodes, by detection, subject and episode.
     pub fn findings(&self) -> Result<Vec<Finding>, PipelineError> {
-        let mut findings = self.store.findings()?;
+        let mut findings: Vec<Finding> = self.store.tracked()?.into_iter().map(|t| t.finding).collect();
         let key = |f: &Finding| (f.detection.clone(), f.subject.clone(), f.episode);
         findings.sort_by_cached_key(key);
         Ok(findings)
+    }
+
+    /// The append-only history, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<FindingChange>, PipelineError> {
+        Ok(self.store.history()?.into_iter().map(|r| r.change).collect())
     }
 
     fn note_source(&mut self, batch: &RawBatch, now: i64) {
@@ -158,7 +163,7 @@ impl Pipeline {
             if let SourceNotice::RetentionGap { lost, .. } = notice {
                 self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
             }
-            self.uncommitted.control.push(ControlEvent { at_micros: now, kind: kind.to_owned(), body: format!("{notice:?}") });
+            let event = self.control(kind, &format!("{notice:?} at {now}")));
         }
         if let Some(assigned) = &batch.assigned {
             self.watermark.assign(assigned.iter().map(|p| (p.topic, p.partition)));
@@ -170,6 +175,10 @@ impl Pipeline {
             let next = Position { offset: message.position.offset + 1, ..message.position };
             self.checkpoint(next, Some((message.timestamp_ms, batch.payload(message))));
         }
+    }
+
+    fn control(&self, kind: &str, body: &str) -> ControlEvent {
+        ControlEvent { at_seq: self.change_seq, kind: kind.to_owned(), body: body.to_owned() }
     }
 
     /// Remembers where to go on; only the newest of each partition counts.

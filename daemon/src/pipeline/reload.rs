@@ -12,7 +12,6 @@ use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
 use crate::rollup::Rollups;
 use crate::rollup::segments::SegmentLevels;
-use crate::store::ControlEvent;
 
 impl Pipeline {
     /// Puts a registry in force: events from here on are attributed by it, and every subject is looked at
@@ -61,6 +60,7 @@ impl Pipeline {
     }
 
     fn journal(&mut self, kind: &str, body: &str, now: i64) {
-        self.uncommitted.control.push(ControlEvent { at_micros: now, kind: kind.to_owned(), body: body.to_owned() });
+        let event = self.control(kind, &format!("{body} at {now}"));
+        self.uncommitted.control.push(event);
     }
 }
