@@ -219,7 +219,11 @@ fn severity_of(word: Option<&str>) -> Result<Severity, String> {
 
 fn share(name: &str, value: Option<f64>) -> Result<f64, String> {
     let value = value.ok_or_else(|| format!("column `{name}` is null"))?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("column `{name}` is {value}; it must be within 0..1")) }
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("column `{name}` is {value}; it must be within 0..1"))
+    }
 }
 
 fn timestamp(name: &str, micros: Option<i64>) -> Result<Timestamp, String> {

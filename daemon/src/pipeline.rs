@@ -163,7 +163,8 @@ impl Pipeline {
             if let SourceNotice::RetentionGap { lost, .. } = notice {
                 self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
             }
-            let event = self.control(kind, &format!("{notice:?} at {now}")));
+            let event = self.control(kind, &format!("{notice:?} at {now}"));
+            self.uncommitted.control.push(event);
         }
         if let Some(assigned) = &batch.assigned {
             self.watermark.assign(assigned.iter().map(|p| (p.topic, p.partition)));
@@ -183,7 +184,8 @@ impl Pipeline {
 
     /// Remembers where to go on; only the newest of each partition counts.
     fn checkpoint(&mut self, next: Position, last: Option<(Option<i64>, &[u8])>) {
-        let same = |c: &&mut Checkpoint| (c.position.topic, c.position.partition) == (next.topic, next.partition);
+        let same =
+            |c: &&mut Checkpoint| (c.position.topic, c.position.partition) == (next.topic, next.partition);
         let kept = self.uncommitted.checkpoints.iter_mut().find(same);
         let checkpoint = match kept {
             Some(kept) => kept,
@@ -208,7 +210,8 @@ impl Pipeline {
             self.metrics.decode_rejects.get_or_create(&KindLabel { kind: reject.reason.name() }).inc();
         }
         self.metrics.decode_cut_fields.inc_by(decoded.cut_fields);
-        let formats = decoded.events.record_batch().column_by_name("format").expect("the event schema has a format");
+        let formats =
+            decoded.events.record_batch().column_by_name("format").expect("the event schema has a format");
         let formats = formats.as_dictionary::<arrow::datatypes::Int32Type>();
         let mut counts = vec![0_u64; formats.values().len()];
         formats.keys().iter().flatten().for_each(|key| counts[key as usize] += 1);
@@ -247,7 +250,7 @@ impl Pipeline {
         let times = column::<TimestampMicrosecondType>(batch, "event_time");
         let positions = column::<Int64Type>(batch, "position");
         let mut keep = vec![true; batch.num_rows()];
-        for row in 0..batch.num_rows() {
+        for (row, keep) in keep.iter_mut().enumerate() {
             let topic = Position::unpack(positions.value(row)).topic;
             let dedupe = self.sources[usize::from(topic)].as_ref().is_some_and(|s| s.dedupe);
             if !dedupe || ids.is_null(row) {
@@ -260,7 +263,7 @@ impl Pipeline {
                 }
                 Verdict::Duplicate => {
                     self.metrics.decode_duplicates.inc();
-                    keep[row] = false;
+                    *keep = false;
                 }
             }
         }
@@ -271,6 +274,9 @@ impl Pipeline {
     }
 }
 
-fn column<'a, T: arrow::datatypes::ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> &'a arrow::array::PrimitiveArray<T> {
+fn column<'a, T: arrow::datatypes::ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> &'a arrow::array::PrimitiveArray<T> {
     batch.column_by_name(name).expect("the schema was checked when the batch was made").as_primitive::<T>()
 }

@@ -60,7 +60,7 @@ pub struct CommitOutcome {
 }
 
 /// Event time as far as it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClockState {
     /// Everything before it was seen, microseconds since 1970; `0` before the first event.
     pub watermark_micros: i64,
@@ -68,12 +68,6 @@ pub struct ClockState {
     pub partitions: Vec<(Position, i64, bool)>,
     /// Newest event time of all, microseconds; `0` before the first event.
     pub newest_event_micros: i64,
-}
-
-impl Default for ClockState {
-    fn default() -> Self {
-        Self { watermark_micros: 0, partitions: Vec::new(), newest_event_micros: 0 }
-    }
 }
 
 /// A decision that did not come from the logs and that a replay must repeat.
@@ -333,7 +327,9 @@ pub enum StoreError {
         expected: u64,
     },
     /// A segment that was stored and not dropped is gone.
-    #[error("segment {id} is missing; move the state folder away and start again: state is rebuilt from Kafka")]
+    #[error(
+        "segment {id} is missing; move the state folder away and start again: state is rebuilt from Kafka"
+    )]
     NoSegment {
         /// Its id.
         id: i64,
@@ -398,9 +394,10 @@ impl StoreError {
             | Self::SchemaVersion { .. }
             | Self::TooManyTopics { .. } => StoreAction::RefuseToStart,
             Self::Database(_) | Self::Stopped => StoreAction::StopAndRecover,
-            Self::CorruptSegment { .. } | Self::NoSegment { .. } | Self::CorruptRow { .. } | Self::BrokenChain { .. } => {
-                StoreAction::Rebuild
-            }
+            Self::CorruptSegment { .. }
+            | Self::NoSegment { .. }
+            | Self::CorruptRow { .. }
+            | Self::BrokenChain { .. } => StoreAction::Rebuild,
             Self::BadPageToken => StoreAction::RefuseRequest,
         }
     }

@@ -30,7 +30,11 @@ impl Pipeline {
     /// Whether something waits and its time has come: at once for findings, else by the rhythm.
     pub fn commit_is_due(&mut self, now: i64) -> bool {
         let waits = &mut self.uncommitted;
-        if waits.checkpoints.is_empty() && waits.changes.is_empty() && waits.rejects.is_empty() && waits.control.is_empty() {
+        if waits.checkpoints.is_empty()
+            && waits.changes.is_empty()
+            && waits.rejects.is_empty()
+            && waits.control.is_empty()
+        {
             return false;
         }
         let since = *waits.since.get_or_insert(now);
@@ -60,8 +64,10 @@ impl Pipeline {
 
     fn as_commit(&self, waits: Uncommitted, segments: Vec<NewSegment>, dropped_segments: Vec<i64>) -> Commit {
         let changes = newest_refresh_only(waits.changes);
-        let changed: Vec<_> = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone())).collect();
-        let mut tracked: Vec<_> = changed.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
+        let changed: Vec<_> =
+            changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone())).collect();
+        let mut tracked: Vec<_> =
+            changed.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
         tracked.extend(waits.tracked);
         Commit {
             checkpoints: waits.checkpoints,
@@ -80,7 +86,8 @@ impl Pipeline {
     fn versions(&self) -> Versions {
         let rollups = self.queries.rollups.iter().map(|r| &r.query.text);
         let detections = self.queries.detections.iter().map(|d| &d.query.text);
-        let queries = rollups.chain(detections).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
+        let queries =
+            rollups.chain(detections).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
         Versions { registry: self.registry.version().to_owned(), queries }
     }
 
@@ -89,14 +96,20 @@ impl Pipeline {
         let place = |(topic, partition): (u16, i32)| Position { topic, partition, offset: 0 };
         ClockState {
             watermark_micros: self.rollups.settled(),
-            partitions: state.partitions.into_iter().map(|(p, newest, idle)| (place(p), newest, idle)).collect(),
+            partitions: state
+                .partitions
+                .into_iter()
+                .map(|(p, newest, idle)| (place(p), newest, idle))
+                .collect(),
             newest_event_micros: state.newest_event,
         }
     }
 
     /// New segments, ids they replace, and for each new one its rollup (none: event ids) and its size.
     #[expect(clippy::type_complexity, reason = "three lists that only commit() reads, made in one pass")]
-    fn segments_to_store(&mut self) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<usize>, usize)>), PipelineError> {
+    fn segments_to_store(
+        &mut self,
+    ) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<usize>, usize)>), PipelineError> {
         let (mut segments, mut dropped, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rows) in self.rollups.take_unsaved()? {
             segments.push(self.segment(index, &rows)?);
@@ -117,12 +130,21 @@ impl Pipeline {
         }
         if !bytes.is_empty() {
             places.push((None, bytes.len()));
-            segments.push(NewSegment { rollup: DEDUPE_SEGMENT.to_owned(), version: 0, sha256: String::new(), bytes });
+            segments.push(NewSegment {
+                rollup: DEDUPE_SEGMENT.to_owned(),
+                version: 0,
+                sha256: String::new(),
+                bytes,
+            });
         }
         Ok((segments, dropped, places))
     }
 
-    fn segment(&self, index: usize, rows: &arrow::record_batch::RecordBatch) -> Result<NewSegment, PipelineError> {
+    fn segment(
+        &self,
+        index: usize,
+        rows: &arrow::record_batch::RecordBatch,
+    ) -> Result<NewSegment, PipelineError> {
         let text = &self.queries.rollups[index].query.text;
         let bytes = segments::encode(rows)?;
         Ok(NewSegment { rollup: text.id.clone(), version: text.version, sha256: text.sha256.clone(), bytes })
@@ -163,7 +185,9 @@ fn newest_refresh_only(changes: Vec<FindingChange>) -> Vec<FindingChange> {
     for (index, change) in changes.iter().enumerate() {
         last.insert(change.finding.finding_id.clone(), index);
     }
-    let keep = |index: usize, c: &FindingChange| c.kind != ChangeKind::Refreshed || last[&c.finding.finding_id] == index;
+    let keep = |index: usize, c: &FindingChange| {
+        c.kind != ChangeKind::Refreshed || last[&c.finding.finding_id] == index
+    };
     changes.iter().enumerate().filter(|(i, c)| keep(*i, c)).map(|(_, c)| c.clone()).collect()
 }
 

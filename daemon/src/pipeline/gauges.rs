@@ -18,8 +18,14 @@ pub(super) struct FindingGauges {
 impl FindingGauges {
     /// Shows the open ones of `tracked`.
     pub(super) fn show<'a>(&mut self, metrics: &Metrics, tracked: impl Iterator<Item = &'a Tracked>) {
-        let mut open: Vec<&Finding> = tracked.map(|t| &t.finding).filter(|f| f.state == FindingState::Open).collect();
-        open.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.score.total_cmp(&a.score)).then(a.finding_id.cmp(&b.finding_id)));
+        let mut open: Vec<&Finding> =
+            tracked.map(|t| &t.finding).filter(|f| f.state == FindingState::Open).collect();
+        open.sort_by(|a, b| {
+            b.severity
+                .cmp(&a.severity)
+                .then(b.score.total_cmp(&a.score))
+                .then(a.finding_id.cmp(&b.finding_id))
+        });
         self.show_counts(metrics, &open);
         self.show_scores(metrics, &open);
     }
@@ -28,7 +34,8 @@ impl FindingGauges {
         let mut counts: BTreeMap<(String, &'static str, String), i64> = BTreeMap::new();
         let mut owners: HashSet<&str> = HashSet::new();
         for finding in open {
-            let is_shown = owners.len() < limits::OWNER_SERIES_MAX || owners.contains(finding.owner.person.as_str());
+            let is_shown =
+                owners.len() < limits::OWNER_SERIES_MAX || owners.contains(finding.owner.person.as_str());
             let owner = if is_shown { owner_of(finding) } else { "other".to_owned() };
             owners.insert(&finding.owner.person);
             *counts.entry((finding.detection.clone(), finding.severity.name(), owner)).or_default() += 1;
@@ -39,7 +46,9 @@ impl FindingGauges {
             metrics.findings_open.get_or_create(&label).set(count);
             shown.insert(label);
         }
-        self.open.difference(&shown).for_each(|gone| drop(metrics.findings_open.remove(gone)));
+        for gone in self.open.difference(&shown) {
+            metrics.findings_open.remove(gone);
+        }
         self.open = shown;
     }
 
@@ -58,7 +67,9 @@ impl FindingGauges {
             metrics.findings_score.get_or_create(&label).set(finding.score);
             shown.insert(label);
         }
-        self.score.difference(&shown).for_each(|gone| drop(metrics.findings_score.remove(gone)));
+        for gone in self.score.difference(&shown) {
+            metrics.findings_score.remove(gone);
+        }
         self.score = shown;
     }
 }

@@ -15,8 +15,8 @@ use crate::metrics::Metrics;
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
 use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
-use crate::query::plan::QuerySet;
 use crate::query::QueryTexts;
+use crate::query::plan::QuerySet;
 use crate::registry::Registry;
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, SegmentLevels};
@@ -50,7 +50,8 @@ pub struct Parts {
 impl Pipeline {
     /// Plans the queries, loads the state.
     pub fn open(parts: Parts) -> Result<Self, PipelineError> {
-        let Parts { sources, time, rhythm, texts, registry, signals, key, metrics, mut store, recovered } = parts;
+        let Parts { sources, time, rhythm, texts, registry, signals, key, metrics, mut store, recovered } =
+            parts;
         let names: Vec<String> = sources.iter().map(|(topic, _)| topic.clone()).collect();
         store.register_topics(&names)?;
         let topics = store.topics()?;
@@ -99,7 +100,8 @@ impl Pipeline {
     }
 
     fn load_clock(&mut self, clock: &ClockState) {
-        let partitions = clock.partitions.iter().map(|(p, newest, idle)| ((p.topic, p.partition), *newest, *idle));
+        let partitions =
+            clock.partitions.iter().map(|(p, newest, idle)| ((p.topic, p.partition), *newest, *idle));
         self.watermark.restore(&WatermarkState {
             current: clock.watermark_micros,
             newest_event: clock.newest_event_micros,

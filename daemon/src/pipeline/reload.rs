@@ -32,7 +32,11 @@ impl Pipeline {
 
     /// Plans and puts queries in force, or refuses them and keeps the last good ones. A rollup whose file is
     /// unchanged keeps its rows.
-    pub fn replace_queries(&mut self, texts: &QueryTexts, now: i64) -> Result<Result<(), Vec<PlanError>>, PipelineError> {
+    pub fn replace_queries(
+        &mut self,
+        texts: &QueryTexts,
+        now: i64,
+    ) -> Result<Result<(), Vec<PlanError>>, PipelineError> {
         let queries = match QuerySet::plan(texts, &self.registry.tables()) {
             Ok(queries) => queries,
             Err(errors) => {
@@ -47,7 +51,8 @@ impl Pipeline {
             .rollups
             .iter()
             .map(|new| {
-                let same = |r: &crate::query::plan::PlannedRollup| r.query.text.sha256 == new.query.text.sha256;
+                let same =
+                    |r: &crate::query::plan::PlannedRollup| r.query.text.sha256 == new.query.text.sha256;
                 let old = self.queries.rollups.iter().position(same);
                 old.map_or_else(SegmentLevels::default, |i| std::mem::take(&mut old_levels[i]))
             })

@@ -62,7 +62,9 @@ impl Pipeline {
             Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
             Due::Some(ids) => Some(ids.into_iter().collect()),
         };
-        let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else { return Ok(()) };
+        let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
+            return Ok(());
+        };
         let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
         let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits);
@@ -117,7 +119,9 @@ impl Pipeline {
         for kind in kinds {
             let touched = self.rollups.take_touched(&kind);
             for index in 0..self.rules.len() {
-                if self.rules[index].subject_kind == kind && !self.queries.detections[index].query.all_subjects {
+                if self.rules[index].subject_kind == kind
+                    && !self.queries.detections[index].query.all_subjects
+                {
                     self.look_early_at(index, &touched, as_of)?;
                 }
             }
@@ -125,7 +129,12 @@ impl Pipeline {
         Ok(())
     }
 
-    fn look_early_at(&mut self, index: usize, touched: &[SubjectId], as_of: i64) -> Result<(), PipelineError> {
+    fn look_early_at(
+        &mut self,
+        index: usize,
+        touched: &[SubjectId],
+        as_of: i64,
+    ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Ok(()) };
         let unknown = |id: &&SubjectId| self.lifecycle.get(&rule.detection, subjects.name(**id)).is_none();
@@ -133,7 +142,9 @@ impl Pipeline {
         if ids.is_empty() {
             return Ok(());
         }
-        let Some(hits) = self.evaluate(index, Some(&ids), View::Everything, as_of, "early")? else { return Ok(()) };
+        let Some(hits) = self.evaluate(index, Some(&ids), View::Everything, as_of, "early")? else {
+            return Ok(());
+        };
         let changes = self.lifecycle.apply_early(&rule, timestamp(as_of), hits);
         self.take_changes(index, &rule, changes);
         Ok(())
@@ -149,7 +160,10 @@ impl Pipeline {
         kind: &'static str,
     ) -> Result<Option<Vec<Hit>>, PipelineError> {
         let detection = self.rules[index].detection.clone();
-        self.metrics.detect_evaluations.get_or_create(&DetectionKindLabel { detection: detection.clone(), kind }).inc();
+        self.metrics
+            .detect_evaluations
+            .get_or_create(&DetectionKindLabel { detection: detection.clone(), kind })
+            .inc();
         let context = Context { registry: &self.registry, topics: &self.topics };
         match detect::evaluate(&self.queries, index, &self.rollups, ids, view, as_of, context) {
             Ok(hits) => Ok(Some(hits)),
