@@ -21,6 +21,26 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Least to worst.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Inverse of [`Severity::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
+}
+
 /// Where a finding is in its life. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +49,24 @@ pub enum FindingState {
     Open,
     /// The evidence left the window, or a person said so.
     Resolved,
+}
+
+impl FindingState {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Open, Self::Resolved];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// Inverse of [`FindingState::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
 }
 
 /// What a finding is about.
@@ -167,6 +205,35 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Early,
+        Self::Opened,
+        Self::Updated,
+        Self::Refreshed,
+        Self::Resolved,
+        Self::Reopened,
+        Self::Withdrawn,
+    ];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Refreshed => "refreshed",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Inverse of [`ChangeKind::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == word)
+    }
+
     /// Whether it belongs to the append-only history, which depends on the events and on nothing else.
     pub fn is_history(self) -> bool {
         match self {
