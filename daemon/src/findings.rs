@@ -253,3 +253,16 @@ pub struct FindingChange {
     /// The finding after it.
     pub finding: Finding,
 }
+
+/// A finding and what the state machine must remember of it between grid points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// What people and programs read.
+    pub finding: Finding,
+    /// Grid point from which on its hit was missing or below `hold`; `None` while the evidence holds.
+    pub quiet_since: Option<Timestamp>,
+    /// Grid point at which it resolved.
+    pub resolved_at: Option<Timestamp>,
+    /// Only an early look has seen it.
+    pub early: bool,
+}
