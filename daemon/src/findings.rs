@@ -5,7 +5,9 @@
 //! gRPC message `shadowprod.v1.Finding` with snake_case names.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// How bad. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +100,7 @@ pub enum Evidence {
         /// Column of the detection without `term_`.
         name: String,
         /// Its value.
+        #[serde(deserialize_with = "exact_option")]
         value: Option<f64>,
     },
     /// Something a person wants to know, as text.
@@ -142,6 +145,7 @@ pub struct Parameter {
     /// Name in the front matter.
     pub name: String,
     /// Value in force.
+    #[serde(deserialize_with = "exact")]
     pub value: f64,
 }
 
@@ -159,8 +163,10 @@ pub struct Finding {
     /// How bad.
     pub severity: Severity,
     /// 0..1.
+    #[serde(deserialize_with = "exact")]
     pub score: f64,
     /// Share of the score's weight that could be observed, 0..1.
+    #[serde(deserialize_with = "exact")]
     pub coverage: f64,
     /// Open or resolved.
     pub state: FindingState,
@@ -265,4 +271,16 @@ pub struct Tracked {
     pub resolved_at: Option<Timestamp>,
     /// Only an early look has seen it.
     pub early: bool,
+}
+
+/// A number as it was written. serde_json's own parser may be off by one unit in the last place, and a
+/// finding that is read back must be the one that was written, byte for byte.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    text.get().parse().map_err(D::Error::custom)
+}
+
+fn exact_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    text.map(|text| text.get().parse().map_err(D::Error::custom)).transpose()
 }

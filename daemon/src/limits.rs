@@ -43,6 +43,11 @@ pub const FUTURE_SKEW_SECONDS_MAX: i64 = 300;
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.
+pub const CONTROL_ROWS_MAX: usize = 1_000_000;
+/// Former places of findings in the list, kept so that page tokens walk the list as it was; a token older
+/// than these is refused.
+pub const PAGE_WALK_KEYS_MAX: usize = 200_000;
 
 /// Pilots, services, people, teams, promotions, exceptions and selectors in one registry, each.
 pub const REGISTRY_ENTRIES_MAX: usize = 50_000;
