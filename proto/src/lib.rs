@@ -6,6 +6,9 @@
 //! A client program needs this crate and tonic:
 //! `FindingServiceClient::connect("http://127.0.0.1:50551")`, then `watch_findings`.
 
+/// Encoding and decoding of every message.
+pub use prost::Message;
+
 /// Package `shadowprod.v1`.
 #[allow(missing_docs, clippy::all, reason = "generated; the .proto files document every item")]
 pub mod v1 {
@@ -18,7 +21,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
+    use super::Message;
     use prost_types::FileDescriptorSet;
 
     #[test]
