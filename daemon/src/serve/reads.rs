@@ -51,7 +51,14 @@ impl Reads {
             drop(permit);
             Ok(answer)
         });
-        answer.await.expect("reading does not panic and is never cancelled")
+        match answer.await {
+            Ok(answer) => answer,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Cancelled: the runtime ends, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     fn take(&self) -> Result<Reader, StoreError> {

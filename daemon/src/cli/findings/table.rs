@@ -35,20 +35,31 @@ pub(super) fn write_findings(findings: &[Finding]) -> std::io::Result<()> {
     if out.is_terminal() && !findings.is_empty() {
         return writeln!(out, "{}", table(findings, coloured()));
     }
-    findings.iter().try_for_each(|finding| writeln!(out, "{}", line(finding)))
+    findings.iter().try_for_each(|finding| writeln!(out, "{}", line(state_name(finding), finding)))
 }
 
-/// One finding in one line, fields apart by tabs: severity, state, subject, title, owner, score, since, id.
-pub(super) fn line(finding: &Finding) -> String {
-    let Finding { severity, state, score, finding_id, .. } = finding;
+/// Writes one step in a finding's life.
+pub(super) fn write_step(what: &str, finding: &Finding) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if !out.is_terminal() {
+        return writeln!(out, "{}", line(what, finding));
+    }
+    let Finding { severity, finding_id, .. } = finding;
+    let (bright, plain) = if coloured() { (paint(*severity), "\u{1b}[0m") } else { ("", "") };
+    let (severity, id) = (severity.name(), shortened(finding_id));
+    let (kind, subject) = (printable(&finding.subject.kind), subject_shown(finding));
+    let (title, owner) = (printable(&finding.title), owner(finding));
+    writeln!(out, "{what:<9} {bright}{severity:<8}{plain} {id}  {kind} {subject}: {title}. Owner: {owner}")
+}
+
+/// One finding in one line, fields apart by tabs: severity, state or step, subject, title, owner, score, since, id.
+fn line(what: &str, finding: &Finding) -> String {
+    let Finding { severity, score, finding_id, .. } = finding;
     let subject = subject(finding);
     let title = printable(&finding.title);
     let (owner, since) = (owner(finding), minute(finding.first_seen));
-    let (severity, state) = (severity.name(), state_name(finding, *state));
-    format!(
-        "{severity}\t{state}\t{subject}\t{title}\t{owner}\t{score:.2}\t{since}\t{}",
-        printable(finding_id)
-    )
+    let (severity, id) = (severity.name(), printable(finding_id));
+    format!("{severity}\t{what}\t{subject}\t{title}\t{owner}\t{score:.2}\t{since}\t{id}")
 }
 
 /// Writes everything about one finding.
@@ -59,7 +70,7 @@ pub(super) fn write_finding(finding: &Finding) -> std::io::Result<()> {
     let contact = printable(&finding.owner.contact);
     let facts = [
         ("finding", finding.finding_id.clone()),
-        ("state", state_name(finding, finding.state).to_owned()),
+        ("state", state_name(finding).to_owned()),
         ("severity", finding.severity.name().to_owned()),
         ("subject", subject(finding)),
         ("owner", format!("{} ({}) {contact}", owner(finding), printable(&finding.owner.role))),
@@ -129,6 +140,15 @@ fn severity_cell(severity: Severity) -> Cell {
     }
 }
 
+fn paint(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "\u{1b}[1;31m",
+        Severity::High => "\u{1b}[31m",
+        Severity::Medium => "\u{1b}[33m",
+        Severity::Low => "",
+    }
+}
+
 /// `NO_COLOR` set to anything turns colour off (no-color.org).
 fn coloured() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -143,8 +163,9 @@ fn title(finding: &Finding) -> String {
     }
 }
 
-fn state_name(finding: &Finding, state: FindingState) -> &'static str {
-    match (state, finding.confirmed) {
+/// `early` is an open finding that the grid has not confirmed.
+pub(super) fn state_name(finding: &Finding) -> &'static str {
+    match (finding.state, finding.confirmed) {
         (FindingState::Resolved, _) => "resolved",
         (FindingState::Open, true) => "open",
         (FindingState::Open, false) => "early",
@@ -220,7 +241,7 @@ mod tests {
     #[test]
     fn finding_is_one_line_of_fields_apart_by_tabs() {
         assert_eq!(
-            line(&finding("in production")),
+            line("open", &finding("in production")),
             "critical\topen\tpilot claims-triage\tin production\tnobody\t0.93\t2026-01-05 08:07Z\tf_0a"
         );
     }
@@ -228,7 +249,7 @@ mod tests {
     #[test]
     fn control_characters_of_a_log_never_reach_the_terminal() {
         let hostile = finding("a\u{1b}[2Jb\nc\td\u{202e}e\u{7f}");
-        assert!(line(&hostile).contains("\ta?[2Jb?c?d?e?\t"), "{:?}", line(&hostile));
+        assert!(line("open", &hostile).contains("\ta?[2Jb?c?d?e?\t"), "{:?}", line("open", &hostile));
         let shown = table(&[hostile], false).to_string();
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
     }

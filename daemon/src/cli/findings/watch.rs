@@ -4,7 +4,6 @@
 //! until it leaves the filter, that last step included.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -125,12 +124,10 @@ impl Watch<'_> {
 }
 
 fn show_text(told: &Told) -> std::io::Result<()> {
-    let (what, finding) = match told {
-        Told::Current(finding) => (finding.state.name(), finding),
-        Told::Change(change) if change.kind == ChangeKind::Refreshed => return Ok(()),
-        Told::Change(change) => (change.kind.name(), &change.finding),
-        Told::Bookmark => return Ok(()),
-    };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{what:<9}  {}", table::line(finding))
+    match told {
+        Told::Current(finding) => table::write_step(table::state_name(finding), finding),
+        Told::Change(change) if change.kind == ChangeKind::Refreshed => Ok(()),
+        Told::Change(change) => table::write_step(change.kind.name(), &change.finding),
+        Told::Bookmark => Ok(()),
+    }
 }
