@@ -9,8 +9,10 @@ use shadowprod_proto::v1::{
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt;
 
 use super::convert::{self, ConvertError};
+use super::refusal;
 use crate::findings::{Finding, FindingChange};
 
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -46,6 +48,9 @@ pub enum ClientError {
     /// The connection broke or the daemon ends: ask again.
     #[error("the connection was lost: {0}")]
     Lost(String),
+    /// Too many ask: ask again later.
+    #[error("the server is busy: {0}")]
+    Busy(String),
     /// The server refuses.
     #[error("the server refused: {0}")]
     Refused(String),
@@ -57,12 +62,12 @@ pub enum ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let message = status.message().to_owned();
+        let reason = status.get_details_error_info().map(|details| details.reason).unwrap_or_default();
         match status.code() {
             Code::NotFound => Self::NotFound(message),
-            Code::OutOfRange => Self::Expired(message),
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::ResourceExhausted => {
-                Self::Lost(message)
-            }
+            Code::OutOfRange if reason == refusal::TOKEN_EXPIRED => Self::Expired(message),
+            Code::ResourceExhausted => Self::Busy(message),
+            Code::Unavailable | Code::Unknown | Code::Cancelled => Self::Lost(message),
             _ => Self::Refused(message),
         }
     }

@@ -14,6 +14,8 @@ use crate::store::StoreError;
 
 /// `domain` of every ErrorInfo.
 const DOMAIN: &str = "shadowprod";
+/// Reason of an OUT_OF_RANGE that asks for a new watch; tonic itself uses the code for large messages.
+pub(super) const TOKEN_EXPIRED: &str = "RESUME_TOKEN_EXPIRED";
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A field of the request cannot be used.
@@ -39,11 +41,11 @@ pub(super) fn bad_token(error: TokenError) -> Status {
     }
 }
 
-/// The changes after the token are not there; `last_token` says how far the watcher got, if it got anywhere.
+/// The changes after the token are not there. The watcher's last token is in the last response that it got.
 pub(super) fn expired_token(why: &str) -> Status {
     let kept = CHANGES_KEPT_MAX.to_string();
     let mut details = ErrorDetails::new();
-    set_reason(&mut details, "RESUME_TOKEN_EXPIRED", &[("changes_kept_max", &kept)]);
+    set_reason(&mut details, TOKEN_EXPIRED, &[("changes_kept_max", &kept)]);
     let fix = "list the findings, or watch again without a token to begin with the open ones";
     Status::with_error_details(Code::OutOfRange, format!("{why}; {fix}"), details)
 }

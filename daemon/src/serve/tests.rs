@@ -285,3 +285,14 @@ async fn address_in_use_is_named() {
     let error = serving.await.unwrap_err().to_string();
     assert!(error.contains(&house.serving.grpc.to_string()), "{error}");
 }
+
+#[tokio::test]
+async fn client_without_a_daemon_says_how_to_start_one() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = client::Client::connect(&format!("http://{free}")).await.unwrap_err().to_string();
+    assert!(error.contains(&free.to_string()) && error.contains("shadowprod run"), "{error}");
+    for wrong in ["", "127.0.0.1:50551", "localhost", "/x"] {
+        let error = client::Client::connect(wrong).await.unwrap_err().to_string();
+        assert!(error.contains("http://127.0.0.1:50551"), "{wrong}: {error}");
+    }
+}

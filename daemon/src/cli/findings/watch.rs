@@ -53,7 +53,8 @@ pub(super) async fn watch(arguments: &WatchArguments) -> Result<ExitCode, Stoppe
             stopped @ (Stopped::ReaderGone | Stopped::Output(_)) => return Err(stopped),
         };
         match error {
-            ClientError::Lost(why) => eprintln!("{why}; connecting again"),
+            ClientError::Lost(why) => eprintln!("connection lost ({why}); connecting again"),
+            ClientError::Busy(why) => eprintln!("{why}; trying again"),
             ClientError::Expired(why) if !watch.token.is_empty() => {
                 eprintln!("{why}; beginning with the open findings");
                 watch.token.clear();
