@@ -264,6 +264,7 @@ mod tests {
 
     use super::stream::Act;
     use super::*;
+    use crate::registry::Registry;
 
     fn world(seed: u64) -> World {
         World::new(seed, "2026-03-11T14:23:00Z".parse().expect("a constant time"))
@@ -332,6 +333,24 @@ mod tests {
         }
         let names: BTreeSet<_> = world.look_alikes().iter().map(|l| l.name).collect();
         assert!(names.len() >= 6, "{names:?}");
+    }
+
+    #[test]
+    fn registry_is_valid_and_promotions_are_complete() {
+        let registry =
+            Registry::from_texts(world(1).registry_files()).expect("a generated registry is valid");
+        assert!(registry.warnings().is_empty(), "{:?}", registry.warnings());
+        assert!(registry.pilots().len() >= 12);
+    }
+
+    #[test]
+    fn scenarios_have_valid_registries() {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scenarios");
+        for detection in [UNPROMOTED, BUSINESS_DEPENDENCY, SHARED_CREDENTIAL] {
+            let registry = Registry::load(&scenarios.join(detection).join("registry"));
+            let registry = registry.unwrap_or_else(|errors| panic!("{detection}: {errors}"));
+            assert!(registry.warnings().is_empty(), "{detection}: {:?}", registry.warnings());
+        }
     }
 
     #[test]

@@ -149,7 +149,9 @@ pub(super) const LAMBDA: &str = "Boto3/1.35.42 md/Botocore#1.35.42 ua/2.0 os/lin
 pub(super) const FARGATE: &str = "aws-sdk-java/2.28.16 md/io#sync md/http#Apache ua/2.1 os/Linux#5.10.227-219.884.amzn2.x86_64 lang/java#21.0.4 exec-env/AWS_ECS_FARGATE cfg/retry-mode#legacy";
 pub(super) const GO_SDK: &str =
     "aws-sdk-go-v2/1.32.2 os/linux lang/go#1.23.2 md/GOOS#linux md/GOARCH#amd64 api/s3#1.65.3";
-pub(super) const CI: &str = "aws-cli/2.18.7 md/awscrt#0.22.0 ua/2.0 os/linux#6.8.0-1017-azure md/arch#x86_64 lang/python#3.12.6 md/pyimpl#CPython exec-env/GitHubActions cfg/retry-mode#standard md/installer#exe md/distrib#ubuntu.24 md/prompt#off md/command#s3.sync";
+pub(super) const CI: &str = "aws-sdk-js/3.670.0 ua/2.1 os/linux#6.8.0-1017-azure lang/js md/nodejs#20.18.0 api/sts#3.670.0 configure-aws-credentials-for-github-actions";
+pub(super) const AZURE_IDENTITY: &str =
+    "azsdk-python-identity/1.19.0 Python/3.12.6 (Linux-5.10.227-x86_64-with-glibc2.34)";
 pub(super) const PYTHON: &str = "python-requests/2.32.3";
 pub(super) const HTTP_CLIENTS: &[&str] =
     &["grpc-java-netty/1.66.0", "Go-http-client/2.0", "python-httpx/0.27.2", "okhttp/4.12.0", "axios/1.7.7"];

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::cloudtrail::{Action, AwsUse, Delivery, Signer};
 use super::company::{
-    BOTO3, BROWSER, BROWSER_WINDOWS, CI, CLI_LINUX, CLI_MAC, CLOUD_SHELL, FARGATE, LAMBDA, PRODUCTION,
-    PYTHON, TERRAFORM, TOOLING, email, role_arn,
+    AZURE_IDENTITY, BOTO3, BROWSER, BROWSER_WINDOWS, CI, CLI_LINUX, CLI_MAC, CLOUD_SHELL, FARGATE, LAMBDA,
+    PRODUCTION, TERRAFORM, TOOLING, email, role_arn,
 };
 use super::dice::Dice;
 use super::draft::Draft;
@@ -45,6 +45,11 @@ struct Use {
     clients: &'static [&'static str],
     place: Place,
     within: Range<i64>,
+}
+
+/// Ten o'clock, so many days after the day on which the history starts.
+fn morning(draft: &Draft, days: i64) -> i64 {
+    (draft.start.div_euclid(DAY) + days) * DAY + 10 * HOUR
 }
 
 fn key_id(user: &str, generation: i64) -> String {
@@ -167,7 +172,7 @@ fn add_password_in_script(draft: &mut Draft) {
         name: "dispatch-desk@halden.example".to_owned(),
         sign_in: SignIn::Password,
         application: "Dispatch Report Loader",
-        user_agent: PYTHON,
+        user_agent: AZURE_IDENTITY,
         place: Place::Production(23),
     };
     let people = EntraUse {
@@ -211,7 +216,7 @@ fn add_first_week(draft: &mut Draft) {
 
 /// Key two replaces key one; the engineer tries the new one in a browser on the day of the change.
 fn add_rotation(draft: &mut Draft) {
-    let changed = draft.start + 7 * DAY;
+    let changed = morning(draft, 7);
     for (generation, within) in [(0, i64::MIN..changed), (1, changed..i64::MAX)] {
         let (signer, subject) = key_signer("rate-feed", generation);
         let label = if generation == 0 { "first" } else { "second" };
@@ -248,7 +253,7 @@ fn add_break_glass(draft: &mut Draft) {
     };
     let outage = Use {
         label: "outage",
-        pattern: Pattern::Storm(draft.start + 11 * DAY + HOUR, 25),
+        pattern: Pattern::Storm(morning(draft, 11), 25),
         clients: &[BROWSER, CLOUD_SHELL],
         place: Place::Laptop(43),
         within: EVER,
