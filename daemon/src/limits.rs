@@ -60,10 +60,22 @@ pub const QUERIES_MAX: usize = 1_000;
 
 /// Findings in one page of `ListFindings`.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// Bytes of one `ListFindings` response: gRPC clients refuse messages over 4 MiB unless told otherwise.
+pub const PAGE_BYTES_MAX: usize = 3 << 20;
+/// Questions that the store answers at the same time, each on a read-only connection and a blocking thread.
+pub const READERS_MAX: usize = 4;
 /// Watchers served at the same time.
 pub const WATCHERS_MAX: usize = 256;
+/// Findings or changes that one watcher reads from the store at a time.
+pub const WATCH_READ_MAX: u32 = 128;
+/// Responses that wait for one watcher's connection; the watcher reads on when there is room.
+pub const WATCH_QUEUE_MAX: usize = 16;
 /// Finding changes kept for watchers that resume; an older token gets OUT_OF_RANGE.
 pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
+/// Alerts in one post to an Alertmanager; more are sent in several posts.
+pub const ALERTS_PER_POST_MAX: usize = 256;
+/// Alerts that one Alertmanager is told of, worst first: nobody reads more pages, and the rest is served.
+pub const ALERTS_MAX: usize = 4_096;
 /// Findings exposed one by one as a metric; beyond it only the counts grow.
 pub const FINDING_SERIES_MAX: usize = 500;
 /// Pilots exposed one by one as a metric; the rest share the label `other`.
