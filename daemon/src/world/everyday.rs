@@ -35,7 +35,7 @@ const PERMISSION_SETS: &[(&str, &str)] = &[
 pub(super) fn add(draft: &mut Draft) {
     add_people(draft);
     add_services(draft);
-    add_production_map(draft);
+    add_production(draft);
     add_desks(draft);
     add_mesh(draft);
     add_runtimes(draft);
@@ -102,7 +102,7 @@ fn add_service(
     draft.governance.table("services.toml", "service", &entries);
 }
 
-fn add_production_map(draft: &mut Draft) {
+fn add_production(draft: &mut Draft) {
     let map = [
         ("account", PRODUCTION),
         ("host", AI_HOST),

@@ -21,6 +21,8 @@ pub(super) fn add(draft: &mut Draft) {
     add_tested(draft);
     add_outage(draft);
     add_out_of_production(draft);
+    add_staging(draft);
+    add_stranded_caller(draft);
 }
 
 /// Promoted as the policy wants it, and busy.
@@ -271,6 +273,10 @@ fn add_out_of_production(draft: &mut Draft) {
     ] {
         register(draft, &pilot);
     }
+}
+
+/// Staging's services call a pilot in staging.
+fn add_staging(draft: &mut Draft) {
     let mut staging = ai_route("warehouse-vision");
     staging.host = "ai.stage.halden.example".to_owned();
     for caller in ["dock-schedule", "search-api", "order-intake"] {
@@ -287,6 +293,10 @@ fn add_out_of_production(draft: &mut Draft) {
         );
     }
     draft.look_alike("staging only", &[UNPROMOTED, BUSINESS_DEPENDENCY], &subject("warehouse-vision"));
+}
+
+/// A caller that was never told: every call of a revoked pilot is refused.
+fn add_stranded_caller(draft: &mut Draft) {
     let peer = Some(peer("carrier-portal"));
     let denied = Pattern::Steady(0.5);
     draft.request(
