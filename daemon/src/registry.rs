@@ -22,6 +22,7 @@ use std::path::Path;
 use arrow::record_batch::RecordBatch;
 
 pub use errors::{RegistryError, RegistryErrors};
+pub(crate) use load::{read_texts, version_of};
 
 use crate::findings::{Owner, Severity};
 use entries::Parts;
