@@ -104,3 +104,5 @@ pub const SIGNALS_MAX: usize = 2_000;
 pub const ENRICH_TEXTS_MAX: usize = 65_536;
 /// Combinations of values whose outcome enrich remembers between batches, of each kind.
 pub const ENRICH_TUPLES_MAX: usize = 131_072;
+/// How far behind the end of its generated history a demo's last event may lie, seconds.
+pub const DEMO_END_SLACK_SECONDS: f64 = 1_800.0;

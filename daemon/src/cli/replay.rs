@@ -37,7 +37,7 @@ pub struct ReplayArguments {
 
 /// Runs the command.
 pub fn main(arguments: &ReplayArguments) -> miette::Result<ExitCode> {
-    super::start_logging(false);
+    super::start_quiet_logging();
     let config = Config::load(&arguments.config).map_err(|e| miette!("{e}"))?;
     let metrics = Arc::new(Metrics::new());
     let findings =

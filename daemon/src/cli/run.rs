@@ -51,14 +51,26 @@ pub fn main(arguments: &RunArguments) -> miette::Result<ExitCode> {
 fn wait_for_stop(running: &daemon::RunningDaemon) -> miette::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
-        let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                () = tokio::time::sleep(LOOK_EVERY) => if !running.is_running() { return Ok(()) },
+        let mut stop = std::pin::pin!(stop_signal());
+        while running.is_running() {
+            let stopped = tokio::time::timeout(LOOK_EVERY, &mut stop).await;
+            if stopped.is_ok() {
+                break;
             }
         }
-    })
+    });
+    Ok(())
+}
+
+/// Resolves when the process is asked to stop: SIGINT or SIGTERM.
+pub(super) async fn stop_signal() {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        tracing::error!("signals cannot be watched; end the process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
