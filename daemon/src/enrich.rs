@@ -279,7 +279,7 @@ mod tests {
     use crate::schema::{EVENT_COLUMNS, EVENT_SCHEMA, Kind};
 
     /// Column and value; columns not named are null, or a default where they must not be.
-    type Row<'a> = Vec<(&'a str, &'a str)>;
+    pub(super) type Row<'a> = Vec<(&'a str, &'a str)>;
 
     const REGISTRY: &str = include_str!("enrich/cases.toml");
 
@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    fn events(rows: &[Row<'_>]) -> EventBatch {
+    pub(super) fn events(rows: &[Row<'_>]) -> EventBatch {
         let columns = EVENT_COLUMNS.iter().map(|c| column(c.kind, c.name, rows)).collect();
         EventBatch::new(RecordBatch::try_new(EVENT_SCHEMA.clone(), columns).unwrap()).unwrap()
     }

@@ -29,7 +29,7 @@ use entries::Parts;
 use errors::Problems;
 use facts::{
     Allowance, Exception, Group, Network, Person, Pilot, Policy, Production, ProductionKind, Promotion,
-    Service, Stage, Team, Validity,
+    Stage, Team, Validity, Workload,
 };
 use patterns::PatternIndex;
 use selectors::{CidrIndex, SelectorIndex};
@@ -47,7 +47,7 @@ pub struct Registry {
     policies: Vec<Policy>,
     promotions: Vec<Promotion>,
     exceptions: Vec<Exception>,
-    services: Vec<Service>,
+    services: Vec<Workload>,
     networks: Vec<Network>,
     pilot_numbers: HashMap<String, usize>,
     team_numbers: HashMap<String, usize>,
@@ -127,7 +127,7 @@ impl Registry {
     }
 
     /// All services, in id order; their place is their number.
-    pub fn services(&self) -> &[Service] {
+    pub fn services(&self) -> &[Workload] {
         &self.services
     }
 
@@ -745,5 +745,32 @@ grace_minutes = 20
         assert_eq!(refused.null_count(), 7);
         let ascending = registry.boundaries().windows(2).all(|pair| pair[0] < pair[1]);
         assert!(ascending);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_loaded_and_never_panic() {
+        const MARKS: [char; 14] = ['[', ']', '{', '}', '=', '"', '\'', '\n', ',', '.', '#', '*', '\0', 'é'];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
+        let whole = load::read_texts(&folder, &mut Problems::default());
+        for seed in 0..400 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut texts = whole.clone();
+            let (name, text) = &mut texts[random.usize(..whole.len())];
+            let mut characters: Vec<char> = text.chars().collect();
+            for _ in 0..random.usize(1..8) {
+                let place = random.usize(..characters.len());
+                match random.u8(..4) {
+                    0 => drop(characters.remove(place)),
+                    1 => characters.insert(place, random.choice(MARKS).unwrap()),
+                    2 => characters.truncate(place.max(1)),
+                    _ => characters[place] = random.char(..),
+                }
+            }
+            *text = characters.into_iter().collect();
+            let name = name.clone();
+            if let Err(errors) = Registry::from_texts(texts) {
+                assert!(!errors.errors.is_empty(), "seed {seed}, {name}");
+            }
+        }
     }
 }
