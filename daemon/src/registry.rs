@@ -426,10 +426,13 @@ grace_minutes = 20
         assert!(error.fix.contains(fix), "{text}\n{error}");
     }
 
+    /// A pilot with a stage, and `line` as line 9.
+    fn with(line: &str) -> String {
+        pilot(&format!("stages = [{{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }}]\n{line}"))
+    }
+
     #[test]
-    fn mistake_in_a_pilot_names_line_finding_and_fix() {
-        let stage = "stages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }]";
-        let with = |line: &str| pilot(&format!("{stage}\n{line}"));
+    fn mistake_in_a_key_of_a_pilot_names_line_finding_and_fix() {
         for (text, line, message, fix) in [
             (with("ower = \"bob\""), 9, "unknown key `ower`", "did you mean `owner`?"),
             (with("zzz = 1"), 9, "unknown key `zzz`", "use one of"),
@@ -447,6 +450,14 @@ grace_minutes = 20
                 "sensitive_data = true",
             ),
             (with("data_scope = \"all\""), 9, "expected a list of texts", "[\"...\"]"),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_stage_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
             (pilot(""), 1, "has no stage", "add `stages"),
             (pilot("stages = []"), 1, "has no stage", "add `stages"),
             (
@@ -501,6 +512,14 @@ grace_minutes = 20
                 "expected a time with an offset",
                 "from =",
             ),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_selector_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
             (
                 with("selectors = [{ kind = \"rol\", value = \"a\" }]"),
                 9,
