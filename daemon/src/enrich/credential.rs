@@ -135,3 +135,42 @@ pub(super) fn label(
 fn names_its_holder(kind: &str) -> bool {
     matches!(kind, "role_session" | "console" | "service_principal" | "user_object" | "gateway_key")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn key_file_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credential.key");
+        let first = CredentialKey::from_file_or_create(&path).unwrap();
+        let again = CredentialKey::from_file_or_create(&path).unwrap();
+        assert_eq!(first.id("static_key", "x"), again.id("static_key", "x"));
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (32, 0o600));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(!format!("{first:?}").contains("mac"));
+    }
+
+    #[test]
+    fn short_key_file_is_refused_with_a_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credential.key");
+        fs::write(&path, "short").unwrap();
+        let error = CredentialKey::from_file_or_create(&path).unwrap_err().to_string();
+        assert!(error.contains("has 5 bytes, expected 32"), "{error}");
+        let absent = folder.path().join("absent").join("key");
+        let error = CredentialKey::from_file_or_create(&absent).unwrap_err().to_string();
+        assert!(error.contains("make the folder writable"), "{error}");
+    }
+
+    #[test]
+    fn id_is_the_standard_hmac() {
+        // Computed with Python's hmac module.
+        let id = CredentialKey::from_bytes([0; 32]).id("static_key", "AKIA");
+        assert_eq!(id, "c_2bdf5c8fed36a2a2394e234805d67c56");
+    }
+}

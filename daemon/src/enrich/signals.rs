@@ -290,3 +290,59 @@ fn test(entry: &mut Entry<'_>, problems: &mut Problems) -> Option<Test> {
     }
     found.pop()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Signals, SignalErrors> {
+        Signals::build(vec![("s.toml".to_owned(), text.to_owned())], "", Problems::default())
+    }
+
+    #[test]
+    fn mistake_names_line_finding_and_fix() {
+        let head = "[[signal]]\nid = \"a\"\nfamily = \"flow\"\ncolumn = \"flow\"\n";
+        for (text, line, message, fix) in [
+            (format!("{head}word = \"x\"\n"), 1, "lacks `log_odds`", "add"),
+            (format!("{head}word = \"x\"\nlog_odds = 5"), 6, "expected -4 to 4", "-4 to 4"),
+            (format!("{head}log_odds = 1"), 1, "0 comparisons, expected exactly one", "give one of"),
+            (format!("{head}word = \"x\"\nprefix = \"y\"\nlog_odds = 1"), 1, "2 comparisons", "give one of"),
+            (format!("{head}word = \"x\"\nlog_odds = 1\nalso = 1"), 1, "`also` is not a table", "write also"),
+            (
+                format!("{head}word = \"x\"\nlog_odds = 1\nalso = {{ column = \"flw\", word = \"y\" }}"),
+                7,
+                "unknown column `flw`",
+                "did you mean `flow`?",
+            ),
+            (
+                head.replace("flow", "cadence") + "word = \"x\"\nlog_odds = 1",
+                3,
+                "unknown family `cadence`",
+                "use one of client",
+            ),
+            (
+                "[[synthetic]]\nid = \"a\"\ncolumn = \"flow\"\nequals = \"x\"".to_owned(),
+                3,
+                "unknown column `flow`",
+                "use one of",
+            ),
+            ("[[sgnal]]\nid = \"a\"".to_owned(), 1, "unknown table `sgnal`", "did you mean `signal`?"),
+        ] {
+            let SignalErrors(errors) = load(&text).unwrap_err();
+            let found = errors.errors.iter().find(|e| e.message.contains(message));
+            let found = found.unwrap_or_else(|| panic!("{text}\n{errors}"));
+            assert_eq!(found.line, line, "{text}\n{errors}");
+            assert!(found.fix.contains(fix), "{text}\n{errors}");
+        }
+        let twice = format!("{head}word = \"x\"\nlog_odds = 1\n").repeat(2);
+        assert!(load(&twice).unwrap_err().to_string().contains("id `a` is already taken"));
+    }
+
+    #[test]
+    fn folder_and_built_in_tables_are_the_same() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries/signals");
+        let (from_folder, built_in) = (Signals::load(Some(&folder)).unwrap(), Signals::load(None).unwrap());
+        assert_eq!(from_folder.version(), built_in.version());
+        assert_eq!(from_folder.to_string(), built_in.to_string());
+    }
+}
