@@ -19,9 +19,9 @@ use crate::ingest::{Source, SourceError};
 use crate::metrics::{KindLabel, Metrics};
 use crate::notify::{self, NotifyError, Notifying};
 use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
+use crate::query::QueryTexts;
 use crate::query::load::QueryErrors;
 use crate::query::watch::QueryWatcher;
-use crate::query::QueryTexts;
 use crate::registry::watch::RegistryWatcher;
 use crate::registry::{Registry, RegistryErrors};
 use crate::serve::{self, Health, ServeError, Serving};
@@ -104,12 +104,21 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
         Some(dir) => Store::open(dir)?,
         None => Store::in_memory()?,
     };
-    let rhythm = Rhythm {
-        early_every: store_dir.map(|_| EARLY_EVERY_MICROS),
-        commit_every: COMMIT_EVERY_MICROS,
-    };
+    let rhythm =
+        Rhythm { early_every: store_dir.map(|_| EARLY_EVERY_MICROS), commit_every: COMMIT_EVERY_MICROS };
     let sources = config.sources.iter().map(|s| (s.topic.clone(), source_spec(s))).collect();
-    Ok(Parts { sources, time: config.time.clone(), rhythm, texts, registry, signals, key, metrics, store, recovered })
+    Ok(Parts {
+        sources,
+        time: config.time.clone(),
+        rhythm,
+        texts,
+        registry,
+        signals,
+        key,
+        metrics,
+        store,
+        recovered,
+    })
 }
 
 fn source_spec(source: &crate::config::SourceConfig) -> SourceSpec {
@@ -156,7 +165,14 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let (shutdown, stopping) = watch::channel(false);
     let runtime = runtime()?;
     let state = &config.state.path;
-    let serving = serve::start(state, &config.serve, metrics.clone(), health.clone(), committed.clone(), stopping.clone());
+    let serving = serve::start(
+        state,
+        &config.serve,
+        metrics.clone(),
+        health.clone(),
+        committed.clone(),
+        stopping.clone(),
+    );
     let serving = runtime.block_on(serving)?;
     let all_page = Arc::new(|_: &str| true);
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
@@ -166,15 +182,38 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     metrics.query_current.set(1);
     health.set("registry", Ok(()));
     health.set("queries", Ok(()));
-    let runner = Runner { pipeline, source: Box::new(source), commands: received, told, metrics: metrics.clone(), health: health.clone() };
+    let runner = Runner {
+        pipeline,
+        source: Box::new(source),
+        commands: received,
+        told,
+        metrics: metrics.clone(),
+        health: health.clone(),
+    };
     let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
     let pipeline = pipeline.map_err(DaemonError::Thread)?;
-    Ok(RunningDaemon { metrics, health, serving, runtime, shutdown, commands, committed, pipeline, notifying, _watchers: watchers })
+    Ok(RunningDaemon {
+        metrics,
+        health,
+        serving,
+        runtime,
+        shutdown,
+        commands,
+        committed,
+        pipeline,
+        notifying,
+        _watchers: watchers,
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(SERVING_THREADS).thread_name("serve").enable_all().build().map_err(DaemonError::Thread)
+    builder
+        .worker_threads(SERVING_THREADS)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Thread)
 }
 
 /// Topics of the config with their numbers.

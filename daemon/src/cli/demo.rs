@@ -79,7 +79,8 @@ pub fn main(arguments: &DemoArguments) -> miette::Result<ExitCode> {
 
 fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
     let folder = DemoFolder::create(arguments.keep.as_deref())?;
-    let broker = EmbeddedBroker::start(&TOPICS.map(|topic| (topic, PARTITIONS))).map_err(|e| miette!("{e}"))?;
+    let broker =
+        EmbeddedBroker::start(&TOPICS.map(|topic| (topic, PARTITIONS))).map_err(|e| miette!("{e}"))?;
     let settings = Settings {
         brokers: broker.bootstrap_servers(),
         grpc: arguments.grpc,
@@ -90,9 +91,16 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
     folder.write(world, &settings)?;
     let config = Config::load(&folder.config()).map_err(|e| miette!("{e}"))?;
     let running = daemon::start(&config).map_err(|e| miette!("{e}"))?;
-    eprintln!("An embedded broker on {}, a company of {} planted incidents, the daemon beside it.", settings.brokers, world.expected().len());
+    eprintln!(
+        "An embedded broker on {}, a company of {} planted incidents, the daemon beside it.",
+        settings.brokers,
+        world.expected().len()
+    );
 
-    let mut line = BrokerLine { producer: broker.producer().map_err(|e| miette!("{e}"))?, metrics: running.metrics.clone() };
+    let mut line = BrokerLine {
+        producer: broker.producer().map_err(|e| miette!("{e}"))?,
+        metrics: running.metrics.clone(),
+    };
     let mut progress = Progress::new(world.start(), world.end());
     let sent = send_history(world, &mut line, &mut progress)?;
     progress.finish();
@@ -129,12 +137,20 @@ impl Line for BrokerLine {
 }
 
 /// Everything sent was read, and the grid has passed the end of the history.
-fn wait_until_settled(running: &RunningDaemon, sent: &BTreeMap<&'static str, u64>, end: Timestamp) -> miette::Result<()> {
+fn wait_until_settled(
+    running: &RunningDaemon,
+    sent: &BTreeMap<&'static str, u64>,
+    end: Timestamp,
+) -> miette::Result<()> {
     let started = Instant::now();
-    let read = |topic: &str| running.metrics.ingest_messages.get_or_create(&TopicLabel { topic: topic.to_owned() }).get();
+    let read = |topic: &str| {
+        running.metrics.ingest_messages.get_or_create(&TopicLabel { topic: topic.to_owned() }).get()
+    };
     let settled = || {
         let all_read = sent.iter().all(|(topic, count)| read(topic) >= *count);
-        all_read && running.metrics.rollup_watermark_seconds.get() + limits::DEMO_END_SLACK_SECONDS >= end.as_second() as f64
+        all_read
+            && running.metrics.rollup_watermark_seconds.get() + limits::DEMO_END_SLACK_SECONDS
+                >= end.as_second() as f64
     };
     while !settled() {
         if !running.is_running() {
@@ -173,7 +189,8 @@ fn all_findings(state: &Path) -> miette::Result<Vec<Finding>> {
 
 /// Credentials are hashed with the key of this install, so labels are too.
 fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Result<Verdict> {
-    let key = CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
+    let key =
+        CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
     let subject_id = |subject: &ExpectedSubject| match subject {
         ExpectedSubject::Pilot(id) => id.clone(),
         ExpectedSubject::Credential { kind, secret } => key.id(kind, secret),
@@ -185,7 +202,11 @@ fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Resul
 fn go_on(world: &World, line: &mut BrokerLine) -> miette::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().into_diagnostic()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .into_diagnostic()?;
     runtime.spawn(async move {
         super::run::stop_signal().await;
         told.store(true, Ordering::Relaxed);

@@ -40,8 +40,8 @@ pub fn main(arguments: &ReplayArguments) -> miette::Result<ExitCode> {
     super::start_quiet_logging();
     let config = Config::load(&arguments.config).map_err(|e| miette!("{e}"))?;
     let metrics = Arc::new(Metrics::new());
-    let findings =
-        replay(&config, &arguments.input, arguments.batch_messages, metrics.clone()).map_err(|e| miette!("{e}"))?;
+    let findings = replay(&config, &arguments.input, arguments.batch_messages, metrics.clone())
+        .map_err(|e| miette!("{e}"))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for finding in &findings {
         serde_json::to_writer(&mut out, finding).into_diagnostic()?;
