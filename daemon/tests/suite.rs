@@ -1,6 +1,6 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`], see [`kafka`]. Out: facts.
+//! In: a broker for [`broker`] and [`process`], see [`kafka`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]
@@ -8,3 +8,6 @@ mod broker;
 #[cfg(test)]
 #[path = "suite/kafka.rs"]
 mod kafka;
+#[cfg(test)]
+#[path = "suite/process.rs"]
+mod process;
