@@ -70,3 +70,11 @@ pub fn main() -> ExitCode {
         ExitCode::from(2)
     })
 }
+
+/// Log lines on stderr; RUST_LOG sets the level, which is `info` otherwise.
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json { builder.json().try_init() } else { builder.try_init() };
+    started.unwrap_or_else(|e| eprintln!("logging was already started: {e}"));
+}

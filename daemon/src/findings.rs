@@ -4,6 +4,8 @@
 //! A pure state machine: no clock, no store, no network. The JSON of [`Finding`] is the JSON mapping of the
 //! gRPC message `shadowprod.v1.Finding` with snake_case names.
 
+pub mod lifecycle;
+
 use jiff::Timestamp;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -260,17 +262,53 @@ pub struct FindingChange {
     pub finding: Finding,
 }
 
-/// A finding and what the state machine must remember of it between grid points.
+/// How strongly a row of a detection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Opens a finding or keeps one open.
+    Fire,
+    /// Keeps an open finding open; opens none.
+    Hold,
+}
+
+/// One row of a detection: a subject and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Subject id.
+    pub subject: String,
+    /// Fire or hold.
+    pub level: Level,
+    /// 0..1.
+    pub score: f64,
+    /// 0..1.
+    pub coverage: f64,
+    /// How bad.
+    pub severity: Severity,
+    /// Whom to page.
+    pub owner: Owner,
+    /// First event of the evidence.
+    pub first_seen: Timestamp,
+    /// Last event of the evidence.
+    pub last_seen: Timestamp,
+    /// One line.
+    pub title: String,
+    /// Sentences.
+    pub explanation: String,
+    /// Terms, facts, query, samples; the range is the lifecycle's.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A finding and what its lifecycle must remember: the state that survives a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tracked {
-    /// What people and programs read.
+    /// The finding.
     pub finding: Finding,
-    /// Grid point from which on its hit was missing or below `hold`; `None` while the evidence holds.
+    /// Grid point since which no evidence was seen while it is open.
     pub quiet_since: Option<Timestamp>,
     /// Grid point at which it resolved.
     pub resolved_at: Option<Timestamp>,
-    /// Only an early look has seen it.
-    pub early: bool,
+    /// Newest event when an early look opened it; the grid has not spoken yet.
+    pub early_at: Option<Timestamp>,
 }
 
 /// A number as it was written. serde_json's own parser may be off by one unit in the last place, and a

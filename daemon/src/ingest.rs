@@ -132,6 +132,19 @@ pub enum SourceNotice {
     BrokerUp,
 }
 
+impl SourceNotice {
+    /// The notice's name: a metric label.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RetentionGap { .. } => "retention_gap",
+            Self::TopicRecreated { .. } => "topic_recreated",
+            Self::PartitionAdded { .. } => "partition_added",
+            Self::BrokerDown { .. } => "broker_down",
+            Self::BrokerUp => "broker_up",
+        }
+    }
+}
+
 /// Where to go on, one partition: what the store remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {

@@ -29,8 +29,6 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
-/// Bytes of one text value in a rollup key.
-pub const ROLLUP_KEY_BYTES_MAX: usize = 256;
 
 /// Event ids remembered per source that removes duplicates.
 pub const DEDUPE_IDS_MAX: usize = 1_000_000;
@@ -62,13 +60,47 @@ pub const QUERIES_MAX: usize = 1_000;
 
 /// Findings in one page of `ListFindings`.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// Bytes of one `ListFindings` response: gRPC clients refuse messages over 4 MiB unless told otherwise.
+pub const PAGE_BYTES_MAX: usize = 3 << 20;
+/// Questions that the store answers at the same time, each on a read-only connection and a blocking thread.
+pub const READERS_MAX: usize = 4;
 /// Watchers served at the same time.
 pub const WATCHERS_MAX: usize = 256;
+/// Findings or changes that one watcher reads from the store at a time.
+pub const WATCH_READ_MAX: u32 = 128;
+/// Responses that wait for one watcher's connection; the watcher reads on when there is room.
+pub const WATCH_QUEUE_MAX: usize = 16;
 /// Finding changes kept for watchers that resume; an older token gets OUT_OF_RANGE.
 pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
+/// Alerts in one post to an Alertmanager; more are sent in several posts.
+pub const ALERTS_PER_POST_MAX: usize = 256;
+/// Alerts that one Alertmanager is told of, worst first: nobody reads more pages, and the rest is served.
+pub const ALERTS_MAX: usize = 4_096;
 /// Findings exposed one by one as a metric; beyond it only the counts grow.
 pub const FINDING_SERIES_MAX: usize = 500;
 /// Pilots exposed one by one as a metric; the rest share the label `other`.
 pub const PILOT_SERIES_MAX: usize = 300;
 /// Owners exposed one by one as a metric label; the rest share the label `other`.
 pub const OWNER_SERIES_MAX: usize = 100;
+/// Files of one registry: a folder that was named by mistake is refused soon.
+pub const REGISTRY_FILES_MAX: usize = 10_000;
+/// Folders within folders of one registry.
+pub const REGISTRY_DEPTH_MAX: usize = 16;
+/// Mistakes reported of one load; more are counted: nobody reads further.
+pub const REGISTRY_ERRORS_MAX: usize = 1_000;
+/// Bytes of one id: ids become metric labels, table keys and parts of finding ids.
+pub const REGISTRY_ID_BYTES_MAX: usize = 128;
+/// Bytes of one text in a registry or signal file; as long as the event fields it is compared with.
+pub const REGISTRY_TEXT_BYTES_MAX: usize = FIELD_BYTES_MAX;
+/// Selectors, stages or members of one entry, each.
+pub const REGISTRY_LIST_MAX: usize = 10_000;
+/// Milliseconds without a change before a folder is read again: editors and syncs write in bursts.
+pub const RELOAD_QUIET_MS: u64 = 300;
+
+/// Entries in the signal tables: each is compared with every new combination of values.
+pub const SIGNALS_MAX: usize = 2_000;
+/// Distinct texts whose meaning enrich remembers between batches; at FIELD_BYTES_MAX each that is 64 MiB,
+/// usually a tenth. Beyond it everything is forgotten and worked out again.
+pub const ENRICH_TEXTS_MAX: usize = 65_536;
+/// Combinations of values whose outcome enrich remembers between batches, of each kind.
+pub const ENRICH_TUPLES_MAX: usize = 131_072;

@@ -23,7 +23,7 @@ use crate::limits;
 
 pub use history::Revision;
 pub use read::{Gap, ListQuery, Page, Reader};
-pub use segments::{DedupeEntry, NewSegment, StoredSegment};
+pub use segments::{NewSegment, StoredSegment};
 
 /// Everything that one step makes durable, all of it or nothing.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +42,6 @@ pub struct Commit {
     pub rejects: Vec<Reject>,
     /// How many were not decoded in this step, by reason; added to the totals.
     pub reject_counts: Vec<(RejectReason, u64)>,
-    /// Event ids seen in this step.
-    pub dedupe: Vec<DedupeEntry>,
     /// Event time after the step.
     pub clock: ClockState,
     /// Decisions that did not come from the logs.
@@ -62,20 +60,14 @@ pub struct CommitOutcome {
 }
 
 /// Event time as far as it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClockState {
-    /// Everything before it was seen, microseconds since 1970; `i64::MIN` before the first event.
+    /// Everything before it was seen, microseconds since 1970; `0` before the first event.
     pub watermark_micros: i64,
     /// By partition: NEXT offset, newest event time in microseconds, whether it is idle.
     pub partitions: Vec<(Position, i64, bool)>,
-    /// Newest event time of all, microseconds; `i64::MIN` before the first event.
+    /// Newest event time of all, microseconds; `0` before the first event.
     pub newest_event_micros: i64,
-}
-
-impl Default for ClockState {
-    fn default() -> Self {
-        Self { watermark_micros: i64::MIN, partitions: Vec::new(), newest_event_micros: i64::MIN }
-    }
 }
 
 /// A decision that did not come from the logs and that a replay must repeat.
@@ -109,8 +101,6 @@ pub struct Recovered {
     pub segments: Vec<StoredSegment>,
     /// All findings, in id order.
     pub tracked: Vec<Tracked>,
-    /// Event ids seen, oldest first.
-    pub dedupe: Vec<DedupeEntry>,
     /// Event time.
     pub clock: ClockState,
     /// What was in force; `None` before the first commit that said so.
@@ -124,7 +114,6 @@ pub struct Recovered {
 pub(crate) struct Bounds {
     quarantine_rows: usize,
     changes: u64,
-    dedupe_ids: usize,
     control_rows: usize,
     page_walk_keys: usize,
 }
@@ -134,7 +123,6 @@ impl Default for Bounds {
         Self {
             quarantine_rows: limits::QUARANTINE_ROWS_MAX,
             changes: limits::CHANGES_KEPT_MAX,
-            dedupe_ids: limits::DEDUPE_IDS_MAX,
             control_rows: limits::CONTROL_ROWS_MAX,
             page_walk_keys: limits::PAGE_WALK_KEYS_MAX,
         }
@@ -177,14 +165,17 @@ impl Store {
     }
 
     /// An empty store that ends with the process: the same code over SQLite's `:memory:`.
-    pub fn in_memory() -> Result<Self, StoreError> {
-        Ok(Self {
-            connection: Arc::new(Mutex::new(sqlite::open_memory()?)),
+    pub fn in_memory() -> Result<(Self, Recovered), StoreError> {
+        let connection = sqlite::open_memory()?;
+        let recovered = recover::recover(&connection)?;
+        let store = Self {
+            connection: Arc::new(Mutex::new(connection)),
             place: Place::Memory,
             bounds: Bounds::default(),
             failed: false,
             _lock: None,
-        })
+        };
+        Ok((store, recovered))
     }
 
     /// Numbers of `names`, in their order. Numbers are for ever; new names get the next ones in name order.
@@ -213,6 +204,31 @@ impl Store {
         let outcome = write::write(&transaction, commit, &self.bounds)?;
         transaction.commit()?;
         Ok(outcome)
+    }
+
+    /// A segment by its id, checked against its checksum.
+    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
+        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
+    }
+
+    /// Topic names by number.
+    pub fn topics(&self) -> Result<Vec<String>, StoreError> {
+        Ok(recover::topics(&locked(&self.connection))?)
+    }
+
+    /// Where to go on reading, by partition.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        Ok(recover::checkpoints(&locked(&self.connection))?)
+    }
+
+    /// Every finding, all episodes, with what its lifecycle remembers.
+    pub fn tracked(&self) -> Result<Vec<Tracked>, StoreError> {
+        recover::tracked(&locked(&self.connection))
+    }
+
+    /// The append-only history of every finding, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
+        history::all(&locked(&self.connection))
     }
 
     /// A reader of what is committed, for another thread.
@@ -310,6 +326,14 @@ pub enum StoreError {
         /// Checksum stored beside them.
         expected: u64,
     },
+    /// A segment that was stored and not dropped is gone.
+    #[error(
+        "segment {id} is missing; move the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    NoSegment {
+        /// Its id.
+        id: i64,
+    },
     /// A row is not what was written.
     #[error(
         "row {key} of table {table} is damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
@@ -370,9 +394,10 @@ impl StoreError {
             | Self::SchemaVersion { .. }
             | Self::TooManyTopics { .. } => StoreAction::RefuseToStart,
             Self::Database(_) | Self::Stopped => StoreAction::StopAndRecover,
-            Self::CorruptSegment { .. } | Self::CorruptRow { .. } | Self::BrokenChain { .. } => {
-                StoreAction::Rebuild
-            }
+            Self::CorruptSegment { .. }
+            | Self::NoSegment { .. }
+            | Self::CorruptRow { .. }
+            | Self::BrokenChain { .. } => StoreAction::Rebuild,
             Self::BadPageToken => StoreAction::RefuseRequest,
         }
     }

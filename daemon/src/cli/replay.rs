@@ -1,12 +1,9 @@
-//! `shadowprod replay`.
-
-use std::process::ExitCode;
-
-/// Arguments of `shadowprod replay`.
+//! stub
+/// S
 #[derive(Debug, clap::Args)]
 pub struct ReplayArguments {}
-
-/// Runs the command.
-pub fn main(_arguments: &ReplayArguments) -> miette::Result<ExitCode> {
-    Ok(ExitCode::from(2))
+/// S
+pub fn main(_arguments: &ReplayArguments) -> miette::Result<std::process::ExitCode> {
+    super::start_logging(false);
+    Ok(std::process::ExitCode::from(2))
 }

@@ -1,12 +1,9 @@
-//! `shadowprod run`.
-
-use std::process::ExitCode;
-
-/// Arguments of `shadowprod run`.
+//! stub
+/// S
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {}
-
-/// Runs the command.
-pub fn main(_arguments: &RunArguments) -> miette::Result<ExitCode> {
-    Ok(ExitCode::from(2))
+/// S
+pub fn main(_arguments: &RunArguments) -> miette::Result<std::process::ExitCode> {
+    super::start_logging(false);
+    Ok(std::process::ExitCode::from(2))
 }

@@ -153,11 +153,18 @@ pub(super) fn of_finding(connection: &Connection, id: &str) -> Result<Vec<Revisi
         "SELECT seq, finding_id, kind, at, body, hash FROM revision WHERE finding_id = ?1 ORDER BY seq",
     )?;
     let rows = select.query_map([id], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
-    let mut revisions = Vec::new();
-    for row in rows {
-        let (revision, hash) = row?;
-        let change = revision.decode("revision")?;
-        revisions.push(Revision { seq: revision.seq as u64, change, hash });
-    }
-    Ok(revisions)
+    rows.map(|row| revision(row?)).collect()
+}
+
+/// The history of every finding, in the order in which it was written.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Revision>, StoreError> {
+    let mut select =
+        connection.prepare("SELECT seq, finding_id, kind, at, body, hash FROM revision ORDER BY seq")?;
+    let rows = select.query_map([], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
+    rows.map(|row| revision(row?)).collect()
+}
+
+fn revision((row, hash): (ChangeRow, String)) -> Result<Revision, StoreError> {
+    let change = row.decode("revision")?;
+    Ok(Revision { seq: row.seq as u64, change, hash })
 }

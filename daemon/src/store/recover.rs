@@ -17,7 +17,6 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> 
         topics: topics(connection)?,
         segments: segments::read(connection)?,
         tracked: tracked(connection)?,
-        dedupe: segments::read_dedupe(connection)?,
         clock: clock(connection)?,
         versions: versions(connection)?,
         change_seq: read::latest_seq(connection)?,
@@ -34,7 +33,8 @@ fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
     Ok(Position { topic: row.get(0)?, partition: row.get(1)?, offset: row.get(2)? })
 }
 
-fn checkpoints(connection: &Connection) -> rusqlite::Result<Vec<Checkpoint>> {
+/// NEXT offsets by partition.
+pub(super) fn checkpoints(connection: &Connection) -> rusqlite::Result<Vec<Checkpoint>> {
     let mut select = connection.prepare(
         "SELECT topic, partition, next_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
          ORDER BY topic, partition",
@@ -56,13 +56,14 @@ fn clock(connection: &Connection) -> rusqlite::Result<ClockState> {
     )?;
     let partitions = select.query_map([], |row| Ok((position(row)?, row.get(3)?, row.get(4)?)))?;
     Ok(ClockState {
-        watermark_micros: sqlite::meta(connection, "watermark_micros")?.unwrap_or(i64::MIN),
+        watermark_micros: sqlite::meta(connection, "watermark_micros")?.unwrap_or(0),
         partitions: partitions.collect::<rusqlite::Result<_>>()?,
-        newest_event_micros: sqlite::meta(connection, "newest_event_micros")?.unwrap_or(i64::MIN),
+        newest_event_micros: sqlite::meta(connection, "newest_event_micros")?.unwrap_or(0),
     })
 }
 
-fn tracked(connection: &Connection) -> Result<Vec<Tracked>, StoreError> {
+/// Every finding with what its lifecycle remembers.
+pub(super) fn tracked(connection: &Connection) -> Result<Vec<Tracked>, StoreError> {
     let mut select =
         connection.prepare("SELECT finding_id, body, checksum FROM finding ORDER BY finding_id")?;
     let mut rows = select.query([])?;

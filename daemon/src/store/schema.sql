@@ -98,18 +98,6 @@ CREATE TABLE quarantine (
 ) STRICT;
 CREATE TABLE reject_count (reason TEXT PRIMARY KEY, rejects INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
--- Event ids already seen, one row a commit and source; `bytes` holds (length, id, content hash, time).
-CREATE TABLE dedupe (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    source TEXT NOT NULL,
-    rows_through INTEGER NOT NULL,
-    newest_event_micros INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    bytes BLOB NOT NULL
-) STRICT;
-CREATE INDEX dedupe_by_source ON dedupe (source, rows_through);
-CREATE INDEX dedupe_by_time ON dedupe (newest_event_micros);
-
 -- Decisions that did not come from the logs: idle partitions, reloads. The newest CONTROL_ROWS_MAX.
 CREATE TABLE control (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -46,7 +46,7 @@ fn finding(id: &str, severity: Severity, last_seen: i64) -> Finding {
 }
 
 fn tracked(finding: Finding) -> Tracked {
-    Tracked { finding, quiet_since: Some(at(7)), resolved_at: None, early: false }
+    Tracked { finding, quiet_since: Some(at(7)), resolved_at: None, early_at: None }
 }
 
 fn change(kind: ChangeKind, finding: Finding) -> FindingChange {
@@ -76,15 +76,6 @@ fn reject(offset: i64) -> Reject {
     }
 }
 
-fn entry(source: &str, id: usize, event_time: i64) -> DedupeEntry {
-    DedupeEntry {
-        source: source.to_owned(),
-        event_id: format!("event-{id}"),
-        content_hash: u64::MAX - id as u64,
-        event_time,
-    }
-}
-
 fn segment(rollup: &str, byte: u8) -> NewSegment {
     NewSegment { rollup: rollup.to_owned(), version: 2, sha256: "ab".repeat(32), bytes: vec![byte; 300] }
 }
@@ -102,7 +93,6 @@ fn full_commit() -> Commit {
         tracked: vec![tracked(finding("f_1", Severity::High, 5))],
         rejects: vec![reject(3)],
         reject_counts: vec![(RejectReason::NotJson, 1)],
-        dedupe: vec![entry("okta", 1, 50), entry("trail", 2, 60), entry("okta", 3, 55)],
         clock: ClockState {
             watermark_micros: 40,
             partitions: vec![(position(0, 0, 9), 77, true), (position(1, 4, 1_000), 60, false)],
@@ -127,7 +117,7 @@ fn fresh(dir: &Path) -> Store {
 }
 
 fn memory(bounds: Bounds) -> Store {
-    let mut store = Store::in_memory().unwrap();
+    let (mut store, _) = Store::in_memory().unwrap();
     store.bounds = bounds;
     store.register_topics(&topics()).unwrap();
     store
@@ -155,8 +145,6 @@ fn what_was_committed_comes_back_after_a_reopen() {
     assert_eq!(recovered.change_seq, 1);
     let kept: Vec<_> = recovered.segments.iter().map(|s| (s.id, s.rollup.as_str(), s.bytes[0])).collect();
     assert_eq!(kept, [(1, "pilot_traffic", 1), (2, "sessions", 2)]);
-    let expected = [entry("okta", 1, 50), entry("okta", 3, 55), entry("trail", 2, 60)];
-    assert_eq!(recovered.dedupe, expected, "entries of one source keep their order");
     assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 1)]);
     assert!(store.size_bytes().unwrap() > 4_096);
 }
@@ -264,7 +252,6 @@ fn a_foreign_or_newer_file_is_refused() {
 fn a_damaged_blob_is_named_and_never_used() {
     let damage = [
         ("UPDATE segment SET bytes = zeroblob(300) WHERE id = 2", "segment 2 of rollup sessions is damaged"),
-        ("UPDATE dedupe SET bytes = x'0100000061' WHERE seq = 1", "row 1 of table dedupe is damaged"),
         ("UPDATE finding SET body = replace(body, 'ada', 'eve')", "row f_1 of table finding is damaged"),
     ];
     for (statement, expected) in damage {
@@ -341,30 +328,6 @@ fn quarantine_keeps_the_newest_and_counts_all() {
     store.commit(&flood).unwrap();
     assert_eq!(kept(&store), [107, 108, 109, 110, 111]);
     assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 12), ("too_deep".to_owned(), 4)]);
-}
-
-#[test]
-fn event_ids_are_bounded_by_source_and_forgotten_behind_the_watermark() {
-    let mut store = memory(Bounds { dedupe_ids: 4, ..Bounds::default() });
-    let hour = limits::DEDUPE_WINDOW_SECONDS * 1_000_000;
-    for batch in 0..4 {
-        let ids = batch * 2..batch * 2 + 2;
-        let mut dedupe: Vec<_> = ids.map(|id| entry("okta", id, hour)).collect();
-        dedupe.push(entry("trail", batch, 5));
-        store.commit(&Commit { dedupe, ..Commit::default() }).unwrap();
-    }
-    let kept = |store: &Store| -> Vec<String> {
-        let entries = segments::read_dedupe(&locked(&store.connection)).unwrap();
-        entries.into_iter().map(|e| format!("{}/{}", e.source, e.event_id)).collect()
-    };
-    let mut all = kept(&store);
-    all.sort();
-    assert_eq!(all[..4], ["okta/event-4", "okta/event-5", "okta/event-6", "okta/event-7"]);
-    assert_eq!(all.len(), 8, "the flood of one source takes nothing from another");
-
-    let clock = ClockState { watermark_micros: hour + 6, ..ClockState::default() };
-    store.commit(&Commit { clock, ..Commit::default() }).unwrap();
-    assert_eq!(kept(&store).len(), 4, "entries older than the window behind the watermark are forgotten");
 }
 
 #[test]

@@ -34,7 +34,6 @@ pub(super) fn write(
     }
     write_rejects(connection, &commit.rejects, bounds.quarantine_rows)?;
     write_reject_counts(connection, &commit.reject_counts)?;
-    segments::write_dedupe(connection, &commit.dedupe, bounds.dedupe_ids, commit.clock.watermark_micros)?;
     write_control(connection, &commit.control, bounds.control_rows)?;
     if let Some(versions) = &commit.versions {
         write_versions(connection, versions)?;

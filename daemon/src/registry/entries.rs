@@ -1,0 +1,496 @@
+//! One function a kind of table: from a TOML table to a fact.
+//!
+//! In: an [`Entry`] of a file. Out: facts, the ids they declare and the ids they refer to, in [`Parts`].
+//! What can only be judged with all files read is left to `check`.
+
+use ipnet::IpNet;
+
+use super::errors::{Place, Problems};
+use super::facts::{
+    Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy, Production,
+    ProductionKind, Profile, Promotion, Service, SharedCredential, Stage, StageSpan, Team, Validity,
+};
+use super::patterns::Pattern;
+use super::reader::{Entry, Located, shown};
+use super::selectors::{Selector, SelectorKind, SelectorValue};
+
+/// A set of ids within which each is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Space {
+    Person,
+    Group,
+    Team,
+    Pilot,
+    Exception,
+    Service,
+    Network,
+    Profile,
+}
+
+impl Space {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Group => "group",
+            Self::Team => "team",
+            Self::Pilot => "pilot",
+            Self::Exception => "exception",
+            Self::Service => "service",
+            Self::Network => "network",
+            Self::Profile => "policy",
+        }
+    }
+}
+
+/// An id that must have been declared in one of `spaces`.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    /// What refers, such as ``[[pilot]] `x` owner``.
+    pub by: String,
+    pub spaces: &'static [Space],
+    pub id: Located<String>,
+}
+
+const PERSON: &[Space] = &[Space::Person];
+const OWNER: &[Space] = &[Space::Person, Space::Group];
+const TEAM: &[Space] = &[Space::Team];
+const PILOT: &[Space] = &[Space::Pilot];
+
+/// Everything read so far, from all files.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub people: Vec<Person>,
+    pub groups: Vec<Group>,
+    pub teams: Vec<Team>,
+    pub pilots: Vec<(Pilot, Place)>,
+    pub policies: Vec<Policy>,
+    pub promotions: Vec<(Promotion, Place)>,
+    pub exceptions: Vec<Exception>,
+    pub services: Vec<Service>,
+    pub production: Vec<Production>,
+    pub networks: Vec<Network>,
+    pub shared: Vec<SharedCredential>,
+    pub declared: Vec<(Space, Located<String>)>,
+    pub references: Vec<Reference>,
+}
+
+type Read = fn(&mut Parts, &mut Entry<'_>, &mut Problems);
+
+/// The tables a file may hold.
+pub(crate) const KINDS: &[(&str, Read)] = &[
+    ("person", Parts::person),
+    ("group", Parts::group),
+    ("team", Parts::team),
+    ("pilot", Parts::pilot),
+    ("policy", Parts::policy),
+    ("promotion", Parts::promotion),
+    ("exception", Parts::exception),
+    ("service", Parts::service),
+    ("production", Parts::production),
+    ("network", Parts::network),
+    ("shared_credential", Parts::shared_credential),
+];
+
+impl Parts {
+    /// Reads one table; `kind` is one of [`KINDS`].
+    pub(crate) fn read(&mut self, kind: &str, mut entry: Entry<'_>, problems: &mut Problems) {
+        let (_, read) = KINDS.iter().find(|(k, _)| *k == kind).expect("the reader passes known kinds only");
+        read(self, &mut entry, problems);
+        entry.finish(problems);
+    }
+
+    fn declare(&mut self, space: Space, id: &Located<String>) {
+        if !id.value.is_empty() {
+            self.declared.push((space, id.clone()));
+        }
+    }
+
+    fn refer(&mut self, by: &str, key: &str, spaces: &'static [Space], id: Located<String>) -> String {
+        let value = id.value.clone();
+        if !value.is_empty() {
+            self.references.push(Reference { by: format!("{by} {key}"), spaces, id });
+        }
+        value
+    }
+
+    fn refer_all(
+        &mut self,
+        by: &str,
+        key: &str,
+        spaces: &'static [Space],
+        ids: Vec<Located<String>>,
+    ) -> Vec<String> {
+        ids.into_iter().map(|id| self.refer(by, key, spaces, id)).collect()
+    }
+
+    fn person(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Person, &id);
+        self.people.push(Person {
+            id: id.value,
+            name: entry.text("name", problems).value,
+            email: entry.text("email", problems).value,
+            contacts: contacts(entry, problems),
+            disabled_at: entry.time_if_any("disabled_at", problems),
+        });
+    }
+
+    fn group(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Group, &id);
+        let members = entry.list_required("members", problems);
+        if members.is_empty() && entry.has("members") {
+            let message =
+                format!("[[group]] `{}` has no members: nobody would hold its roles", shown(&id.value));
+            problems.error(
+                &entry.place(),
+                message,
+                "name at least one person, or remove the group".to_owned(),
+            );
+        }
+        let by = format!("[[group]] `{}`", id.value);
+        let members = self.refer_all(&by, "members", PERSON, members);
+        self.groups.push(Group { id: id.value, members });
+    }
+
+    fn team(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Team, &id);
+        let by = format!("[[team]] `{}`", id.value);
+        let name = entry.text("name", problems).value;
+        let owner = entry.text("owner", problems);
+        let owner = self.refer(&by, "owner", OWNER, owner);
+        let members = entry.list("members", problems);
+        let members = self.refer_all(&by, "members", PERSON, members);
+        self.teams.push(Team { id: id.value, name, owner, members });
+    }
+
+    fn pilot(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Pilot, &id);
+        let by = format!("[[pilot]] `{}`", id.value);
+        let team = entry.text("team", problems);
+        let owner = entry.text("owner", problems);
+        let mut role = |key| {
+            let holder = entry.text_if_any(key, problems)?;
+            Some(self.refer(&by, key, OWNER, holder))
+        };
+        let (data_owner, security_approver, control_owner) =
+            (role("data_owner"), role("security_approver"), role("control_owner"));
+        let pilot = Pilot {
+            id: id.value,
+            name: entry.text("name", problems).value,
+            purpose: entry.text("purpose", problems).value,
+            team: self.refer(&by, "team", TEAM, team),
+            owner: self.refer(&by, "owner", OWNER, owner),
+            data_owner,
+            security_approver,
+            control_owner,
+            profile: entry.word("profile", Profile::WORDS, problems).unwrap_or(Profile::Standard),
+            environments: values(entry.list("environments", problems)),
+            data_scope: values(entry.list("data_scope", problems)),
+            tool_scope: values(entry.list("tool_scope", problems)),
+            sensitive_data: entry.flag("sensitive_data", problems),
+            write_tools: entry.flag("write_tools", problems),
+            external_users: entry.flag("external_users", problems),
+            stages: stages(&by, entry, problems),
+            selectors: selectors(entry, PILOT_SELECTORS, problems),
+        };
+        self.pilots.push((pilot, entry.place()));
+    }
+
+    fn policy(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let place = entry.place();
+        let profile = entry.word("profile", Profile::WORDS, problems);
+        let criteria = criteria(entry, problems);
+        let minutes = entry.number_required("grace_minutes", 15.0..=60.0, problems);
+        let (Some(profile), Some(minutes)) = (profile, minutes) else { return };
+        self.declare(Space::Profile, &Located { value: profile.name().to_owned(), place });
+        self.policies.push(Policy { profile, criteria, grace_micros: (minutes * 60e6) as i64 });
+    }
+
+    fn promotion(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let pilot = entry.text("pilot", problems);
+        let by = format!("[[promotion]] of `{}`", shown(&pilot.value));
+        let requested_by = entry.text("requested_by", problems);
+        let decided_by = entry.text("decided_by", problems);
+        let outcomes = &[("approved", true), ("refused", false)];
+        let promotion = Promotion {
+            pilot: self.refer(&by, "pilot", PILOT, pilot),
+            requested_by: self.refer(&by, "requested_by", PERSON, requested_by),
+            decided_by: self.refer(&by, "decided_by", OWNER, decided_by),
+            decided_at: entry.time("decided_at", problems),
+            approved: entry.word("outcome", outcomes, problems).unwrap_or(false),
+            criteria: criteria(entry, problems),
+            complete: false,
+        };
+        self.promotions.push((promotion, entry.place()));
+    }
+
+    fn exception(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Exception, &id);
+        let by = format!("[[exception]] `{}`", id.value);
+        let pilot = entry.text("pilot", problems);
+        let granted_by = entry.text("granted_by", problems);
+        let granted_at = entry.time("granted_at", problems);
+        let expires_at = entry.time("expires_at", problems);
+        if granted_at != 0 && expires_at != 0 {
+            entry.ordered("granted_at", granted_at, "expires_at", expires_at, problems);
+        }
+        let exception = Exception {
+            id: id.value,
+            pilot: self.refer(&by, "pilot", PILOT, pilot),
+            allows: entry.word("allows", Allowance::WORDS, problems).unwrap_or(Allowance::ProductionTraffic),
+            granted_by: self.refer(&by, "granted_by", PERSON, granted_by),
+            validity: Validity { from: granted_at, to: expires_at },
+            reviewed_at: entry.time_if_any("reviewed_at", problems),
+        };
+        self.exceptions.push(exception);
+    }
+
+    fn service(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let id = entry.id("id", problems);
+        self.declare(Space::Service, &id);
+        let by = format!("[[service]] `{}`", id.value);
+        let team = entry.text("team", problems);
+        let service = Service {
+            id: id.value,
+            team: self.refer(&by, "team", TEAM, team),
+            purpose: entry.text_if_any("purpose", problems).map(|p| p.value),
+            production: entry.flag_required("production", problems),
+            validity: entry.validity(problems),
+            selectors: selectors(entry, SERVICE_SELECTORS, problems),
+        };
+        self.services.push(service);
+    }
+
+    fn production(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let kind = entry.word("kind", ProductionKind::WORDS, problems);
+        let pattern = pattern(entry, "value", problems);
+        let weight = entry.number("weight", 0.0..=1.0, problems);
+        let validity = entry.validity(problems);
+        let (Some(kind), Some(pattern)) = (kind, pattern) else { return };
+        let ignores_case = kind != ProductionKind::Account;
+        self.production.push(Production {
+            kind,
+            pattern: if ignores_case { pattern.to_lower() } else { pattern },
+            weight: weight.unwrap_or(kind.default_weight()),
+            validity,
+        });
+    }
+
+    fn network(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let name = entry.id("name", problems);
+        self.declare(Space::Network, &name);
+        let cidr = entry.text("cidr", problems);
+        let cidr = cidr_of(&cidr, problems);
+        let kind = entry.word("kind", NetworkKind::WORDS, problems);
+        let validity = entry.validity(problems);
+        let (Some(cidr), Some(kind)) = (cidr, kind) else { return };
+        self.networks.push(Network { name: name.value, cidr, kind, validity });
+    }
+
+    fn shared_credential(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let principal = pattern(entry, "principal", problems);
+        let reason = entry.text("reason", problems).value;
+        let validity = entry.validity(problems);
+        let Some(principal) = principal else { return };
+        self.shared.push(SharedCredential { principal, reason, validity });
+    }
+}
+
+fn values(located: Vec<Located<String>>) -> Vec<String> {
+    located.into_iter().map(|l| l.value).collect()
+}
+
+fn contacts(entry: &mut Entry<'_>, problems: &mut Problems) -> [Option<String>; 4] {
+    let mut contacts = [None, None, None, None];
+    let is_table = entry.table_if_any("contact", |mut by_severity| {
+        for (slot, key) in contacts.iter_mut().zip(["low", "medium", "high", "critical"]) {
+            *slot = by_severity.text_if_any(key, problems).map(|t| t.value);
+        }
+        by_severity.finish(problems);
+    });
+    if !is_table && let Some(text) = entry.text_if_any("contact", problems) {
+        contacts.fill(Some(text.value));
+    }
+    contacts
+}
+
+fn criteria(entry: &mut Entry<'_>, problems: &mut Problems) -> Vec<Criterion> {
+    let located = entry.list_required("criteria", problems);
+    located.iter().filter_map(|c| one_of(c, "criterion", Criterion::WORDS, problems)).collect()
+}
+
+fn one_of<T: Copy>(
+    text: &Located<String>,
+    what: &str,
+    words: &[(&'static str, T)],
+    problems: &mut Problems,
+) -> Option<T> {
+    let found = words.iter().find(|(name, _)| *name == text.value);
+    if found.is_none() {
+        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+        let message = format!("unknown {what} `{}`", shown(&text.value));
+        problems.error(&text.place, message, super::reader::choices(&text.value, &names));
+    }
+    found.map(|(_, member)| *member)
+}
+
+/// Stages in time order; one without `to` ends where the next starts.
+fn stages(by: &str, entry: &mut Entry<'_>, problems: &mut Problems) -> Vec<StageSpan> {
+    let mut found: Vec<(StageSpan, Place)> = Vec::new();
+    entry.tables("stages", problems, |mut table, problems| {
+        let stage = table.word("stage", Stage::WORDS, problems);
+        let from = table.time("from", problems);
+        let to = table.time_if_any("to", problems).unwrap_or(i64::MAX);
+        table.ordered("from", from, "to", to, problems);
+        if let Some(stage) = stage {
+            found.push((StageSpan { stage, validity: Validity { from, to } }, table.place()));
+        }
+        table.finish(problems);
+    });
+    if found.is_empty() {
+        let fix = "add `stages = [{ stage = \"pilot\", from = \"2026-01-05T00:00:00Z\" }]`".to_owned();
+        problems.error(&entry.place(), format!("{by} has no stage"), fix);
+    }
+    found.sort_by_key(|(span, _)| span.validity.from);
+    follow_each_other(by, &mut found, problems);
+    found.into_iter().map(|(span, _)| span).collect()
+}
+
+fn follow_each_other(by: &str, stages: &mut [(StageSpan, Place)], problems: &mut Problems) {
+    for i in 1..stages.len() {
+        let (next, place) = stages[i].clone();
+        let previous = &mut stages[i - 1].0;
+        if previous.validity.to == i64::MAX && previous.validity.from < next.validity.from {
+            previous.validity.to = next.validity.from;
+        } else if previous.validity.to > next.validity.from {
+            let (early, late) = (previous.stage.name(), next.stage.name());
+            let message = format!("{by}: stage `{late}` starts before stage `{early}` has ended");
+            let fix = "let stages follow each other; leave out `to` to end one where the next starts";
+            problems.error(&place, message, fix.to_owned());
+        }
+    }
+}
+
+const PILOT_SELECTORS: &[SelectorKind] = &[
+    SelectorKind::Spiffe,
+    SelectorKind::Role,
+    SelectorKind::EntraApp,
+    SelectorKind::ServiceAccount,
+    SelectorKind::ApiKey,
+    SelectorKind::Consumer,
+    SelectorKind::InferenceProfile,
+    SelectorKind::Route,
+    SelectorKind::Host,
+    SelectorKind::Header,
+    SelectorKind::Model,
+];
+
+const SERVICE_SELECTORS: &[SelectorKind] = &[
+    SelectorKind::Spiffe,
+    SelectorKind::Role,
+    SelectorKind::EntraApp,
+    SelectorKind::ServiceAccount,
+    SelectorKind::ApiKey,
+    SelectorKind::Consumer,
+    SelectorKind::Ip,
+    SelectorKind::Route,
+    SelectorKind::Host,
+];
+
+fn selectors(entry: &mut Entry<'_>, allowed: &[SelectorKind], problems: &mut Problems) -> Vec<Selector> {
+    let words: Vec<(&'static str, SelectorKind)> = allowed.iter().map(|k| (k.name(), *k)).collect();
+    let mut found = Vec::new();
+    entry.tables("selectors", problems, |mut table, problems| {
+        let kind = table.word("kind", &words, problems);
+        let value = kind.and_then(|kind| selector_value(kind, &mut table, problems));
+        let _ = table.has("value");
+        let confidence = table.number("confidence", 0.0..=1.0, problems);
+        let validity = table.validity(problems);
+        table.finish(problems);
+        let (Some(kind), Some(value)) = (kind, value) else { return };
+        let confidence = confidence.unwrap_or(kind.default_confidence());
+        found.push(Selector { kind, value, confidence, validity });
+    });
+    found
+}
+
+fn selector_value(
+    kind: SelectorKind,
+    table: &mut Entry<'_>,
+    problems: &mut Problems,
+) -> Option<SelectorValue> {
+    match kind {
+        SelectorKind::Ip => {
+            let text = table.text("value", problems);
+            cidr_of(&text, problems).map(SelectorValue::Network)
+        }
+        SelectorKind::Header => {
+            let text = table.text("value", problems);
+            let value = header_pattern(&text, problems)?;
+            Some(SelectorValue::Text(value))
+        }
+        SelectorKind::Host => {
+            let value = pattern(table, "value", problems)?.to_lower();
+            Some(SelectorValue::Text(value))
+        }
+        SelectorKind::Spiffe
+        | SelectorKind::Role
+        | SelectorKind::EntraApp
+        | SelectorKind::ServiceAccount
+        | SelectorKind::ApiKey
+        | SelectorKind::Consumer
+        | SelectorKind::InferenceProfile
+        | SelectorKind::Route
+        | SelectorKind::Model => pattern(table, "value", problems).map(SelectorValue::Text),
+    }
+}
+
+fn header_pattern(text: &Located<String>, problems: &mut Problems) -> Option<Pattern> {
+    if text.value.is_empty() {
+        return None;
+    }
+    let name_and_value = text.value.split_once(':');
+    let value = name_and_value.filter(|(name, _)| name.trim().eq_ignore_ascii_case("user-agent"));
+    let read = value.and_then(|(_, v)| Pattern::parse(v.trim()));
+    if read.is_none() {
+        let message = format!(
+            "header selector is `{}`, expected `user-agent: text` or `user-agent: text*`: logs carry no other",
+            shown(&text.value)
+        );
+        problems.error(&text.place, message, "write `value = \"user-agent: name/*\"`".to_owned());
+    }
+    read
+}
+
+fn pattern(entry: &mut Entry<'_>, key: &'static str, problems: &mut Problems) -> Option<Pattern> {
+    let text = entry.text(key, problems);
+    if text.value.is_empty() {
+        return None;
+    }
+    let read = Pattern::parse(&text.value);
+    if read.is_none() {
+        let message = format!("`{key}` is `{}`, expected a text or the start of one", shown(&text.value));
+        problems.error(
+            &text.place,
+            message,
+            "use `*` at the end only, after at least one character".to_owned(),
+        );
+    }
+    read
+}
+
+fn cidr_of(text: &Located<String>, problems: &mut Problems) -> Option<IpNet> {
+    if text.value.is_empty() {
+        return None;
+    }
+    let read = text.value.parse::<IpNet>();
+    if read.is_err() {
+        let message = format!("`{}` is not a network", shown(&text.value));
+        problems.error(&text.place, message, "write address/length, such as 10.20.0.0/16".to_owned());
+    }
+    read.ok()
+}

@@ -1,0 +1,260 @@
+//! Which events belong to whom: selectors, their precedence, and the index that finds them by value.
+//!
+//! In: checked selectors of pilots or services. Out: the claims on one value as of a time. An index is built
+//! once a registry; a lookup costs one hash for the exact value and one for each distinct prefix length.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::facts::{Validity, word_of};
+use super::patterns::{Pattern, PatternIndex};
+
+/// What a selector looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SelectorKind {
+    /// SPIFFE id.
+    Spiffe,
+    /// Cloud role, without session.
+    Role,
+    /// Entra application, agent or service principal id.
+    EntraApp,
+    /// Service account of a cloud or of Kubernetes.
+    ServiceAccount,
+    /// Gateway API key id.
+    ApiKey,
+    /// Gateway consumer.
+    Consumer,
+    /// Application inference profile.
+    InferenceProfile,
+    /// Gateway route.
+    Route,
+    /// Gateway host.
+    Host,
+    /// User agent: anyone can send it.
+    Header,
+    /// Model id: shared by many.
+    Model,
+    /// Client address; services only.
+    Ip,
+}
+
+impl SelectorKind {
+    /// Every kind with the word for it.
+    pub const WORDS: &[(&'static str, Self)] = &[
+        ("spiffe", Self::Spiffe),
+        ("role", Self::Role),
+        ("entra_app", Self::EntraApp),
+        ("service_account", Self::ServiceAccount),
+        ("api_key", Self::ApiKey),
+        ("consumer", Self::Consumer),
+        ("inference_profile", Self::InferenceProfile),
+        ("route", Self::Route),
+        ("host", Self::Host),
+        ("header", Self::Header),
+        ("model", Self::Model),
+        ("ip", Self::Ip),
+    ];
+
+    /// The word for it; also a metric label.
+    pub fn name(self) -> &'static str {
+        word_of(self, Self::WORDS)
+    }
+
+    /// Smaller is stronger; kinds of one precedence compete.
+    pub fn precedence(self) -> u8 {
+        match self {
+            Self::Spiffe | Self::Role | Self::EntraApp | Self::ServiceAccount => 0,
+            Self::ApiKey | Self::Consumer => 1,
+            Self::InferenceProfile => 2,
+            Self::Route | Self::Host => 3,
+            Self::Header => 4,
+            Self::Model => 5,
+            Self::Ip => 6,
+        }
+    }
+
+    /// How sure a match is where the registry does not say: starting values of our own.
+    pub fn default_confidence(self) -> f64 {
+        match self {
+            Self::Spiffe | Self::Role | Self::EntraApp | Self::ServiceAccount => 0.99,
+            Self::ApiKey | Self::Consumer => 0.95,
+            Self::InferenceProfile => 0.9,
+            Self::Route => 0.85,
+            Self::Host => 0.8,
+            Self::Header => 0.5,
+            Self::Model => 0.3,
+            Self::Ip => 0.6,
+        }
+    }
+}
+
+/// What a selector compares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SelectorValue {
+    /// A text of the event.
+    Text(Pattern),
+    /// The client address.
+    Network(IpNet),
+}
+
+/// One selector of a pilot or a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selector {
+    /// What it looks at.
+    pub kind: SelectorKind,
+    /// What that must be.
+    pub value: SelectorValue,
+    /// How sure a match is, 0..1.
+    pub confidence: f64,
+    /// When.
+    pub validity: Validity,
+}
+
+/// A selector that matched, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claim {
+    /// Index of the pilot or service in the registry.
+    pub holder: usize,
+    /// What was looked at.
+    pub kind: SelectorKind,
+    /// How sure, 0..1.
+    pub confidence: f64,
+    /// When.
+    pub validity: Validity,
+}
+
+/// Finds claims by value.
+#[derive(Debug, Default)]
+pub struct SelectorIndex {
+    kinds: HashMap<SelectorKind, PatternIndex<Claim>>,
+    networks: CidrIndex,
+    network_claims: Vec<Claim>,
+}
+
+impl SelectorIndex {
+    /// Builds the index; `holders` gives each holder's selectors and its own validity, in holder order.
+    pub fn new<'a>(holders: impl Iterator<Item = (&'a [Selector], Validity)>) -> Self {
+        let mut index = Self::default();
+        for (holder, (selectors, validity)) in holders.enumerate() {
+            for selector in selectors {
+                index.insert(holder, selector, validity);
+            }
+        }
+        index
+    }
+
+    fn insert(&mut self, holder: usize, selector: &Selector, of_holder: Validity) {
+        let validity = Validity {
+            from: selector.validity.from.max(of_holder.from),
+            to: selector.validity.to.min(of_holder.to),
+        };
+        let claim = Claim { holder, kind: selector.kind, confidence: selector.confidence, validity };
+        match &selector.value {
+            SelectorValue::Network(cidr) => {
+                self.networks.insert(*cidr, validity, self.network_claims.len());
+                self.network_claims.push(claim);
+            }
+            SelectorValue::Text(pattern) => {
+                self.kinds.entry(selector.kind).or_default().insert(pattern, claim);
+            }
+        }
+    }
+
+    /// Whether any selector is of this kind.
+    pub fn has(&self, kind: SelectorKind) -> bool {
+        self.kinds.contains_key(&kind)
+    }
+
+    /// Adds the claims of `kind` on `value` that hold at `at`.
+    pub fn find(&self, kind: SelectorKind, value: &str, at: i64, into: &mut Vec<Claim>) {
+        let Some(index) = self.kinds.get(&kind) else { return };
+        into.extend(index.find(value).filter(|claim| claim.validity.holds(at)));
+    }
+
+    /// The claim of the longest network that holds `address` at `at`.
+    pub fn find_network(&self, address: IpAddr, at: i64) -> Option<Claim> {
+        self.networks.find(address, at).map(|i| self.network_claims[i])
+    }
+}
+
+/// Finds the longest network that holds an address. Addresses are kept as IPv6; IPv4 ones as mapped.
+#[derive(Debug, Default)]
+pub struct CidrIndex {
+    /// By prefix length, in order; looked through from the longest.
+    lengths: BTreeMap<u8, HashMap<u128, Vec<(Validity, usize)>>>,
+}
+
+impl CidrIndex {
+    /// Adds a network that leads to `id`.
+    pub fn insert(&mut self, cidr: IpNet, validity: Validity, id: usize) {
+        let length = cidr.prefix_len() + if cidr.addr().is_ipv4() { 96 } else { 0 };
+        let start = masked(bits(cidr.addr()), length);
+        self.lengths.entry(length).or_default().entry(start).or_default().push((validity, id));
+    }
+
+    /// The id of the longest network; the first inserted among equals.
+    pub fn find(&self, address: IpAddr, at: i64) -> Option<usize> {
+        let bits = bits(address);
+        self.lengths.iter().rev().find_map(|(length, starts)| {
+            let found = starts.get(&masked(bits, *length))?;
+            found.iter().find(|(validity, _)| validity.holds(at)).map(|(_, id)| *id)
+        })
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+fn masked(bits: u128, length: u8) -> u128 {
+    let host_bits = 128 - u32::from(length);
+    bits.checked_shr(host_bits).and_then(|b| b.checked_shl(host_bits)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longest_network_names_an_address() {
+        let mut index = CidrIndex::default();
+        let nets = ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32", "10.1.2.3/32"];
+        for (id, net) in nets.iter().enumerate() {
+            index.insert(net.parse().unwrap(), Validity::ALWAYS, id);
+        }
+        for (address, expected) in [
+            ("10.2.0.1", Some(0)),
+            ("10.1.0.1", Some(1)),
+            ("10.1.2.3", Some(4)),
+            ("::ffff:10.1.0.1", Some(1)),
+            ("192.0.2.1", Some(2)),
+            ("2001:db8::1", Some(3)),
+            ("2001:db9::1", None),
+        ] {
+            assert_eq!(index.find(address.parse().unwrap(), 0), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn claim_holds_within_both_validities() {
+        let selector = Selector {
+            kind: SelectorKind::Host,
+            value: SelectorValue::Text(Pattern::parse("h*").unwrap()),
+            confidence: 0.8,
+            validity: Validity { from: 10, to: 30 },
+        };
+        let index = SelectorIndex::new(
+            [(std::slice::from_ref(&selector), Validity { from: 20, to: 40 })].into_iter(),
+        );
+        for (at, expected) in [(9, 0), (10, 0), (20, 1), (29, 1), (30, 0)] {
+            let mut found = Vec::new();
+            index.find(SelectorKind::Host, "host", at, &mut found);
+            assert_eq!(found.len(), expected, "{at}");
+        }
+    }
+}
