@@ -21,6 +21,7 @@ pub mod store;
 pub mod pipeline;
 pub mod serve;
 pub mod notify;
+pub mod daemon;
 
 pub mod world;
 pub mod cli;
