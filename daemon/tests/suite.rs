@@ -5,3 +5,11 @@
 #[cfg(test)]
 #[path = "suite/broker.rs"]
 mod broker;
+
+#[cfg(test)]
+#[path = "suite/oracle.rs"]
+mod oracle;
+
+#[cfg(test)]
+#[path = "suite/golden.rs"]
+mod golden;
