@@ -140,8 +140,8 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
         let hit = Hit {
             subject: subject[row].clone().ok_or("column `subject` is null")?,
             level: level_of(level[row].as_deref())?,
-            score: score[row].ok_or("column `score` is null")?,
-            coverage: coverage[row].ok_or("column `coverage` is null")?,
+            score: share("score", score[row])?,
+            coverage: share("coverage", coverage[row])?,
             severity: severity_of(severity[row].as_deref())?,
             owner: Owner::default(),
             first_seen: timestamp("first_seen", first[row])?,
@@ -161,7 +161,7 @@ fn add_evidence(columns: &Columns<'_>, rows: &mut [Row]) -> Result<(), String> {
     for column in columns.named("term_") {
         for (row, value) in rows.iter_mut().zip(columns.float(&column)?) {
             let name = column["term_".len()..].to_owned();
-            row.hit.evidence.push(Evidence::Term { name, value });
+            row.hit.evidence.push(Evidence::Term { name, value: value.filter(|v| v.is_finite()) });
         }
     }
     for column in columns.named("fact_") {
@@ -215,6 +215,15 @@ fn level_of(word: Option<&str>) -> Result<Level, String> {
 fn severity_of(word: Option<&str>) -> Result<Severity, String> {
     let severity = word.and_then(Severity::parse);
     severity.ok_or_else(|| format!("column `severity` is {word:?}; it must be low, medium, high or critical"))
+}
+
+fn share(name: &str, value: Option<f64>) -> Result<f64, String> {
+    let value = value.ok_or_else(|| format!("column `{name}` is null"))?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("column `{name}` is {value}; it must be within 0..1"))
+    }
 }
 
 fn timestamp(name: &str, micros: Option<i64>) -> Result<Timestamp, String> {

@@ -7,7 +7,9 @@
 pub mod lifecycle;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// How bad. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +25,26 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Least to worst.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Inverse of [`Severity::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
+}
+
 /// Where a finding is in its life. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,6 +53,24 @@ pub enum FindingState {
     Open,
     /// The evidence left the window, or a person said so.
     Resolved,
+}
+
+impl FindingState {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Open, Self::Resolved];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// Inverse of [`FindingState::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
 }
 
 /// What a finding is about.
@@ -62,6 +102,7 @@ pub enum Evidence {
         /// Column of the detection without `term_`.
         name: String,
         /// Its value.
+        #[serde(deserialize_with = "exact_option")]
         value: Option<f64>,
     },
     /// Something a person wants to know, as text.
@@ -106,6 +147,7 @@ pub struct Parameter {
     /// Name in the front matter.
     pub name: String,
     /// Value in force.
+    #[serde(deserialize_with = "exact")]
     pub value: f64,
 }
 
@@ -123,8 +165,10 @@ pub struct Finding {
     /// How bad.
     pub severity: Severity,
     /// 0..1.
+    #[serde(deserialize_with = "exact")]
     pub score: f64,
     /// Share of the score's weight that could be observed, 0..1.
+    #[serde(deserialize_with = "exact")]
     pub coverage: f64,
     /// Open or resolved.
     pub state: FindingState,
@@ -168,42 +212,18 @@ pub enum ChangeKind {
     Withdrawn,
 }
 
-impl Severity {
-    /// All, mildest first.
-    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// The word it travels as.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// Inverse of [`Severity::name`].
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.name() == word)
-    }
-}
-
-impl FindingState {
-    /// The word it travels as.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Resolved => "resolved",
-        }
-    }
-
-    /// Inverse of [`FindingState::name`].
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Open, Self::Resolved].into_iter().find(|s| s.name() == word)
-    }
-}
-
 impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Early,
+        Self::Opened,
+        Self::Updated,
+        Self::Refreshed,
+        Self::Resolved,
+        Self::Reopened,
+        Self::Withdrawn,
+    ];
+
     /// The word it travels as.
     pub fn name(self) -> &'static str {
         match self {
@@ -215,6 +235,11 @@ impl ChangeKind {
             Self::Reopened => "reopened",
             Self::Withdrawn => "withdrawn",
         }
+    }
+
+    /// Inverse of [`ChangeKind::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == word)
     }
 
     /// Whether it belongs to the append-only history, which depends on the events and on nothing else.
@@ -284,4 +309,16 @@ pub struct Tracked {
     pub resolved_at: Option<Timestamp>,
     /// Newest event when an early look opened it; the grid has not spoken yet.
     pub early_at: Option<Timestamp>,
+}
+
+/// A number as it was written. serde_json's own parser may be off by one unit in the last place, and a
+/// finding that is read back must be the one that was written, byte for byte.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    text.get().parse().map_err(D::Error::custom)
+}
+
+fn exact_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    text.map(|text| text.get().parse().map_err(D::Error::custom)).transpose()
 }

@@ -22,13 +22,14 @@ use std::path::Path;
 use arrow::record_batch::RecordBatch;
 
 pub use errors::{RegistryError, RegistryErrors};
+pub(crate) use load::{read_texts, version_of};
 
 use crate::findings::{Owner, Severity};
 use entries::Parts;
 use errors::Problems;
 use facts::{
     Allowance, Exception, Group, Network, Person, Pilot, Policy, Production, ProductionKind, Promotion,
-    Service, Stage, Team, Validity,
+    Stage, Team, Validity, Workload,
 };
 use patterns::PatternIndex;
 use selectors::{CidrIndex, SelectorIndex};
@@ -46,7 +47,7 @@ pub struct Registry {
     policies: Vec<Policy>,
     promotions: Vec<Promotion>,
     exceptions: Vec<Exception>,
-    services: Vec<Service>,
+    services: Vec<Workload>,
     networks: Vec<Network>,
     pilot_numbers: HashMap<String, usize>,
     team_numbers: HashMap<String, usize>,
@@ -126,7 +127,7 @@ impl Registry {
     }
 
     /// All services, in id order; their place is their number.
-    pub fn services(&self) -> &[Service] {
+    pub fn services(&self) -> &[Workload] {
         &self.services
     }
 
@@ -362,4 +363,433 @@ fn traffic_exceptions(pilots: &[Pilot], exceptions: &[Exception]) -> Vec<Vec<Val
         by_pilot[number[&exception.pilot]].push(exception.validity);
     }
     by_pilot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = r#"
+[[person]]
+id = "ann"
+name = "Ann"
+email = "Ann@a.example"
+contact = { medium = "m", critical = "c" }
+[[person]]
+id = "bob"
+name = "Bob"
+email = "bob@a.example"
+contact = "everywhere"
+[[person]]
+id = "gone"
+name = "Gone"
+email = "gone@a.example"
+disabled_at = "2026-01-01T00:00:00Z"
+[[group]]
+id = "control"
+members = ["gone", "bob"]
+[[team]]
+id = "t"
+name = "T"
+owner = "ann"
+members = ["ann", "gone"]
+[[policy]]
+profile = "fast_moving"
+criteria = ["rollback"]
+grace_minutes = 20
+"#;
+
+    fn pilot(rest: &str) -> String {
+        format!(
+            "[[pilot]]\nid = \"p\"\nname = \"P\"\npurpose = \"x\"\nteam = \"t\"\nowner = \"bob\"\nprofile = \"fast_moving\"\n{rest}\n"
+        )
+    }
+
+    fn load(text: &str) -> Result<Registry, RegistryErrors> {
+        Registry::from_texts(vec![
+            ("base.toml".to_owned(), BASE.to_owned()),
+            ("x.toml".to_owned(), text.to_owned()),
+        ])
+    }
+
+    fn micros(time: &str) -> i64 {
+        time.parse::<jiff::Timestamp>().unwrap().as_microsecond()
+    }
+
+    /// `text` has exactly one mistake: on `line`, with these words in message and fix.
+    fn check(text: &str, line: usize, message: &str, fix: &str) {
+        let errors = load(text).expect_err(text).errors;
+        assert_eq!(errors.len(), 1, "{text}\n{errors:#?}");
+        let error = &errors[0];
+        assert_eq!((error.file.as_str(), error.line), ("x.toml", line), "{text}\n{error}");
+        assert!(error.message.contains(message), "{text}\n{error}");
+        assert!(error.fix.contains(fix), "{text}\n{error}");
+    }
+
+    /// A pilot with a stage, and `line` as line 9.
+    fn with(line: &str) -> String {
+        pilot(&format!("stages = [{{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }}]\n{line}"))
+    }
+
+    #[test]
+    fn mistake_in_a_key_of_a_pilot_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
+            (with("ower = \"bob\""), 9, "unknown key `ower`", "did you mean `owner`?"),
+            (with("zzz = 1"), 9, "unknown key `zzz`", "use one of"),
+            (
+                with("data_owner = \"bobb\""),
+                9,
+                "data_owner names unknown person or group `bobb`",
+                "did you mean `bob`?",
+            ),
+            (with("control_owner = \"nobody-here\""), 9, "unknown person or group", "declare it"),
+            (
+                with("sensitive_data = \"yes\""),
+                9,
+                "is a text, expected true or false",
+                "sensitive_data = true",
+            ),
+            (with("data_scope = \"all\""), 9, "expected a list of texts", "[\"...\"]"),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_stage_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
+            (pilot(""), 1, "has no stage", "add `stages"),
+            (pilot("stages = []"), 1, "has no stage", "add `stages"),
+            (
+                pilot(
+                    "stages = [{ stage = \"live\", from = \"2026-01-01T00:00:00Z\" }, { stage = \"pilot\", from = \"2025-01-01T00:00:00Z\" }]",
+                ),
+                8,
+                "unknown stage `live`",
+                "use one of approved, pilot",
+            ),
+            (
+                pilot(
+                    "stages = [{ stage = \"prodution\", from = 2026-01-01T00:00:00Z }, { stage = \"pilot\", from = 2025-01-01T00:00:00Z }]",
+                ),
+                8,
+                "unknown stage `prodution`",
+                "did you mean `production`?",
+            ),
+            (
+                pilot(
+                    "stages = [\n{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\", to = \"2026-03-01T00:00:00Z\" },\n{ stage = \"approved\", from = \"2026-02-01T00:00:00Z\" }]",
+                ),
+                10,
+                "stage `approved` starts before stage `pilot` has ended",
+                "follow each other",
+            ),
+            (
+                pilot(
+                    "stages = [\n{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" },\n{ stage = \"approved\", from = \"2026-01-01T00:00:00Z\" }]",
+                ),
+                10,
+                "starts before",
+                "follow each other",
+            ),
+            (
+                pilot(
+                    "stages = [{ stage = \"pilot\", from = \"2026-02-01T00:00:00Z\", to = \"2026-01-01T00:00:00Z\" }]",
+                ),
+                8,
+                "`to` at or before `from`",
+                "make `to` later",
+            ),
+            (
+                pilot("stages = [{ stage = \"pilot\", from = \"2026-01-01\" }]"),
+                8,
+                "`2026-01-01`, expected a time with an offset",
+                "2026-01-05T00:00:00Z",
+            ),
+            (
+                pilot("stages = [{ stage = \"pilot\", from = 2026-01-01T00:00:00 }]"),
+                8,
+                "expected a time with an offset",
+                "from =",
+            ),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_selector_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
+            (
+                with("selectors = [{ kind = \"rol\", value = \"a\" }]"),
+                9,
+                "unknown kind `rol`",
+                "did you mean `role`?",
+            ),
+            (
+                with("selectors = [{ kind = \"ip\", value = \"10.0.0.0/8\" }]"),
+                9,
+                "unknown kind `ip`",
+                "use one of",
+            ),
+            (
+                with("selectors = [{ kind = \"host\", value = \"a*b\" }]"),
+                9,
+                "the start of one",
+                "`*` at the end only",
+            ),
+            (
+                with("selectors = [{ kind = \"host\", value = \"*\" }]"),
+                9,
+                "the start of one",
+                "`*` at the end only",
+            ),
+            (
+                with("selectors = [{ kind = \"header\", value = \"x-pilot: p\" }]"),
+                9,
+                "expected `user-agent",
+                "user-agent: name",
+            ),
+            (
+                with("selectors = [{ kind = \"host\", value = \"h\", confidence = 2 }]"),
+                9,
+                "out of range, expected 0 to 1",
+                "from 0 to 1",
+            ),
+            (with("selectors = [{ kind = \"host\" }]"), 9, "lacks `value`", "add `value"),
+            (with("selectors = [\"host\"]"), 9, "holds a text, expected a table", "{ key = value"),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_elsewhere_names_line_finding_and_fix() {
+        let pilot = pilot("stages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }]");
+        let exception = "[[exception]]\nid = \"e\"\npilot = \"p\"\nallows = \"production_traffic\"\ngranted_by = \"ann\"\ngranted_at = \"2026-01-01T00:00:00Z\"\n";
+        let promotion = "[[promotion]]\npilot = \"p\"\nrequested_by = \"ann\"\ndecided_by = \"bob\"\ndecided_at = \"2026-01-01T00:00:00Z\"\noutcome = \"approved\"\n";
+        for (text, line, message, fix) in [
+            (exception.to_owned(), 1, "lacks `expires_at`", "add `expires_at"),
+            (format!("{exception}expires_at = \"2025-01-01T00:00:00Z\"\n"), 7, "`expires_at` at or before `granted_at`", "later"),
+            (promotion.to_owned(), 1, "lacks `criteria`", "add `criteria"),
+            (format!("{promotion}criteria = [\"loging\"]\n"), 7, "unknown criterion `loging`", "did you mean `logging`?"),
+            ("[[group]]\nid = \"g\"\nmembers = []\n".to_owned(), 1, "has no members", "name at least one"),
+            ("[[group]]\nid = \"ann\"\nmembers = [\"bob\"]\n".to_owned(), 2, "id `ann` is already taken, expected one of its own: base.toml:3", "rename"),
+            ("[[team]]\nid = \"t\"\nname = \"T\"\nowner = \"ann\"\n".to_owned(), 2, "team id `t` is already taken", "rename"),
+            ("[[team]]\nid = \"u v\"\nname = \"T\"\nowner = \"ann\"\n".to_owned(), 2, "without blanks", "letters"),
+            ("[[team]]\nid = \"u\"\nname = \"T\"\nowner = \"ann\"\nmembers = [\"control\"]\n".to_owned(), 5, "unknown person `control`", "declare it"),
+            ("[[service]]\nid = \"s\"\nteam = \"t\"\n".to_owned(), 1, "lacks `production`", "add"),
+            ("[[service]]\nid = \"s\"\nteam = \"t\"\nproduction = true\nselectors = [{ kind = \"ip\", value = \"10.0.0.0/99\" }]\n".to_owned(), 5, "`10.0.0.0/99` is not a network", "10.20.0.0/16"),
+            ("[[network]]\nname = \"n\"\ncidr = \"office\"\nkind = \"office\"\n".to_owned(), 3, "is not a network", "address/length"),
+            ("[[network]]\nname = \"n\"\ncidr = \"10.0.0.0/8\"\nkind = \"offce\"\n".to_owned(), 4, "unknown kind `offce`", "did you mean `office`?"),
+            ("[[policy]]\nprofile = \"standard\"\ncriteria = []\ngrace_minutes = 5\n".to_owned(), 4, "expected 15 to 60", "15 to 60"),
+            ("[[policy]]\nprofile = \"fast_moving\"\ncriteria = []\ngrace_minutes = 15\n".to_owned(), 1, "`fast_moving` is already taken", "rename"),
+            ("[[production]]\nkind = \"account\"\nvalue = \"1\"\nweight = 7\n".to_owned(), 4, "expected 0 to 1", "0 to 1"),
+            ("[[pilots]]\nid = \"q\"\n".to_owned(), 1, "unknown table `pilots`", "did you mean `pilot`?"),
+            ("[policy]\nprofile = \"standard\"\n".to_owned(), 1, "is a table, expected an array of tables", "two brackets"),
+            ("[[team]\nid = 1".to_owned(), 1, "not valid TOML", "toml.io"),
+        ] {
+            let line_of = |line: usize| line + if text.contains("\"p\"") { pilot.lines().count() } else { 0 };
+            let text_with_pilot = if text.contains("\"p\"") { format!("{pilot}{text}") } else { text.clone() };
+            if message == "not valid TOML" {
+                let errors = load(&text_with_pilot).unwrap_err();
+                assert!(errors.errors[0].message.contains(message), "{errors}");
+                continue;
+            }
+            check(&text_with_pilot, line_of(line), message, fix);
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together_in_line_order() {
+        let text = "[[team]]\nid = \"u\"\nowner = \"nobody\"\nzzz = 1\n[[network]]\nname = \"n\"\ncidr = \"x\"\nkind = \"y\"\n";
+        let errors = load(text).unwrap_err();
+        let lines: Vec<usize> = errors.errors.iter().map(|e| e.line).collect();
+        assert_eq!(lines, [1, 3, 4, 7, 8], "{errors}");
+        let printed = errors.to_string();
+        assert!(
+            printed.starts_with("error: [[team]] lacks `name`\n  --> x.toml:1\n  fix: add `name = ...`"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn hostile_text_is_printed_harmless() {
+        let text =
+            format!("[[team]]\nid = \"\\u001b[2J{}\"\nname = \"T\"\nowner = \"ann\"\n", "x".repeat(1000));
+        let errors = load(&text).unwrap_err().to_string();
+        assert!(!errors.contains('\u{1b}') && errors.len() < 400, "{errors}");
+    }
+
+    #[test]
+    fn production_counts_only_from_a_complete_approval_on() {
+        let stages = "stages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }, { stage = \"production\", from = \"2026-02-01T00:00:00Z\" }]";
+        let promotion = |at: &str, outcome: &str, criteria: &str| {
+            format!(
+                "[[promotion]]\npilot = \"p\"\nrequested_by = \"ann\"\ndecided_by = \"control\"\ndecided_at = \"{at}\"\noutcome = \"{outcome}\"\ncriteria = [{criteria}]\n"
+            )
+        };
+        let early = "2026-01-20T00:00:00Z";
+        for (decision, before, after, warnings) in [
+            (promotion(early, "approved", "\"rollback\""), Stage::Production, Stage::Production, 0),
+            (
+                promotion("2026-02-10T00:00:00Z", "approved", "\"rollback\""),
+                Stage::Pilot,
+                Stage::Production,
+                1,
+            ),
+            (promotion(early, "approved", "\"logging\""), Stage::Pilot, Stage::Pilot, 2),
+            (promotion(early, "refused", "\"rollback\""), Stage::Pilot, Stage::Pilot, 1),
+            (String::new(), Stage::Pilot, Stage::Pilot, 1),
+        ] {
+            let registry = load(&format!("{}{decision}", pilot(stages))).unwrap();
+            let at = |time| registry.pilots()[0].stage_at(micros(time));
+            assert_eq!(at("2025-12-31T23:59:59Z"), None, "{decision}");
+            assert_eq!(at("2026-01-31T23:59:59.999999Z"), Some(Stage::Pilot), "{decision}");
+            assert_eq!(at("2026-02-01T00:00:00Z"), Some(before), "{decision}");
+            assert_eq!(at("2026-02-10T00:00:00Z"), Some(after), "{decision}");
+            assert_eq!(registry.warnings().len(), warnings, "{decision}");
+        }
+    }
+
+    #[test]
+    fn exception_and_grace_excuse_only_within_their_time() {
+        let text = pilot(
+            "stages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }, { stage = \"production\", from = \"2026-02-01T00:00:00Z\" }]",
+        ) + "[[promotion]]\npilot = \"p\"\nrequested_by = \"ann\"\ndecided_by = \"bob\"\ndecided_at = \"2026-01-02T00:00:00Z\"\noutcome = \"approved\"\ncriteria = [\"rollback\"]\n"
+            + "[[exception]]\nid = \"e\"\npilot = \"p\"\nallows = \"production_traffic\"\ngranted_by = \"ann\"\ngranted_at = \"2026-01-10T00:00:00Z\"\nexpires_at = \"2026-01-11T00:00:00Z\"\n"
+            + "[[exception]]\nid = \"f\"\npilot = \"p\"\nallows = \"shared_credential\"\ngranted_by = \"bob\"\ngranted_at = \"2026-01-12T00:00:00Z\"\nexpires_at = \"2026-01-13T00:00:00Z\"\n";
+        let registry = load(&text).unwrap();
+        for (time, expected) in [
+            ("2026-01-09T23:59:59Z", false),
+            ("2026-01-10T00:00:00Z", true),
+            ("2026-01-10T23:59:59.999999Z", true),
+            ("2026-01-11T00:00:00Z", false),
+            ("2026-01-12T12:00:00Z", false),
+            ("2026-01-31T23:39:59.999999Z", false),
+            ("2026-01-31T23:40:00Z", true),
+            ("2026-01-31T23:59:59Z", true),
+            ("2026-02-01T00:00:00Z", false),
+        ] {
+            assert_eq!(registry.is_excepted(0, micros(time)), expected, "{time}");
+            let (first, last) = registry.epoch_bounds(micros(time));
+            assert_eq!(registry.is_excepted(0, first.max(0)), expected, "start of the epoch of {time}");
+            assert_eq!(registry.is_excepted(0, last), expected, "end of the epoch of {time}");
+        }
+        assert_eq!(registry.owner("exception_grantor", Some("p"), None, Severity::Low).person, "bob");
+    }
+
+    #[test]
+    fn owner_is_the_first_who_can_be_paged() {
+        let text = pilot(
+            "control_owner = \"control\"\nsecurity_approver = \"gone\"\nstages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }]",
+        );
+        let registry = load(&text).unwrap();
+        for (role, pilot, team, severity, expected) in [
+            ("pilot_owner", Some("p"), None, Severity::High, ("bob", "pilot_owner", "everywhere")),
+            ("control_owner", Some("p"), None, Severity::Low, ("bob", "control_owner", "everywhere")),
+            ("security_approver", Some("p"), None, Severity::Low, ("bob", "pilot_owner", "everywhere")),
+            ("data_owner", Some("p"), None, Severity::Low, ("bob", "pilot_owner", "everywhere")),
+            ("credential_owner", None, Some("t"), Severity::High, ("ann", "credential_owner", "m")),
+            ("credential_owner", Some("p"), None, Severity::Low, ("ann", "credential_owner", "m")),
+            ("credential_owner", None, Some("t"), Severity::Critical, ("ann", "credential_owner", "c")),
+            ("pilot_owner", None, Some("t"), Severity::Critical, ("ann", "team_owner", "c")),
+            ("pilot_owner", Some("unknown"), None, Severity::Low, ("", "pilot_owner", "")),
+        ] {
+            let owner = registry.owner(role, pilot, team, severity);
+            let found = (owner.person.as_str(), owner.role.as_str(), owner.contact.as_str());
+            assert_eq!(found, expected, "{role} {pilot:?} {team:?}");
+        }
+        assert_eq!(registry.people().collect::<Vec<_>>(), ["ann", "bob", "gone"]);
+        assert_eq!(registry.teams_of("ann@A.example", 0), Some(&["t".to_owned()][..]));
+        assert_eq!(registry.teams_of("gone", micros("2025-12-31T00:00:00Z")), Some(&["t".to_owned()][..]));
+        assert_eq!(registry.teams_of("gone", micros("2026-01-01T00:00:00Z")), None);
+    }
+
+    #[test]
+    fn example_registry_is_free_of_mistakes_and_warnings() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
+        let registry = Registry::load(&folder).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(registry.warnings(), []);
+        assert_eq!(registry.pilots().len(), 8);
+        let again = Registry::load(&folder).unwrap();
+        assert_eq!(registry.version(), again.version());
+        assert_eq!(registry.version().len(), 64);
+    }
+
+    #[test]
+    fn folder_without_files_and_missing_folder_are_mistakes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".hidden.toml"), "zzz").unwrap();
+        let errors = Registry::load(folder.path()).unwrap_err();
+        assert!(errors.to_string().contains("no *.toml file"), "{errors}");
+        let errors = Registry::load(&folder.path().join("absent")).unwrap_err();
+        assert!(errors.to_string().contains("cannot read this folder"), "{errors}");
+        std::fs::write(folder.path().join("a.toml"), [0xff, 0xfe]).unwrap();
+        let errors = Registry::load(folder.path()).unwrap_err();
+        assert!(errors.to_string().contains("UTF-8"), "{errors}");
+    }
+
+    #[test]
+    fn twin_selectors_are_a_warning() {
+        let twin = |id: &str, validity: &str| {
+            pilot(&format!("stages = [{{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }}]\nselectors = [{{ kind = \"host\", value = \"h\"{validity} }}]"))
+                .replace("\"p\"", &format!("\"{id}\""))
+        };
+        for (validity, expected) in [("", 1), (", from = \"2026-02-01T00:00:00Z\"", 1)] {
+            let registry = load(&(twin("p", "") + &twin("q", validity))).unwrap();
+            assert_eq!(registry.warnings().len(), expected, "{validity}");
+        }
+        let apart =
+            twin("p", ", to = \"2026-02-01T00:00:00Z\"") + &twin("q", ", from = \"2026-02-01T00:00:00Z\"");
+        assert_eq!(load(&apart).unwrap().warnings(), []);
+    }
+
+    #[test]
+    fn tables_say_what_counts() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
+        let registry = Registry::load(&folder).unwrap();
+        let tables = registry.tables();
+        let sizes: Vec<(&str, usize)> = tables.iter().map(|(name, t)| (*name, t.num_rows())).collect();
+        let expected = [
+            ("pilots", 8),
+            ("pilot_stages", 15),
+            ("promotions", 2),
+            ("exceptions", 2),
+            ("teams", 5),
+            ("services", 6),
+        ];
+        assert_eq!(sizes, expected);
+        let refused = tables[0].1.column_by_name("promotion_refused_at").unwrap();
+        assert_eq!(refused.null_count(), 7);
+        let ascending = registry.boundaries().windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(ascending);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_loaded_and_never_panic() {
+        const MARKS: [char; 14] = ['[', ']', '{', '}', '=', '"', '\'', '\n', ',', '.', '#', '*', '\0', 'é'];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
+        let whole = load::read_texts(&folder, &mut Problems::default());
+        for seed in 0..400 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut texts = whole.clone();
+            let (name, text) = &mut texts[random.usize(..whole.len())];
+            let mut characters: Vec<char> = text.chars().collect();
+            for _ in 0..random.usize(1..8) {
+                let place = random.usize(..characters.len());
+                match random.u8(..4) {
+                    0 => drop(characters.remove(place)),
+                    1 => characters.insert(place, random.choice(MARKS).unwrap()),
+                    2 => characters.truncate(place.max(1)),
+                    _ => characters[place] = random.char(..),
+                }
+            }
+            *text = characters.into_iter().collect();
+            let name = name.clone();
+            if let Err(errors) = Registry::from_texts(texts) {
+                assert!(!errors.errors.is_empty(), "seed {seed}, {name}");
+            }
+        }
+    }
 }

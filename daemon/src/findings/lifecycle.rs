@@ -43,6 +43,8 @@ pub struct Outcome {
     pub changes: Vec<FindingChange>,
     /// Subjects to be evaluated again at or after an instant (microseconds), because they wait to close.
     pub wakes: Vec<(i64, String)>,
+    /// Early findings that this evaluation confirmed.
+    pub confirmed: u64,
 }
 
 /// The newest episode of every subject of every detection.
@@ -96,6 +98,8 @@ impl Lifecycle {
         let quiet = quiet_subjects(of_detection, evaluated, &hits);
         let mut outcome = Outcome::default();
         for hit in hits {
+            let early = of_detection.get(&hit.subject).is_some_and(|t| t.early_at.is_some());
+            outcome.confirmed += u64::from(early && hit.level == Level::Fire);
             outcome.changes.extend(apply_hit(of_detection, rule, at, hit));
         }
         for subject in quiet {

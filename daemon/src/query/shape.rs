@@ -77,7 +77,6 @@ pub(super) fn merges_of(
 ) -> Result<Vec<Merge>, PlanError> {
     let mut merges = Vec::with_capacity(projection.expr.len() + 1);
     for expression in &projection.expr {
-        // count(*) carries an alias of the planner's under ours.
         let Expr::Column(column) = expression.clone().unalias_nested().data else {
             return Err(PlanError::refused(text, format!("`{expression}`: {SHAPE}")));
         };

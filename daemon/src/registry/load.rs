@@ -52,7 +52,7 @@ pub(super) fn build(
 
 /// SHA-256 over names below `root` and contents, each with its length before it: the same wherever the
 /// folder lies.
-fn version_of(texts: &[(String, String)], root: &str) -> String {
+pub(crate) fn version_of(texts: &[(String, String)], root: &str) -> String {
     let mut hash = Sha256::new();
     let parts = texts.iter().flat_map(|(name, text)| [name.strip_prefix(root).unwrap_or(name), text]);
     for part in parts {

@@ -69,3 +69,38 @@ fn is_change(events: &DebounceEventResult) -> bool {
         | EventKind::Other => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const TEAM: &str = "[[person]]\nid = \"a\"\nname = \"A\"\nemail = \"a@a.example\"\n";
+
+    #[test]
+    fn each_new_state_is_told_once_and_a_broken_one_as_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("people.toml");
+        fs::write(&file, TEAM).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded| sender.send(loaded).expect("the test waits");
+        let watcher = RegistryWatcher::start(folder.path(), Box::new(tell)).unwrap();
+        let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+
+        fs::write(&file, TEAM.replace("\"a\"", "\"b\"")).unwrap();
+        let registry = wait().unwrap();
+        assert_eq!(registry.people().collect::<Vec<_>>(), ["b"]);
+
+        fs::write(&file, "[[person]]\nid = 1\n").unwrap();
+        assert!(wait().unwrap_err().to_string().contains("people.toml:2"));
+
+        let draft = folder.path().join(".draft");
+        fs::write(&draft, TEAM).unwrap();
+        fs::rename(&draft, &file).unwrap();
+        assert_eq!(wait().unwrap().people().collect::<Vec<_>>(), ["a"]);
+        drop(watcher);
+        assert!(receiver.try_recv().is_err());
+    }
+}

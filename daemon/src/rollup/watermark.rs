@@ -9,8 +9,8 @@ use crate::config::{Clock, TimeConfig};
 use crate::ingest::Position;
 use crate::limits;
 
-/// No event can be older.
-pub const START_OF_TIME: i64 = i64::MIN;
+/// No event can be older: 1970.
+pub const START_OF_TIME: i64 = 0;
 
 /// One partition's progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
