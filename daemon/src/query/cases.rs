@@ -217,12 +217,8 @@ fn spell_out(
     entry: &CaseEntry,
     problems: &mut Problems,
 ) -> Case {
-<<<<<<< HEAD
     let as_of = entry.as_of.as_microsecond();
     let grid_seconds = entry.grid_seconds.unwrap_or(all.grid_seconds);
-=======
-    let (as_of, grid_seconds) = (entry.as_of.as_microsecond(), entry.grid_seconds);
->>>>>>> main
     if grid_seconds < 1 || as_of.rem_euclid(grid_seconds.max(1) * 1_000_000) != 0 {
         let message = format!("`as_of` is no point of a grid of {grid_seconds} s");
         problems.error(place, message, "move it, or set `grid_seconds` to a divisor".to_owned());
