@@ -19,6 +19,33 @@ pub const BATCH_MESSAGES_MAX: usize = 8_192;
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Batches that wait between the Kafka thread and the pipeline before partitions are paused.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Milliseconds for which a batch waits for company after its first message: live findings come within a
+/// second, and a burst still makes large batches.
+pub const BATCH_LINGER_MS: u64 = 20;
+/// Messages taken from one partition before the next one has its turn.
+pub const PARTITION_TURN_MESSAGES_MAX: usize = 512;
+/// Milliseconds of a full hand-over before partitions are paused: pausing throws away what is prefetched.
+pub const STALL_BEFORE_PAUSE_MS: u64 = 1_000;
+/// Milliseconds that the reading thread sleeps at most when nothing arrives; a new message wakes it earlier.
+pub const READER_SLEEP_MS: u64 = 20;
+/// Kilobytes prefetched in all partitions together.
+pub const PREFETCH_KBYTES_MAX: usize = 8_192;
+/// Kilobytes prefetched in one partition at least, however many there are.
+pub const PREFETCH_PARTITION_KBYTES_MIN: usize = 64;
+/// Milliseconds between two looks at a topic's partitions.
+pub const METADATA_INTERVAL_MS: u64 = 5_000;
+/// Milliseconds between two looks while a broker or a topic is missing.
+pub const METADATA_RETRY_MS: u64 = 500;
+/// Milliseconds for which one question to a broker may stay unanswered.
+pub const BROKER_ANSWER_MS: u64 = 5_000;
+/// Milliseconds between two offset commits to the broker, which only display lag.
+pub const BROKER_COMMIT_INTERVAL_MS: u64 = 1_000;
+/// Unread bytes of one partition in the embedded broker: it keeps 5 MiB and drops the rest in silence.
+pub const EMBEDDED_UNREAD_BYTES_MAX: usize = 2 << 20;
+/// Unread messages of one partition in the embedded broker: it keeps 100,000.
+pub const EMBEDDED_UNREAD_MESSAGES_MAX: usize = 40_000;
+/// Questions and answers that wait between the reading thread and the one that asks for partitions.
+pub const DISCOVERIES_IN_FLIGHT_MAX: usize = 64;
 
 /// Topics of one daemon: ten bits of a packed position.
 pub const TOPICS_MAX: u16 = 1 << 10;
