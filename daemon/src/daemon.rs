@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::decode::{Format, SourceSpec};
-use crate::enrich::{CredentialKey, EnrichError, Signals};
+use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
 use crate::ingest::kafka::KafkaSource;
 use crate::ingest::{Source, SourceError};
 use crate::metrics::{KindLabel, Metrics};
@@ -56,9 +56,12 @@ pub enum DaemonError {
     /// The state folder.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Signals or the credential key.
+    /// A signal table is not valid.
     #[error(transparent)]
-    Enrich(#[from] EnrichError),
+    Signals(#[from] SignalErrors),
+    /// The credential key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// An address cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),

@@ -84,6 +84,8 @@ pub const QUERY_BYTES_MAX: usize = 64 << 10;
 pub const QUERY_DEPTH_MAX: usize = 64;
 /// Queries of one kind (rollups, detections).
 pub const QUERIES_MAX: usize = 1_000;
+/// Events of one entry in a query's cases: a case is to be read by a person.
+pub const CASE_EVENTS_MAX: usize = 100_000;
 
 /// Findings in one page of `ListFindings`.
 pub const PAGE_SIZE_MAX: u32 = 1_000;

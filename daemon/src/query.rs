@@ -3,6 +3,7 @@
 //! In: `queries/rollups/*.sql`, `queries/detections/*.sql`. Out: planned queries that turn batches into batches.
 //! No query reads a clock, a file or a URL.
 
+pub mod cases;
 pub mod functions;
 pub mod load;
 pub mod plan;

@@ -71,7 +71,7 @@ fn each_of(records: Vec<&RawValue>, mut f: impl FnMut(&str)) -> Result<(), Probl
 
 /// Words that an event of a format holds: all of them.
 static SIGNATURES: LazyLock<Vec<(Format, Vec<Finder<'static>>)>> = LazyLock::new(|| {
-    let finders = |words: &[&'static str]| words.iter().map(Finder::new).collect();
+    let finders = |words: &[&'static str]| words.iter().copied().map(Finder::new).collect();
     vec![
         (Format::CloudTrail, finders(&["\"eventSource\"", "\"eventName\""])),
         (Format::Envoy, finders(&["\"start_time\"", "\"response_code\""])),

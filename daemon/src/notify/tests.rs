@@ -72,7 +72,7 @@ impl House {
             finding: finding.clone(),
             quiet_since: None,
             resolved_at: None,
-            early: !finding.confirmed,
+            early_at: (!finding.confirmed).then_some(finding.last_seen),
         };
         let tracked = findings.iter().map(tracked).collect();
         let change = |finding: Finding| FindingChange { kind, at: finding.last_seen, finding };

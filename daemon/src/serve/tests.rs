@@ -80,7 +80,7 @@ fn commit_of(changes: Vec<FindingChange>) -> Commit {
             finding: change.finding.clone(),
             quiet_since: None,
             resolved_at: None,
-            early: change.kind == ChangeKind::Early,
+            early_at: (change.kind == ChangeKind::Early).then_some(change.at),
         })
         .collect();
     Commit { changes, tracked, ..Commit::default() }
