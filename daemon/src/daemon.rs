@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: a running daemon with a handle to stop it. The pipeline has a thread of its own;
 //! serving has a runtime of its own; neither waits for the other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -15,8 +16,8 @@ use crate::config::Config;
 use crate::decode::{Format, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
 use crate::ingest::kafka::KafkaSource;
-use crate::ingest::{Source, SourceError};
-use crate::metrics::{KindLabel, Metrics};
+use crate::ingest::{Position, Source, SourceError, Topics};
+use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::notify::{self, NotifyError, Notifying};
 use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
 use crate::query::QueryTexts;
@@ -24,6 +25,7 @@ use crate::query::load::QueryErrors;
 use crate::query::watch::QueryWatcher;
 use crate::registry::watch::RegistryWatcher;
 use crate::registry::{Registry, RegistryErrors};
+use crate::rollup::Partition;
 use crate::serve::{self, Health, ServeError, Serving};
 use crate::store::{Store, StoreError};
 
@@ -150,6 +152,8 @@ pub struct RunningDaemon {
     shutdown: watch::Sender<bool>,
     commands: SyncSender<Command>,
     committed: watch::Receiver<u64>,
+    durable: watch::Receiver<BTreeMap<Partition, i64>>,
+    topics: Topics,
     pipeline: JoinHandle<Result<(), DaemonError>>,
     notifying: Notifying,
     _watchers: (RegistryWatcher, Option<QueryWatcher>),
@@ -162,10 +166,16 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     serve::check(&config.serve)?;
     let settings = notify::Settings::of(&config.notify)?;
     let pipeline = Pipeline::open(parts(config, metrics.clone(), Some(&config.state.path))?)?;
-    let topics = source_topics(config, pipeline.topics());
-    let source = KafkaSource::start(&config.kafka, topics, pipeline.checkpoints()?, metrics.clone())?;
+    let topics: Topics = pipeline.topics().into();
+    let source = KafkaSource::start(
+        &config.kafka,
+        topics.clone(),
+        &read_topics(config, &topics),
+        pipeline.checkpoints()?,
+    )?;
     let (told, committed) = watch::channel(0);
     let (shutdown, stopping) = watch::channel(false);
+    let (positions, durable) = watch::channel(BTreeMap::new());
     let runtime = runtime()?;
     let state = &config.state.path;
     let serving = serve::start(
@@ -190,11 +200,14 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         source: Box::new(source),
         commands: received,
         told,
+        positions,
+        topics: topics.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
     };
     let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
     let pipeline = pipeline.map_err(DaemonError::Thread)?;
+    let _watchers = watchers;
     Ok(RunningDaemon {
         metrics,
         health,
@@ -203,9 +216,11 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         shutdown,
         commands,
         committed,
+        durable,
+        topics,
         pipeline,
         notifying,
-        _watchers: watchers,
+        _watchers,
     })
 }
 
@@ -219,10 +234,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
         .map_err(DaemonError::Thread)
 }
 
-/// Topics of the config with their numbers.
-fn source_topics(config: &Config, topics: &[String]) -> Vec<(u16, String)> {
+/// Numbers of the config's topics: the state may know more from earlier configs.
+pub fn read_topics(config: &Config, topics: &[String]) -> Vec<u16> {
     let number = |name: &String| topics.iter().position(|t| t == name).map(|i| i as u16);
-    config.sources.iter().filter_map(|s| Some((number(&s.topic)?, s.topic.clone()))).collect()
+    config.sources.iter().filter_map(|s| number(&s.topic)).collect()
 }
 
 fn start_watchers(
@@ -276,6 +291,16 @@ impl RunningDaemon {
         self.committed.clone()
     }
 
+    /// NEXT offset of every partition, as of the last commit.
+    pub fn durable(&self) -> Vec<(String, i32, i64)> {
+        let name = |topic: u16| self.topics[usize::from(topic)].clone();
+        self.durable
+            .borrow()
+            .iter()
+            .map(|((topic, partition), next)| (name(*topic), *partition, *next))
+            .collect()
+    }
+
     /// Whether the pipeline still runs.
     pub fn is_running(&self) -> bool {
         !self.pipeline.is_finished()
@@ -299,6 +324,8 @@ struct Runner {
     source: Box<dyn Source>,
     commands: Receiver<Command>,
     told: watch::Sender<u64>,
+    positions: watch::Sender<BTreeMap<Partition, i64>>,
+    topics: Topics,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 }
@@ -323,6 +350,7 @@ impl Runner {
             let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
+            self.show_source();
             if self.pipeline.commit_is_due(now) {
                 self.commit()?;
             }
@@ -333,8 +361,26 @@ impl Runner {
     fn commit(&mut self) -> Result<(), DaemonError> {
         let committed = self.pipeline.commit(wall_clock)?;
         self.source.committed(&committed.positions);
+        let next = |p: &Position| ((p.topic, p.partition), p.offset);
+        self.positions.send_modify(|all| all.extend(committed.positions.iter().map(next)));
         self.told.send_replace(committed.change_seq);
         Ok(())
+    }
+
+    fn show_source(&self) {
+        let standing = self.source.standing();
+        self.metrics.ingest_paused.set(i64::from(standing.paused));
+        self.metrics.ingest_broker_up.set(i64::from(standing.broker_up));
+        for (topic, lag) in standing.lag {
+            let topic = TopicLabel { topic: self.topics[usize::from(topic)].clone() };
+            self.metrics.ingest_lag_messages.get_or_create(&topic).set(lag);
+        }
+        let broker = if standing.broker_up {
+            Ok(())
+        } else {
+            Err("the broker does not answer; it is tried again".to_owned())
+        };
+        self.health.set("broker", broker);
     }
 
     /// Applies what came from outside; false: stop.

@@ -177,6 +177,7 @@ impl SourceNotice {
         match self {
             Self::RetentionGap { .. } => "retention_gap",
             Self::TopicRecreated { .. } => "topic_recreated",
+            Self::TopicUnreadable { .. } => "topic_unreadable",
             Self::PartitionAdded { .. } => "partition_added",
             Self::BrokerDown { .. } => "broker_down",
             Self::BrokerUp => "broker_up",

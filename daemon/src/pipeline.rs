@@ -169,35 +169,24 @@ impl Pipeline {
         if let Some(assigned) = &batch.assigned {
             self.watermark.assign(assigned.iter().map(|p| (p.topic, p.partition)));
         }
-        for position in &batch.skipped_to {
-            self.checkpoint(*position, None);
+        for checkpoint in batch.checkpoints() {
+            self.checkpoint(checkpoint);
         }
-        for message in &batch.messages {
-            let next = Position { offset: message.position.offset + 1, ..message.position };
-            self.checkpoint(next, Some((message.timestamp_ms, batch.payload(message))));
+    }
+
+    /// Remembers where to go on; only the newest of each partition counts.
+    fn checkpoint(&mut self, new: Checkpoint) {
+        let same = |c: &&mut Checkpoint| {
+            (c.position.topic, c.position.partition) == (new.position.topic, new.position.partition)
+        };
+        match self.uncommitted.checkpoints.iter_mut().find(same) {
+            Some(kept) => *kept = new,
+            None => self.uncommitted.checkpoints.push(new),
         }
     }
 
     fn control(&self, kind: &str, body: &str) -> ControlEvent {
         ControlEvent { at_seq: self.change_seq, kind: kind.to_owned(), body: body.to_owned() }
-    }
-
-    /// Remembers where to go on; only the newest of each partition counts.
-    fn checkpoint(&mut self, next: Position, last: Option<(Option<i64>, &[u8])>) {
-        let same =
-            |c: &&mut Checkpoint| (c.position.topic, c.position.partition) == (next.topic, next.partition);
-        let kept = self.uncommitted.checkpoints.iter_mut().find(same);
-        let checkpoint = match kept {
-            Some(kept) => kept,
-            None => {
-                let new = Checkpoint { position: next, last_payload_hash: None, last_timestamp_ms: None };
-                self.uncommitted.checkpoints.push(new);
-                self.uncommitted.checkpoints.last_mut().expect("one was just pushed")
-            }
-        };
-        checkpoint.position = next;
-        checkpoint.last_payload_hash = last.map(|(_, payload)| xxhash_rust::xxh3::xxh3_64(payload));
-        checkpoint.last_timestamp_ms = last.and_then(|(timestamp, _)| timestamp);
     }
 
     fn count_decoded(&self, batch: &RawBatch, decoded: &Decoded) {

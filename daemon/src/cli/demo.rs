@@ -30,7 +30,7 @@ use crate::enrich::CredentialKey;
 use crate::findings::Finding;
 use crate::ingest::embedded::{EmbeddedBroker, TrafficProducer};
 use crate::limits;
-use crate::metrics::{Metrics, TopicLabel};
+use crate::metrics::TopicLabel;
 use crate::store::{ListQuery, Reader};
 use crate::world::{ExpectedSubject, TOPICS, World, WorldEvent};
 
@@ -97,10 +97,8 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
         world.expected().len()
     );
 
-    let mut line = BrokerLine {
-        producer: broker.producer().map_err(|e| miette!("{e}"))?,
-        metrics: running.metrics.clone(),
-    };
+    let producer = broker.producer().map_err(|e| miette!("{e}"))?;
+    let mut line = BrokerLine { producer, running: &running };
     let mut progress = Progress::new(world.start(), world.end());
     let sent = send_history(world, &mut line, &mut progress)?;
     progress.finish();
@@ -120,20 +118,44 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
 }
 
 /// The embedded broker, and what the daemon has read of it.
-struct BrokerLine {
+struct BrokerLine<'a> {
     producer: TrafficProducer,
-    metrics: Arc<Metrics>,
+    running: &'a RunningDaemon,
 }
 
-impl Line for BrokerLine {
+impl BrokerLine<'_> {
+    fn tell_what_was_read(&mut self) {
+        for (topic, partition, next) in self.running.durable() {
+            self.producer.consumed(&topic, partition, next);
+        }
+    }
+}
+
+impl Line for BrokerLine<'_> {
     fn produce(&mut self, event: &WorldEvent) -> miette::Result<()> {
         let partition = (event.key % PARTITIONS as u64) as i32;
-        self.producer.send(event.topic, partition, event.payload.as_bytes()).map_err(|e| miette!("{e}"))
+        let started = Instant::now();
+        while !self
+            .producer
+            .send(event.topic, partition, None, event.payload.as_bytes())
+            .map_err(|e| miette!("{e}"))?
+        {
+            if !self.running.is_running() || started.elapsed() > SETTLE_DEADLINE {
+                miette::bail!("the daemon reads no more: see the message above");
+            }
+            std::thread::sleep(SETTLE_POLL);
+            self.tell_what_was_read();
+        }
+        Ok(())
     }
 
     fn read(&self, topic: &str) -> u64 {
-        self.metrics.ingest_messages.get_or_create(&TopicLabel { topic: topic.to_owned() }).get()
+        messages_read(self.running, topic)
     }
+}
+
+fn messages_read(running: &RunningDaemon, topic: &str) -> u64 {
+    running.metrics.ingest_messages.get_or_create(&TopicLabel { topic: topic.to_owned() }).get()
 }
 
 /// Everything sent was read, and the grid has passed the end of the history.
@@ -143,11 +165,8 @@ fn wait_until_settled(
     end: Timestamp,
 ) -> miette::Result<()> {
     let started = Instant::now();
-    let read = |topic: &str| {
-        running.metrics.ingest_messages.get_or_create(&TopicLabel { topic: topic.to_owned() }).get()
-    };
     let settled = || {
-        let all_read = sent.iter().all(|(topic, count)| read(topic) >= *count);
+        let all_read = sent.iter().all(|(topic, count)| messages_read(running, topic) >= *count);
         all_read
             && running.metrics.rollup_watermark_seconds.get() + limits::DEMO_END_SLACK_SECONDS
                 >= end.as_second() as f64
@@ -199,7 +218,7 @@ fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Resul
 }
 
 /// Live traffic until Ctrl-C.
-fn go_on(world: &World, line: &mut BrokerLine) -> miette::Result<()> {
+fn go_on(world: &World, line: &mut BrokerLine<'_>) -> miette::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()

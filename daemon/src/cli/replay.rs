@@ -11,8 +11,8 @@ use miette::{IntoDiagnostic, miette};
 use crate::config::{Clock, Config};
 use crate::daemon::{self, DaemonError};
 use crate::findings::Finding;
-use crate::ingest::Source;
 use crate::ingest::files::FileSource;
+use crate::ingest::{Source, Topics};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
@@ -63,8 +63,9 @@ pub fn replay(
     config.time.clock = Clock::Log;
     config.time.idle_after_ms = 0;
     let mut pipeline = Pipeline::open(daemon::parts(&config, metrics, None)?)?;
-    let topics = pipeline.topics().to_vec();
-    let mut source = FileSource::open(input, &topics, batch_messages)?;
+    let topics: Topics = pipeline.topics().into();
+    let mut source =
+        FileSource::open(input, &topics, &daemon::read_topics(&config, &topics), batch_messages)?;
     while let Some(batch) = source.next_batch(Duration::ZERO)? {
         pipeline.step(&batch, 0)?;
         if pipeline.commit_is_due(0) {

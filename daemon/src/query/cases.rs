@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StringDictionaryBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StringDictionaryBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
@@ -206,7 +207,13 @@ pub(super) fn read(path: &str, text: &str, problems: &mut Problems) -> Vec<Case>
     cases
 }
 
-fn spell_out(file: &TextFile, place: &Place, all: &FileEntry, entry: &CaseEntry, problems: &mut Problems) -> Case {
+fn spell_out(
+    file: &TextFile,
+    place: &Place,
+    all: &FileEntry,
+    entry: &CaseEntry,
+    problems: &mut Problems,
+) -> Case {
     let (as_of, grid_seconds) = (entry.as_of.as_microsecond(), entry.grid_seconds);
     if grid_seconds < 1 || as_of.rem_euclid(grid_seconds.max(1) * 1_000_000) != 0 {
         let message = format!("`as_of` is no point of a grid of {grid_seconds} s");
@@ -312,7 +319,8 @@ pub fn enriched(events: &[CaseEvent], grid_seconds: i64) -> EnrichedBatch {
         array_of(column.expect("the schema is made of these columns"), events, grid_seconds * 1_000_000)
     });
     let batch = RecordBatch::try_new(ENRICHED_SCHEMA.clone(), columns.collect());
-    EnrichedBatch::new(batch.expect("every column has a value or is nullable")).expect("built from its schema")
+    EnrichedBatch::new(batch.expect("every column has a value or is nullable"))
+        .expect("built from its schema")
 }
 
 fn array_of(column: &Column, events: &[CaseEvent], grid: i64) -> ArrayRef {
@@ -330,7 +338,9 @@ fn array_of(column: &Column, events: &[CaseEvent], grid: i64) -> ArrayRef {
         Kind::Int => Arc::new(cells().map(|cell| int_of(column, cell)).collect::<Int64Array>()),
         Kind::Float => Arc::new(cells().map(|cell| float_of(column, cell)).collect::<Float64Array>()),
         Kind::Bool => Arc::new(cells().map(|c| Some(c == Some(&Cell::Flag(true)))).collect::<BooleanArray>()),
-        Kind::Time => Arc::new(events.iter().map(|e| Some(time_of(column, e, grid))).collect::<TimestampMicrosecondArray>()),
+        Kind::Time => Arc::new(
+            events.iter().map(|e| Some(time_of(column, e, grid))).collect::<TimestampMicrosecondArray>(),
+        ),
     }
 }
 

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-pub use super::cases::Case;
 use super::cases;
+pub use super::cases::Case;
 use super::{DetectionQuery, Mode, QueryText, QueryTexts, RollupQuery};
 use crate::limits::{QUERIES_MAX, QUERY_BYTES_MAX, TEXT_FILE_BYTES_MAX};
 use crate::registry::errors::{Place, Problems, nearest};
@@ -35,9 +35,15 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
-    ("business-dependency.cases.toml", include_str!("../../../queries/detections/business-dependency.cases.toml")),
+    (
+        "business-dependency.cases.toml",
+        include_str!("../../../queries/detections/business-dependency.cases.toml"),
+    ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
-    ("shared-credential.cases.toml", include_str!("../../../queries/detections/shared-credential.cases.toml")),
+    (
+        "shared-credential.cases.toml",
+        include_str!("../../../queries/detections/shared-credential.cases.toml"),
+    ),
     ("shared-credential.sql", include_str!("../../../queries/detections/shared-credential.sql")),
     (
         "unpromoted-production-traffic.cases.toml",
@@ -50,7 +56,8 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
 ];
 
 /// Tables that are not rollups: no rollup may take their names.
-const TABLES: &[&str] = &["events", "pilots", "pilot_stages", "promotions", "exceptions", "teams", "services"];
+const TABLES: &[&str] =
+    &["events", "pilots", "pilot_stages", "promotions", "exceptions", "teams", "services"];
 
 /// One mistake, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +181,12 @@ fn read_file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn read(prefix: &str, rollups: Files, detections: Files, mut problems: Problems) -> Result<QueryTexts, QueryErrors> {
+fn read(
+    prefix: &str,
+    rollups: Files,
+    detections: Files,
+    mut problems: Problems,
+) -> Result<QueryTexts, QueryErrors> {
     let mut texts = QueryTexts::default();
     for (kind, files) in [(ROLLUPS, &rollups), (DETECTIONS, &detections)] {
         let count = files.keys().filter(|name| name.ends_with(".sql")).count();
@@ -225,23 +237,43 @@ fn finish(texts: QueryTexts, problems: Problems) -> Result<QueryTexts, QueryErro
         Ok(_) => return Ok(texts),
         Err(errors) => errors,
     };
-    let error = |e: crate::registry::RegistryError| QueryError { file: e.file, line: e.line, message: e.message, fix: e.fix };
+    let error = |e: crate::registry::RegistryError| QueryError {
+        file: e.file,
+        line: e.line,
+        message: e.message,
+        fix: e.fix,
+    };
     Err(QueryErrors { errors: errors.errors.into_iter().map(error).collect(), more: errors.more })
 }
 
 /// What both kinds of query have in common, and the rest of the front matter.
-fn read_text(path: &str, name: &str, text: &str, halves: &Halves, keys: &mut Keys<'_>, problems: &mut Problems) -> QueryText {
+fn read_text(
+    path: &str,
+    name: &str,
+    text: &str,
+    halves: &Halves,
+    keys: &mut Keys<'_>,
+    problems: &mut Problems,
+) -> QueryText {
     let id = keys.text("id", problems);
     let stem = name.trim_end_matches(".sql");
     if !id.is_empty() && id != stem {
         let message = format!("front matter id `{id}` differs from the file's name `{name}`");
-        problems.error(&keys.place("id"), message, format!("write `-- id = \"{stem}\"`, or rename the file to {id}.sql"));
+        problems.error(
+            &keys.place("id"),
+            message,
+            format!("write `-- id = \"{stem}\"`, or rename the file to {id}.sql"),
+        );
     }
     if !stem.starts_with(|c: char| c.is_ascii_lowercase())
         || !stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     {
         let message = format!("`{stem}` is no query id: it also names a table");
-        problems.error(&keys.place("id"), message, "use lower-case letters, digits and `-`, a letter first".to_owned());
+        problems.error(
+            &keys.place("id"),
+            message,
+            "use lower-case letters, digits and `-`, a letter first".to_owned(),
+        );
     }
     let version = u32::try_from(keys.whole("version", 1..=i64::from(u32::MAX), problems)).unwrap_or(1);
     let parameters = keys.parameters(problems);

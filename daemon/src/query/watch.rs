@@ -99,7 +99,10 @@ mod tests {
         assert_eq!(next().map(|t| t.rollups[0].text.version), Ok(2));
         fs::write(&file, ROLLUP.replace("retention", "retantion")).expect("written");
         let errors = next().map(|t| t.version()).expect_err("the key is misspelt").to_string();
-        assert!(errors.contains("calls.sql:8") && errors.contains("did you mean `retention_days`"), "{errors}");
+        assert!(
+            errors.contains("calls.sql:8") && errors.contains("did you mean `retention_days`"),
+            "{errors}"
+        );
         fs::write(&file, ROLLUP).expect("written");
         assert!(next().is_ok());
     }

@@ -29,15 +29,25 @@ pub(super) fn cut(name: &str, text: &str, problems: &mut Problems) -> Option<Hal
     let mut fences = text.lines().enumerate().filter(|(_, line)| line.trim_end() == FENCE).map(|(i, _)| i);
     let (Some(0), Some(closing)) = (fences.next(), fences.next()) else {
         let place = Place { file: name.into(), line: 1 };
-        let message = format!("the front matter is missing: expected TOML in `-- ` lines between two lines `{FENCE}`, the first of them line 1");
-        problems.error(&place, message, format!("start the file with `{FENCE}`, `-- id = \"...\"`, ..., `{FENCE}`"));
+        let message = format!(
+            "the front matter is missing: expected TOML in `-- ` lines between two lines `{FENCE}`, the first of them line 1"
+        );
+        problems.error(
+            &place,
+            message,
+            format!("start the file with `{FENCE}`, `-- id = \"...\"`, ..., `{FENCE}`"),
+        );
         return None;
     };
     let mut toml = String::from("\n");
     for (index, line) in text.lines().enumerate().take(closing).skip(1) {
         let Some(content) = line.strip_prefix("--") else {
             let place = Place { file: name.into(), line: index + 1 };
-            problems.error(&place, "a line of the front matter is not a comment".to_owned(), "start it with `-- `".to_owned());
+            problems.error(
+                &place,
+                "a line of the front matter is not a comment".to_owned(),
+                "start it with `-- `".to_owned(),
+            );
             return None;
         };
         toml.push_str(content.strip_prefix(' ').unwrap_or(content));
@@ -86,7 +96,12 @@ impl<'a> Keys<'a> {
     }
 
     /// One of `words`; the first where the key is absent.
-    pub(super) fn word(&mut self, key: &'static str, words: &[&'static str], problems: &mut Problems) -> &'static str {
+    pub(super) fn word(
+        &mut self,
+        key: &'static str,
+        words: &[&'static str],
+        problems: &mut Problems,
+    ) -> &'static str {
         let Some(found) = self.get(key) else { return words[0] };
         let text = found.get_ref().as_str().unwrap_or_default();
         words.iter().find(|w| **w == text).copied().unwrap_or_else(|| {
@@ -96,7 +111,12 @@ impl<'a> Keys<'a> {
     }
 
     /// A whole number within `range` that must be there; the least of the range after an error.
-    pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>, problems: &mut Problems) -> i64 {
+    pub(super) fn whole(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        problems: &mut Problems,
+    ) -> i64 {
         let found = self.get(key).and_then(|v| whole_of(v.get_ref())).filter(|n| range.contains(n));
         found.unwrap_or_else(|| {
             let expected = format!("a whole number from {} to {}", range.start(), range.end());
@@ -144,14 +164,23 @@ impl<'a> Keys<'a> {
     pub(super) fn parameters(&mut self, problems: &mut Problems) -> BTreeMap<String, (f64, Place)> {
         let Some(found) = self.get("parameters") else { return BTreeMap::new() };
         let Some(table) = found.get_ref().as_table() else {
-            self.wrong("parameters", "a table", "write `-- [parameters]` and below it `-- name = 1.0`", problems);
+            self.wrong(
+                "parameters",
+                "a table",
+                "write `-- [parameters]` and below it `-- name = 1.0`",
+                problems,
+            );
             return BTreeMap::new();
         };
         let mut parameters = BTreeMap::new();
         for (name, value) in table {
             let place = self.file.place(value.span());
             let Some(number) = number_of(value.get_ref()).filter(|n| n.is_finite()) else {
-                let message = format!("parameter `{}` is {}, expected a number", shown(name.get_ref()), value.get_ref().type_str());
+                let message = format!(
+                    "parameter `{}` is {}, expected a number",
+                    shown(name.get_ref()),
+                    value.get_ref().type_str()
+                );
                 problems.error(&place, message, format!("write `-- {} = 1.0`", shown(name.get_ref())));
                 continue;
             };

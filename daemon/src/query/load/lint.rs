@@ -50,7 +50,11 @@ pub(super) fn check(
     for token in &tokens {
         let word = token.text.to_ascii_lowercase();
         if let Some((_, fix)) = REFUSED.iter().find(|(refused, _)| *refused == word) {
-            problems.error(&at(token.line), format!("`{}` is not allowed in a query", token.text), (*fix).to_owned());
+            problems.error(
+                &at(token.line),
+                format!("`{}` is not allowed in a query", token.text),
+                (*fix).to_owned(),
+            );
         }
     }
     check_parameters(&tokens, parameters, at, problems);
@@ -152,7 +156,11 @@ mod tests {
     #[test]
     fn parameters_are_declared_and_used() {
         check("SELECT $a + $a", &["a"], &[]);
-        check("SELECT\n$callers_mn", &["callers_min"], &[(2, "never used"), (6, "did you mean `callers_min`")]);
+        check(
+            "SELECT\n$callers_mn",
+            &["callers_min"],
+            &[(2, "never used"), (6, "did you mean `callers_min`")],
+        );
     }
 
     #[test]
