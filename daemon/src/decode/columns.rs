@@ -69,7 +69,7 @@ impl Flow {
 
 /// One event; the fields are the columns of `schema::EVENT_COLUMNS`.
 #[derive(Debug, Default)]
-#[expect(missing_docs, reason = "schema::EVENT_COLUMNS says what each of them means")]
+
 pub struct Event<'a> {
     pub event_time: i64,
     pub event_id: Option<Cow<'a, str>>,

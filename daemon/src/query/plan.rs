@@ -136,6 +136,9 @@ impl QuerySet {
             texts.rollups.iter().filter_map(|q| keep(engine.plan_rollup(q))).collect();
         let registry: Vec<(String, Slot)> =
             registry.iter().map(|(n, b)| ((*n).to_owned(), Slot::holding(b))).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let mut detections = Vec::new();
         for query in &texts.detections {
             match engine.plan_detection(query, &rollups, &registry) {

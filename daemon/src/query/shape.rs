@@ -77,7 +77,7 @@ pub(super) fn merges_of(
 ) -> Result<Vec<Merge>, PlanError> {
     let mut merges = Vec::with_capacity(projection.expr.len() + 1);
     for expression in &projection.expr {
-        let Expr::Column(column) = expression.clone().unalias() else {
+        let Expr::Column(column) = expression.clone().unalias_nested().data else {
             return Err(PlanError::refused(text, format!("`{expression}`: {SHAPE}")));
         };
         let index = aggregate.schema.index_of_column(&column).map_err(|e| PlanError::refused(text, e))?;
@@ -91,7 +91,7 @@ pub(super) fn merges_of(
 }
 
 fn merge_of(text: &QueryText, expression: &Expr) -> Result<Merge, PlanError> {
-    let Expr::AggregateFunction(function) = expression.clone().unalias() else {
+    let Expr::AggregateFunction(function) = expression.clone().unalias_nested().data else {
         return Err(PlanError::refused(text, format!("`{expression}` is not an aggregate")));
     };
     if function.params.distinct {
