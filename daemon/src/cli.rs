@@ -70,3 +70,20 @@ pub fn main() -> ExitCode {
         ExitCode::from(2)
     })
 }
+
+/// Warnings and errors only, for commands whose own output is what a person came for.
+fn start_quiet_logging() {
+    start_logging_at("warn", false);
+}
+
+/// Log lines on stderr; RUST_LOG sets the level, which is `info` otherwise.
+fn start_logging(json: bool) {
+    start_logging_at("info", json);
+}
+
+fn start_logging_at(level: &str, json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json { builder.json().try_init() } else { builder.try_init() };
+    started.unwrap_or_else(|e| eprintln!("logging was already started: {e}"));
+}

@@ -1,12 +1,22 @@
 //! The daemon's one TOML file, with environment overrides.
 //!
-//! In: a path, the process environment. Out: a validated [`Config`] or errors that name line, finding and fix.
+//! In: a path, the process environment. Out: a validated [`Config`], or every mistake in it with its line, what
+//! was found, what was expected and the fix. Values of Kafka properties never appear in errors or `Debug`.
+
+mod environment;
+mod read;
+mod tree;
+mod validate;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+/// Values of `source.format`: `auto`, then the names of the formats that decode knows.
+pub const FORMATS: &[&str] = &["auto", "cloudtrail", "envoy", "okta", "entra_signin"];
 
 /// Everything the daemon is told. Relative paths are relative to the config file's folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,14 +26,16 @@ pub struct Config {
     #[serde(default)]
     pub kafka: KafkaConfig,
     /// What to read.
-    #[serde(rename = "source")]
+    #[serde(rename = "source", default)]
     pub sources: Vec<SourceConfig>,
     /// What governance decided.
+    #[serde(default)]
     pub registry: PathConfig,
     /// Rollups, detections and signals; absent: the ones built in.
     #[serde(default)]
     pub queries: Option<PathConfig>,
     /// Where state lives.
+    #[serde(default)]
     pub state: PathConfig,
     /// Event time.
     #[serde(default)]
@@ -37,21 +49,53 @@ pub struct Config {
 }
 
 /// `[kafka]`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
     /// `host:port,host:port`.
-    #[serde(default)]
     pub brokers: String,
     /// Group under which offsets are committed for lag displays only.
-    #[serde(default = "default_group")]
     pub group: String,
     /// Passed to librdkafka as they are: `"security.protocol" = "sasl_ssl"` and the like.
-    #[serde(default)]
     pub properties: BTreeMap<String, String>,
     /// Properties whose value stands in a file: `"sasl.password" = "/run/secrets/kafka"`.
-    #[serde(default)]
     pub properties_file: BTreeMap<String, PathBuf>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            group: "shadowprod".to_owned(),
+            properties: BTreeMap::new(),
+            properties_file: BTreeMap::new(),
+        }
+    }
+}
+
+impl KafkaConfig {
+    /// All properties, those in files read now; a file's last line break is not part of its value.
+    pub fn all_properties(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut all = self.properties.clone();
+        for (name, path) in &self.properties_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            let value = text.strip_suffix('\n').unwrap_or(&text);
+            all.insert(name.clone(), value.strip_suffix('\r').unwrap_or(value).to_owned());
+        }
+        Ok(all)
+    }
+}
+
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("properties_file", &self.properties_file)
+            .finish()
+    }
 }
 
 /// `[[source]]`: one topic.
@@ -62,6 +106,7 @@ pub struct SourceConfig {
     #[serde(default)]
     pub name: Option<String>,
     /// Kafka topic; `replay` reads `<topic>.jsonl` and `<topic>.p<N>.jsonl`.
+    #[serde(default)]
     pub topic: String,
     /// `auto` or a format's name.
     #[serde(default = "default_format")]
@@ -74,9 +119,16 @@ pub struct SourceConfig {
     pub account: Option<String>,
 }
 
+impl SourceConfig {
+    /// Name in events and evidence: its own, else the topic's.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.topic)
+    }
+}
+
 /// A table with one path.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct PathConfig {
     /// Folder.
     pub path: PathBuf,
@@ -141,32 +193,74 @@ pub struct NotifyConfig {
     pub severity_min: Option<String>,
 }
 
-fn default_group() -> String {
-    "shadowprod".to_owned()
-}
-
 fn default_format() -> String {
     "auto".to_owned()
 }
 
 impl Config {
-    /// Reads, overlays the environment, validates.
+    /// Reads, overlays the process's environment, validates, resolves paths.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(path, &text)
+        let text = read_text(path)?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        Self::parse(path, &text, variables)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text)
-            .map_err(|e| ConfigError::Invalid { path: path.to_owned(), message: e.to_string() })
+    /// Like [`Config::load`], of a text and variables handed in. `path` names it in errors, and its folder is
+    /// what relative paths are relative to.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        read::read(text, variables, folder)
+            .map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
     }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > crate::limits::TEXT_FILE_BYTES_MAX {
+        let source = std::io::Error::new(std::io::ErrorKind::FileTooLarge, "too large for a config file");
+        return Err(failed(source));
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+/// Where a mistake stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the file; line and column count from 1, the column and the length in characters.
+    Text {
+        /// Line.
+        line: usize,
+        /// Column.
+        column: usize,
+        /// How many characters of the line it covers, at least 1.
+        length: usize,
+    },
+    /// In an environment variable of this name.
+    Variable(String),
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Where.
+    pub place: Place,
+    /// What was found and what was expected.
+    pub message: String,
+    /// What to write instead.
+    pub fix: String,
 }
 
 /// Why a config cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
+    /// The file, or a file with a secret that it names, cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
         /// Which.
@@ -175,12 +269,25 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// The text is not a config.
-    #[error("{}: {message}", path.display())]
+    /// The text is not a config; every mistake, in line order.
+    #[error("{}", listed(path, problems))]
     Invalid {
         /// Which.
         path: PathBuf,
-        /// Line, finding, fix.
-        message: String,
+        /// At least one.
+        problems: Vec<ConfigProblem>,
     },
 }
+
+fn listed(path: &Path, problems: &[ConfigProblem]) -> String {
+    let line = |p: &ConfigProblem| match &p.place {
+        Place::Text { line, column, .. } => {
+            format!("{}:{line}:{column}: {}; {}", path.display(), p.message, p.fix)
+        }
+        Place::Variable(name) => format!("environment variable {name}: {}; {}", p.message, p.fix),
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;

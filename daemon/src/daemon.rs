@@ -1,1 +1,411 @@
-//! Not written yet.
+//! Config → build → run → drain. The only file that knows every part.
+//!
+//! In: a [`Config`]. Out: a running daemon with a handle to stop it. The pipeline has a thread of its own;
+//! serving has a runtime of its own; neither waits for the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::decode::{Format, SourceSpec};
+use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
+use crate::ingest::kafka::KafkaSource;
+use crate::ingest::{Position, Source, SourceError, Topics};
+use crate::metrics::{KindLabel, Metrics, TopicLabel};
+use crate::notify::{self, NotifyError, Notifying};
+use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
+use crate::query::QueryTexts;
+use crate::query::load::QueryErrors;
+use crate::query::watch::QueryWatcher;
+use crate::registry::watch::RegistryWatcher;
+use crate::registry::{Registry, RegistryErrors};
+use crate::rollup::Partition;
+use crate::serve::{self, Health, ServeError, Serving};
+use crate::store::{Store, StoreError};
+
+/// Longest wait for a batch before the clock is looked at again.
+const BATCH_WAIT: Duration = Duration::from_millis(50);
+/// Time for the source's client to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Commands that wait for the pipeline; more would mean that reloads come faster than steps.
+const COMMANDS_MAX: usize = 64;
+/// An early look at most this often, microseconds: a finding is heard of well within a second.
+const EARLY_EVERY_MICROS: i64 = 200_000;
+/// A commit at least this often while there is something to commit, microseconds.
+const COMMIT_EVERY_MICROS: i64 = 500_000;
+
+/// Why the daemon cannot start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The registry is not valid.
+    #[error(transparent)]
+    Registry(#[from] RegistryErrors),
+    /// A query file is not valid.
+    #[error(transparent)]
+    Queries(#[from] QueryErrors),
+    /// The pipeline.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The state folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A signal table is not valid.
+    #[error(transparent)]
+    Signals(#[from] SignalErrors),
+    /// The credential key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// An address cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// `[notify]` is not valid or a thread could not be started.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    /// A watcher on a folder.
+    #[error("cannot watch {path}: {reason}")]
+    Watch {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A thread or runtime could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The pipeline's thread is gone.
+    #[error("the pipeline thread panicked: a bug; the state is that of the last commit")]
+    Panicked,
+}
+
+/// What the world tells the pipeline between two steps.
+enum Command {
+    Registry(Arc<Registry>),
+    Queries(QueryTexts),
+    Stop,
+}
+
+/// Microseconds since 1970 by the wall clock.
+pub fn wall_clock() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+/// The parts of a pipeline for `config`, with state in `store_dir` or, without one, in memory.
+pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -> Result<Parts, DaemonError> {
+    let registry = Arc::new(Registry::load(&config.registry.path)?);
+    let queries = config.queries.as_ref().map(|q| q.path.as_path());
+    let texts = queries.map_or_else(|| Ok(QueryTexts::builtin()), QueryTexts::load)?;
+    let signals = Arc::new(Signals::load(queries)?);
+    let key = CredentialKey::from_file_or_create(&config.state.path.join("credential.key"))?;
+    let (store, recovered) = match store_dir {
+        Some(dir) => Store::open(dir)?,
+        None => Store::in_memory()?,
+    };
+    let rhythm =
+        Rhythm { early_every: store_dir.map(|_| EARLY_EVERY_MICROS), commit_every: COMMIT_EVERY_MICROS };
+    let sources = config.sources.iter().map(|s| (s.topic.clone(), source_spec(s))).collect();
+    Ok(Parts {
+        sources,
+        time: config.time.clone(),
+        rhythm,
+        texts,
+        registry,
+        signals,
+        key,
+        metrics,
+        store,
+        recovered,
+    })
+}
+
+fn source_spec(source: &crate::config::SourceConfig) -> SourceSpec {
+    let format = Format::parse(&source.format);
+    SourceSpec {
+        name: source.name.clone().unwrap_or_else(|| source.topic.clone()),
+        format,
+        account: source.account.clone(),
+        dedupe: source.dedupe.unwrap_or_else(|| format.is_none_or(Format::is_audit_or_identity)),
+    }
+}
+
+/// Threads that serve; the pipeline never runs on them.
+const SERVING_THREADS: usize = 2;
+/// Parts whose word counts for readiness.
+const COMPONENTS: &[&str] = &["pipeline", "broker", "registry", "queries"];
+
+/// A daemon at work.
+pub struct RunningDaemon {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Readiness by component.
+    pub health: Arc<Health>,
+    serving: Serving,
+    runtime: tokio::runtime::Runtime,
+    shutdown: watch::Sender<bool>,
+    commands: SyncSender<Command>,
+    committed: watch::Receiver<u64>,
+    durable: watch::Receiver<BTreeMap<Partition, i64>>,
+    topics: Topics,
+    pipeline: JoinHandle<Result<(), DaemonError>>,
+    notifying: Notifying,
+    _watchers: (RegistryWatcher, Option<QueryWatcher>),
+}
+
+/// Builds every part and starts it. Returns once the addresses answer.
+pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
+    let metrics = Arc::new(Metrics::new());
+    let health = Arc::new(Health::new(COMPONENTS));
+    serve::check(&config.serve)?;
+    let settings = notify::Settings::of(&config.notify)?;
+    let pipeline = Pipeline::open(parts(config, metrics.clone(), Some(&config.state.path))?)?;
+    let topics: Topics = pipeline.topics().into();
+    let source = KafkaSource::start(
+        &config.kafka,
+        topics.clone(),
+        &read_topics(config, &topics),
+        pipeline.checkpoints()?,
+    )?;
+    let (told, committed) = watch::channel(0);
+    let (shutdown, stopping) = watch::channel(false);
+    let (positions, durable) = watch::channel(BTreeMap::new());
+    let runtime = runtime()?;
+    let state = &config.state.path;
+    let serving = serve::start(
+        state,
+        &config.serve,
+        metrics.clone(),
+        health.clone(),
+        committed.clone(),
+        stopping.clone(),
+    );
+    let serving = runtime.block_on(serving)?;
+    let all_page = Arc::new(|_: &str| true);
+    let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
+    let (commands, received) = sync_channel(COMMANDS_MAX);
+    let watchers = start_watchers(config, &commands, &metrics, &health)?;
+    metrics.registry_current.set(1);
+    metrics.query_current.set(1);
+    health.set("registry", Ok(()));
+    health.set("queries", Ok(()));
+    let runner = Runner {
+        pipeline,
+        source: Box::new(source),
+        commands: received,
+        told,
+        positions,
+        topics: topics.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+    };
+    let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
+    let pipeline = pipeline.map_err(DaemonError::Thread)?;
+    let _watchers = watchers;
+    Ok(RunningDaemon {
+        metrics,
+        health,
+        serving,
+        runtime,
+        shutdown,
+        commands,
+        committed,
+        durable,
+        topics,
+        pipeline,
+        notifying,
+        _watchers,
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(SERVING_THREADS)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Thread)
+}
+
+/// Numbers of the config's topics: the state may know more from earlier configs.
+pub fn read_topics(config: &Config, topics: &[String]) -> Vec<u16> {
+    let number = |name: &String| topics.iter().position(|t| t == name).map(|i| i as u16);
+    config.sources.iter().filter_map(|s| number(&s.topic)).collect()
+}
+
+fn start_watchers(
+    config: &Config,
+    commands: &SyncSender<Command>,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+) -> Result<(RegistryWatcher, Option<QueryWatcher>), DaemonError> {
+    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
+    let on_registry = move |loaded: Result<Arc<Registry>, RegistryErrors>| match loaded {
+        Ok(registry) => {
+            counts.registry_current.set(1);
+            seen.set("registry", Ok(()));
+            let _ = sender.send(Command::Registry(registry));
+        }
+        Err(errors) => {
+            tracing::error!("registry refused, the last good one stays in force:\n{errors}");
+            counts.registry_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
+            counts.registry_current.set(0);
+            seen.degrade("registry", errors.to_string());
+        }
+    };
+    let registry = RegistryWatcher::start(&config.registry.path, Box::new(on_registry))
+        .map_err(|e| DaemonError::Watch { path: config.registry.path.clone(), reason: e.to_string() })?;
+    let Some(queries) = &config.queries else { return Ok((registry, None)) };
+    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
+    let on_queries = move |loaded: Result<QueryTexts, QueryErrors>| match loaded {
+        Ok(texts) => drop(sender.send(Command::Queries(texts))),
+        Err(errors) => refuse_queries(&counts, &seen, &errors.to_string()),
+    };
+    let watcher = QueryWatcher::start(&queries.path, Box::new(on_queries))
+        .map_err(|e| DaemonError::Watch { path: queries.path.clone(), reason: e.to_string() })?;
+    Ok((registry, Some(watcher)))
+}
+
+fn refuse_queries(metrics: &Metrics, health: &Health, reason: &str) {
+    tracing::error!("queries refused, the last good ones stay in force:\n{reason}");
+    metrics.query_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
+    metrics.query_current.set(0);
+    health.degrade("queries", reason.to_owned());
+}
+
+impl RunningDaemon {
+    /// Where gRPC and HTTP answer.
+    pub fn addresses(&self) -> (std::net::SocketAddr, std::net::SocketAddr) {
+        (self.serving.grpc, self.serving.http)
+    }
+
+    /// Number of the newest durable change.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
+    /// NEXT offset of every partition, as of the last commit.
+    pub fn durable(&self) -> Vec<(String, i32, i64)> {
+        let name = |topic: u16| self.topics[usize::from(topic)].clone();
+        self.durable
+            .borrow()
+            .iter()
+            .map(|((topic, partition), next)| (name(*topic), *partition, *next))
+            .collect()
+    }
+
+    /// Whether the pipeline still runs.
+    pub fn is_running(&self) -> bool {
+        !self.pipeline.is_finished()
+    }
+
+    /// Stops reading, commits, closes; returns why the pipeline ended if it ended by itself.
+    pub fn stop(self) -> Result<(), DaemonError> {
+        // The pipeline may be gone already; then there is nobody to tell.
+        let _ = self.commands.send(Command::Stop);
+        let ended = self.pipeline.join();
+        self.shutdown.send_replace(true);
+        self.notifying.ended();
+        self.runtime.block_on(self.serving.ended(CLOSE_DEADLINE));
+        ended.unwrap_or(Err(DaemonError::Panicked))
+    }
+}
+
+/// The pipeline's thread.
+struct Runner {
+    pipeline: Pipeline,
+    source: Box<dyn Source>,
+    commands: Receiver<Command>,
+    told: watch::Sender<u64>,
+    positions: watch::Sender<BTreeMap<Partition, i64>>,
+    topics: Topics,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl Runner {
+    fn run(mut self) -> Result<(), DaemonError> {
+        let outcome = self.read_until_stopped();
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the pipeline stopped; the state is that of the last commit");
+            self.health.set("pipeline", Err(error.to_string()));
+        }
+        self.source.close(CLOSE_DEADLINE);
+        outcome
+    }
+
+    fn read_until_stopped(&mut self) -> Result<(), DaemonError> {
+        self.health.set("pipeline", Ok(()));
+        loop {
+            if !self.obey()? {
+                break;
+            }
+            let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
+            let now = wall_clock();
+            self.pipeline.step(&batch, now)?;
+            self.show_source();
+            if self.pipeline.commit_is_due(now) {
+                self.commit()?;
+            }
+        }
+        self.commit()
+    }
+
+    fn commit(&mut self) -> Result<(), DaemonError> {
+        let committed = self.pipeline.commit(wall_clock)?;
+        self.source.committed(&committed.positions);
+        let next = |p: &Position| ((p.topic, p.partition), p.offset);
+        self.positions.send_modify(|all| all.extend(committed.positions.iter().map(next)));
+        self.told.send_replace(committed.change_seq);
+        Ok(())
+    }
+
+    fn show_source(&self) {
+        let standing = self.source.standing();
+        self.metrics.ingest_paused.set(i64::from(standing.paused));
+        self.metrics.ingest_broker_up.set(i64::from(standing.broker_up));
+        for (topic, lag) in standing.lag {
+            let topic = TopicLabel { topic: self.topics[usize::from(topic)].clone() };
+            self.metrics.ingest_lag_messages.get_or_create(&topic).set(lag);
+        }
+        let broker = if standing.broker_up {
+            Ok(())
+        } else {
+            Err("the broker does not answer; it is tried again".to_owned())
+        };
+        self.health.set("broker", broker);
+    }
+
+    /// Applies what came from outside; false: stop.
+    fn obey(&mut self) -> Result<bool, DaemonError> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Registry(registry)) => self.pipeline.replace_registry(registry, wall_clock()),
+                Ok(Command::Queries(texts)) => self.reload(&texts)?,
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
+                Err(TryRecvError::Empty) => return Ok(true),
+            }
+        }
+    }
+
+    fn reload(&mut self, texts: &QueryTexts) -> Result<(), DaemonError> {
+        match self.pipeline.replace_queries(texts, wall_clock())? {
+            Ok(()) => {
+                self.metrics.query_current.set(1);
+                self.health.set("queries", Ok(()));
+            }
+            Err(errors) => {
+                let reason: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                refuse_queries(&self.metrics, &self.health, &reason.join("\n"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,232 @@
-//! Not written yet.
+//! Evaluating detections: rows of rollups in, hits out.
+//!
+//! In: views of rollups, subjects, an instant. Out: [`Hit`]s, at most one a subject, in subject order.
+//! Nothing here remembers; what a hit becomes is for `findings`.
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use jiff::Timestamp;
+
+use crate::findings::{Evidence, Hit, Level, Owner, Parameter, Severity};
+use crate::ingest::Position;
+use crate::query::DetectionQuery;
+use crate::query::plan::{PlanError, QuerySet};
+use crate::registry::Registry;
+use crate::rollup::{RollupError, Rollups, SubjectId, View};
+
+/// What turns ids into names and names into people.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Resolves owners.
+    pub registry: &'a Registry,
+    /// Topic names by number.
+    pub topics: &'a [String],
+}
+
+/// Why a detection could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// The query failed.
+    #[error(transparent)]
+    Query(#[from] PlanError),
+    /// Its input could not be built.
+    #[error(transparent)]
+    Rollup(#[from] RollupError),
+    /// A required output column is missing or of another type.
+    #[error("detection `{detection}`: {message}")]
+    Output {
+        /// The detection.
+        detection: String,
+        /// Which column, what is expected.
+        message: String,
+    },
+}
+
+/// Evaluates detection `index` as of `as_of` (microseconds) for `subjects`, or for all.
+pub fn evaluate(
+    queries: &QuerySet,
+    index: usize,
+    rollups: &Rollups,
+    subjects: Option<&[SubjectId]>,
+    view: View,
+    as_of: i64,
+    context: Context<'_>,
+) -> Result<Vec<Hit>, DetectError> {
+    let detection = &queries.detections[index];
+    let kind = &detection.query.subject_kind;
+    let subjects = subjects.filter(|_| !detection.query.all_subjects);
+    let tables = detection.reads.iter().map(|i| rollups.view(*i, kind, subjects, view, as_of));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    let rows = queries.run_detection(index, as_of, tables)?;
+    let mut hits = Vec::new();
+    for batch in &rows {
+        let output = |message| DetectError::Output { detection: detection.query.text.id.clone(), message };
+        let rows = rows_of(batch).map_err(output)?;
+        hits.extend(rows.into_iter().map(|row| describe(row, &detection.query, context)));
+    }
+    hits.sort_by(|a, b| a.subject.cmp(&b.subject));
+    if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
+        let message = format!("two rows for subject `{}`: group by the subject", pair[0].subject);
+        return Err(DetectError::Output { detection: detection.query.text.id.clone(), message });
+    }
+    Ok(hits)
+}
+
+/// Checks the output columns of a detection without running it on anything.
+pub fn check_output(schema: &arrow::datatypes::Schema) -> Result<(), String> {
+    rows_of(&RecordBatch::new_empty(schema.clone().into())).map(drop)
+}
+
+/// Columns of one output batch, cast to what hits need.
+struct Columns<'a>(&'a RecordBatch);
+
+impl Columns<'_> {
+    fn get(&self, name: &str, data_type: &DataType) -> Result<ArrayRef, String> {
+        let column = self.0.column_by_name(name).ok_or_else(|| {
+            format!("the query returns no column `{name}` ({data_type}); see the contract in query/load.rs")
+        })?;
+        let wrong = |e: ArrowError| format!("column `{name}` should be {data_type}: {e}");
+        cast(column, data_type).map_err(wrong)
+    }
+
+    fn text(&self, name: &str) -> Result<Vec<Option<String>>, String> {
+        let column = self.get(name, &DataType::Utf8)?;
+        Ok(column.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect())
+    }
+
+    fn float(&self, name: &str) -> Result<Vec<Option<f64>>, String> {
+        let column = self.get(name, &DataType::Float64)?;
+        Ok(column.as_primitive::<Float64Type>().iter().collect())
+    }
+
+    fn int(&self, name: &str) -> Result<Vec<Option<i64>>, String> {
+        let column = self.get(name, &DataType::Int64)?;
+        Ok(column.as_primitive::<Int64Type>().iter().collect())
+    }
+
+    fn time(&self, name: &str) -> Result<Vec<Option<i64>>, String> {
+        let column = self.get(name, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+        Ok(column.as_primitive::<TimestampMicrosecondType>().iter().collect())
+    }
+
+    fn named(&self, prefix: &str) -> Vec<String> {
+        let fields = self.0.schema_ref().fields();
+        fields.iter().map(|f| f.name().clone()).filter(|n| n.starts_with(prefix)).collect()
+    }
+}
+
+/// One output row, before positions, owners and parameters are resolved.
+struct Row {
+    hit: Hit,
+    samples: Vec<i64>,
+    owner_pilot: Option<String>,
+    owner_team: Option<String>,
+}
+
+fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
+    let columns = Columns(batch);
+    let (subject, level, severity) =
+        (columns.text("subject")?, columns.text("level")?, columns.text("severity")?);
+    let (score, coverage) = (columns.float("score")?, columns.float("coverage")?);
+    let (first, last) = (columns.time("first_seen")?, columns.time("last_seen")?);
+    let (title, explanation) = (columns.text("title")?, columns.text("explanation")?);
+    let samples = [columns.int("sample_first")?, columns.int("sample_last")?];
+    let (pilot, team) = (columns.text("owner_pilot")?, columns.text("owner_team")?);
+    let mut rows = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let hit = Hit {
+            subject: subject[row].clone().ok_or("column `subject` is null")?,
+            level: level_of(level[row].as_deref())?,
+            score: share("score", score[row])?,
+            coverage: share("coverage", coverage[row])?,
+            severity: severity_of(severity[row].as_deref())?,
+            owner: Owner::default(),
+            first_seen: timestamp("first_seen", first[row])?,
+            last_seen: timestamp("last_seen", last[row])?,
+            title: title[row].clone().ok_or("column `title` is null")?,
+            explanation: explanation[row].clone().ok_or("column `explanation` is null")?,
+            evidence: Vec::new(),
+        };
+        let samples = distinct(samples.iter().filter_map(|s| s[row]));
+        rows.push(Row { hit, samples, owner_pilot: pilot[row].clone(), owner_team: team[row].clone() });
+    }
+    add_evidence(&columns, &mut rows)?;
+    Ok(rows)
+}
+
+fn add_evidence(columns: &Columns<'_>, rows: &mut [Row]) -> Result<(), String> {
+    for column in columns.named("term_") {
+        for (row, value) in rows.iter_mut().zip(columns.float(&column)?) {
+            let name = column["term_".len()..].to_owned();
+            row.hit.evidence.push(Evidence::Term { name, value: value.filter(|v| v.is_finite()) });
+        }
+    }
+    for column in columns.named("fact_") {
+        for (row, value) in rows.iter_mut().zip(columns.text(&column)?) {
+            let name = column["fact_".len()..].to_owned();
+            row.hit.evidence.extend(value.map(|value| Evidence::Fact { name, value }));
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the query itself does not know: who owns it, which query said so, where the samples stand.
+fn describe(row: Row, query: &DetectionQuery, context: Context<'_>) -> Hit {
+    let Row { mut hit, samples, owner_pilot, owner_team } = row;
+    let (pilot, team) = (owner_pilot.as_deref(), owner_team.as_deref());
+    hit.owner = context.registry.owner(&query.owner_role, pilot, team, hit.severity);
+    hit.evidence.push(Evidence::Query {
+        id: query.text.id.clone(),
+        version: query.text.version,
+        sha256: query.text.sha256.clone(),
+        parameters: query
+            .text
+            .parameters
+            .iter()
+            .map(|(n, v)| Parameter { name: n.clone(), value: *v })
+            .collect(),
+    });
+    hit.evidence.extend(samples.into_iter().map(|packed| {
+        let Position { topic, partition, offset } = Position::unpack(packed);
+        let topic = context.topics.get(usize::from(topic)).cloned().unwrap_or_default();
+        Evidence::Sample { topic, partition, offset }
+    }));
+    hit
+}
+
+fn distinct(values: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut values: Vec<i64> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+fn level_of(word: Option<&str>) -> Result<Level, String> {
+    match word {
+        Some("fire") => Ok(Level::Fire),
+        Some("hold") => Ok(Level::Hold),
+        other => Err(format!("column `level` is {other:?}; it must be 'fire' or 'hold'")),
+    }
+}
+
+fn severity_of(word: Option<&str>) -> Result<Severity, String> {
+    let severity = word.and_then(Severity::parse);
+    severity.ok_or_else(|| format!("column `severity` is {word:?}; it must be low, medium, high or critical"))
+}
+
+fn share(name: &str, value: Option<f64>) -> Result<f64, String> {
+    let value = value.ok_or_else(|| format!("column `{name}` is null"))?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("column `{name}` is {value}; it must be within 0..1"))
+    }
+}
+
+fn timestamp(name: &str, micros: Option<i64>) -> Result<Timestamp, String> {
+    let micros = micros.ok_or_else(|| format!("column `{name}` is null"))?;
+    Timestamp::from_microsecond(micros).map_err(|e| format!("column `{name}`: {e}"))
+}

@@ -279,7 +279,7 @@ mod tests {
     use crate::schema::{EVENT_COLUMNS, EVENT_SCHEMA, Kind};
 
     /// Column and value; columns not named are null, or a default where they must not be.
-    type Row<'a> = Vec<(&'a str, &'a str)>;
+    pub(super) type Row<'a> = Vec<(&'a str, &'a str)>;
 
     const REGISTRY: &str = include_str!("enrich/cases.toml");
 
@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    fn events(rows: &[Row<'_>]) -> EventBatch {
+    pub(super) fn events(rows: &[Row<'_>]) -> EventBatch {
         let columns = EVENT_COLUMNS.iter().map(|c| column(c.kind, c.name, rows)).collect();
         EventBatch::new(RecordBatch::try_new(EVENT_SCHEMA.clone(), columns).unwrap()).unwrap()
     }
@@ -522,9 +522,19 @@ mod tests {
         }
     }
 
+    /// `row` has this client family and these log-odds: client, network, flow.
+    fn check_signals(row: Row<'_>, family: &str, human: [f64; 3], workload: [f64; 3]) {
+        let enriched = enricher().enrich(events(std::slice::from_ref(&row)), &Metrics::new()).unwrap();
+        let number = |name: &str| {
+            enriched.record_batch().column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0)
+        };
+        assert_eq!(["human_client", "human_network", "human_flow"].map(number), human, "{row:?}");
+        assert_eq!(["workload_client", "workload_network", "workload_flow"].map(number), workload, "{row:?}");
+        check(row, &[("client_family", family)]);
+    }
+
     #[test]
-    fn signals_weigh_by_family_and_cap() {
-        let mac = "aws-cli/2.15 Python/3.11 Darwin/23.1 md/command#login";
+    fn flow_signals_weigh_by_family_and_cap() {
         for (row, family, human, workload) in [
             (vec![("flow", "console_login mfa")], "null", [0.0, 0.0, 4.0], [0.0; 3]),
             (vec![("flow", "mfa")], "null", [0.0, 0.0, 2.5], [0.0; 3]),
@@ -546,6 +556,15 @@ mod tests {
             (vec![("flow", "service_principal federated_credential")], "null", [0.0; 3], [0.0, 0.0, 4.0]),
             (vec![("flow", "ropc")], "null", [0.0; 3], [0.0, 0.0, 2.0]),
             (vec![("flow", "sso_session source_identity bearer_token")], "null", [0.0; 3], [0.0; 3]),
+        ] {
+            check_signals(row, family, human, workload);
+        }
+    }
+
+    #[test]
+    fn client_and_network_signals_weigh_by_family() {
+        let mac = "aws-cli/2.15 Python/3.11 Darwin/23.1 md/command#login";
+        for (row, family, human, workload) in [
             (vec![("user_agent", mac)], "aws-cli", [3.0, 0.0, 0.0], [0.0; 3]),
             (
                 vec![("user_agent", "aws-cli/2.15 Python/3.11 Windows/10")],
@@ -583,18 +602,7 @@ mod tests {
             (vec![("user_agent", "kubectl/v1.29 (darwin/arm64)")], "kubectl", [3.0, 0.0, 0.0], [0.0; 3]),
             (vec![("user_agent", "")], "unknown", [0.0; 3], [0.0; 3]),
         ] {
-            let rows = std::slice::from_ref(&row);
-            let enriched = enricher().enrich(events(rows), &Metrics::new()).unwrap();
-            let number = |name: &str| {
-                enriched.record_batch().column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0)
-            };
-            assert_eq!(["human_client", "human_network", "human_flow"].map(number), human, "{row:?}");
-            assert_eq!(
-                ["workload_client", "workload_network", "workload_flow"].map(number),
-                workload,
-                "{row:?}"
-            );
-            check(row, &[("client_family", family)]);
+            check_signals(row, family, human, workload);
         }
     }
 

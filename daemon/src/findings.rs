@@ -4,8 +4,12 @@
 //! A pure state machine: no clock, no store, no network. The JSON of [`Finding`] is the JSON mapping of the
 //! gRPC message `shadowprod.v1.Finding` with snake_case names.
 
+pub mod lifecycle;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// How bad. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +25,26 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Least to worst.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Inverse of [`Severity::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
+}
+
 /// Where a finding is in its life. Travels as a lower-case word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +53,24 @@ pub enum FindingState {
     Open,
     /// The evidence left the window, or a person said so.
     Resolved,
+}
+
+impl FindingState {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Open, Self::Resolved];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// Inverse of [`FindingState::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
 }
 
 /// What a finding is about.
@@ -60,6 +102,7 @@ pub enum Evidence {
         /// Column of the detection without `term_`.
         name: String,
         /// Its value.
+        #[serde(deserialize_with = "exact_option")]
         value: Option<f64>,
     },
     /// Something a person wants to know, as text.
@@ -104,6 +147,7 @@ pub struct Parameter {
     /// Name in the front matter.
     pub name: String,
     /// Value in force.
+    #[serde(deserialize_with = "exact")]
     pub value: f64,
 }
 
@@ -121,8 +165,10 @@ pub struct Finding {
     /// How bad.
     pub severity: Severity,
     /// 0..1.
+    #[serde(deserialize_with = "exact")]
     pub score: f64,
     /// Share of the score's weight that could be observed, 0..1.
+    #[serde(deserialize_with = "exact")]
     pub coverage: f64,
     /// Open or resolved.
     pub state: FindingState,
@@ -167,6 +213,35 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Early,
+        Self::Opened,
+        Self::Updated,
+        Self::Refreshed,
+        Self::Resolved,
+        Self::Reopened,
+        Self::Withdrawn,
+    ];
+
+    /// The word it travels as.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Refreshed => "refreshed",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Inverse of [`ChangeKind::name`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == word)
+    }
+
     /// Whether it belongs to the append-only history, which depends on the events and on nothing else.
     pub fn is_history(self) -> bool {
         match self {
@@ -185,4 +260,65 @@ pub struct FindingChange {
     pub at: Timestamp,
     /// The finding after it.
     pub finding: Finding,
+}
+
+/// How strongly a row of a detection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Opens a finding or keeps one open.
+    Fire,
+    /// Keeps an open finding open; opens none.
+    Hold,
+}
+
+/// One row of a detection: a subject and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Subject id.
+    pub subject: String,
+    /// Fire or hold.
+    pub level: Level,
+    /// 0..1.
+    pub score: f64,
+    /// 0..1.
+    pub coverage: f64,
+    /// How bad.
+    pub severity: Severity,
+    /// Whom to page.
+    pub owner: Owner,
+    /// First event of the evidence.
+    pub first_seen: Timestamp,
+    /// Last event of the evidence.
+    pub last_seen: Timestamp,
+    /// One line.
+    pub title: String,
+    /// Sentences.
+    pub explanation: String,
+    /// Terms, facts, query, samples; the range is the lifecycle's.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A finding and what its lifecycle must remember: the state that survives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// The finding.
+    pub finding: Finding,
+    /// Grid point since which no evidence was seen while it is open.
+    pub quiet_since: Option<Timestamp>,
+    /// Grid point at which it resolved.
+    pub resolved_at: Option<Timestamp>,
+    /// Newest event when an early look opened it; the grid has not spoken yet.
+    pub early_at: Option<Timestamp>,
+}
+
+/// A number as it was written. serde_json's own parser may be off by one unit in the last place, and a
+/// finding that is read back must be the one that was written, byte for byte.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    text.get().parse().map_err(D::Error::custom)
+}
+
+fn exact_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    text.map(|text| text.get().parse().map_err(D::Error::custom)).transpose()
 }

@@ -2,10 +2,14 @@
 //!
 //! In: a broker or a folder. Out: payload bytes with their positions. Nothing here looks inside a payload.
 
+pub mod embedded;
 pub mod files;
 pub mod kafka;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits;
 
@@ -97,6 +101,34 @@ impl RawBatch {
         });
         self.payloads.extend_from_slice(payload);
     }
+
+    /// Where to go on once this batch is durable: one checkpoint for each partition that advanced, in
+    /// partition order. A partition that skipped past its last message has no hash to check.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        let mut last: BTreeMap<(u16, i32), Checkpoint> = BTreeMap::new();
+        for message in self.messages.iter().rev() {
+            let Position { topic, partition, offset } = message.position;
+            last.entry((topic, partition)).or_insert_with(|| Checkpoint {
+                position: Position { topic, partition, offset: offset + 1 },
+                last_payload_hash: Some(payload_hash(self.payload(message))),
+                last_timestamp_ms: message.timestamp_ms,
+            });
+        }
+        for position in &self.skipped_to {
+            let checkpoint = last.get(&(position.topic, position.partition));
+            if checkpoint.is_none_or(|c| c.position.offset < position.offset) {
+                let skipped =
+                    Checkpoint { position: *position, last_payload_hash: None, last_timestamp_ms: None };
+                last.insert((position.topic, position.partition), skipped);
+            }
+        }
+        last.into_values().collect()
+    }
+}
+
+/// What a checkpoint remembers of the message before it: xxh3-64 of the payload, a tombstone as empty.
+pub fn payload_hash(payload: &[u8]) -> u64 {
+    xxh3_64(payload)
 }
 
 /// Something about the log itself that must not pass in silence.
@@ -118,6 +150,13 @@ pub enum SourceNotice {
         /// Where reading goes on.
         resumed_at: i64,
     },
+    /// A configured topic cannot be read: it does not exist or the broker forbids it.
+    TopicUnreadable {
+        /// Which topic.
+        topic: u16,
+        /// What the broker said and the fix.
+        reason: String,
+    },
     /// A partition appeared while running.
     PartitionAdded {
         /// Its first offset.
@@ -132,6 +171,20 @@ pub enum SourceNotice {
     BrokerUp,
 }
 
+impl SourceNotice {
+    /// The notice's name: a metric label.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RetentionGap { .. } => "retention_gap",
+            Self::TopicRecreated { .. } => "topic_recreated",
+            Self::TopicUnreadable { .. } => "topic_unreadable",
+            Self::PartitionAdded { .. } => "partition_added",
+            Self::BrokerDown { .. } => "broker_down",
+            Self::BrokerUp => "broker_up",
+        }
+    }
+}
+
 /// Where to go on, one partition: what the store remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -143,6 +196,17 @@ pub struct Checkpoint {
     pub last_timestamp_ms: Option<i64>,
 }
 
+/// How a source stands right now, for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Messages between the next offset and the end of log, by topic; topics without an answer are absent.
+    pub lag: Vec<(u16, i64)>,
+    /// Whether partitions are paused for back-pressure.
+    pub paused: bool,
+    /// Whether the broker answers; false until it has answered once.
+    pub broker_up: bool,
+}
+
 /// A source of messages. Two implementations: [`kafka::KafkaSource`] and [`files::FileSource`].
 pub trait Source: Send {
     /// Next batch; waits at most `wait`. An empty batch means nothing new; `None` means the end of the
@@ -151,6 +215,11 @@ pub trait Source: Send {
 
     /// Tells the source what became durable, so that it can show its lag to the broker. NEXT offsets.
     fn committed(&mut self, positions: &[Position]);
+
+    /// How it stands; files have no lag and no broker.
+    fn standing(&self) -> Standing {
+        Standing::default()
+    }
 
     /// Stops reading and releases the client within `deadline`.
     fn close(self: Box<Self>, deadline: std::time::Duration);
@@ -167,6 +236,24 @@ pub enum SourceError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// No broker answered.
+    #[error(
+        "no broker answers at {brokers}: {reason}\n  fix: start the broker, or correct `brokers` under [kafka] in the config"
+    )]
+    Unreachable {
+        /// Addresses that were tried.
+        brokers: String,
+        /// librdkafka's last words about the connection.
+        reason: String,
+    },
+    /// The input folder holds none of the configured topics, or two files for one partition.
+    #[error("{path}: {reason}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// What was found, expected, and the fix.
+        reason: String,
     },
     /// The client refused its settings: a config error.
     #[error("Kafka client: {reason}")]

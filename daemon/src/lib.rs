@@ -22,5 +22,6 @@ pub mod pipeline;
 pub mod serve;
 pub mod notify;
 pub mod daemon;
+
 pub mod world;
 pub mod cli;

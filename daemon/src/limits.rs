@@ -19,6 +19,33 @@ pub const BATCH_MESSAGES_MAX: usize = 8_192;
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Batches that wait between the Kafka thread and the pipeline before partitions are paused.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Milliseconds for which a batch waits for company after its first message: live findings come within a
+/// second, and a burst still makes large batches.
+pub const BATCH_LINGER_MS: u64 = 20;
+/// Messages taken from one partition before the next one has its turn.
+pub const PARTITION_TURN_MESSAGES_MAX: usize = 512;
+/// Milliseconds of a full hand-over before partitions are paused: pausing throws away what is prefetched.
+pub const STALL_BEFORE_PAUSE_MS: u64 = 1_000;
+/// Milliseconds that the reading thread sleeps at most when nothing arrives; a new message wakes it earlier.
+pub const READER_SLEEP_MS: u64 = 20;
+/// Kilobytes prefetched in all partitions together.
+pub const PREFETCH_KBYTES_MAX: usize = 8_192;
+/// Kilobytes prefetched in one partition at least, however many there are.
+pub const PREFETCH_PARTITION_KBYTES_MIN: usize = 64;
+/// Milliseconds between two looks at a topic's partitions.
+pub const METADATA_INTERVAL_MS: u64 = 5_000;
+/// Milliseconds between two looks while a broker or a topic is missing.
+pub const METADATA_RETRY_MS: u64 = 500;
+/// Milliseconds for which one question to a broker may stay unanswered.
+pub const BROKER_ANSWER_MS: u64 = 5_000;
+/// Milliseconds between two offset commits to the broker, which only display lag.
+pub const BROKER_COMMIT_INTERVAL_MS: u64 = 1_000;
+/// Unread bytes of one partition in the embedded broker: it keeps 5 MiB and drops the rest in silence.
+pub const EMBEDDED_UNREAD_BYTES_MAX: usize = 2 << 20;
+/// Unread messages of one partition in the embedded broker: it keeps 100,000.
+pub const EMBEDDED_UNREAD_MESSAGES_MAX: usize = 40_000;
+/// Questions and answers that wait between the reading thread and the one that asks for partitions.
+pub const DISCOVERIES_IN_FLIGHT_MAX: usize = 64;
 
 /// Topics of one daemon: ten bits of a packed position.
 pub const TOPICS_MAX: u16 = 1 << 10;
@@ -29,8 +56,6 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
-/// Bytes of one text value in a rollup key.
-pub const ROLLUP_KEY_BYTES_MAX: usize = 256;
 
 /// Event ids remembered per source that removes duplicates.
 pub const DEDUPE_IDS_MAX: usize = 1_000_000;
@@ -43,6 +68,11 @@ pub const FUTURE_SKEW_SECONDS_MAX: i64 = 300;
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.
+pub const CONTROL_ROWS_MAX: usize = 1_000_000;
+/// Former places of findings in the list, kept so that page tokens walk the list as it was; a token older
+/// than these is refused.
+pub const PAGE_WALK_KEYS_MAX: usize = 200_000;
 
 /// Pilots, services, people, teams, promotions, exceptions and selectors in one registry, each.
 pub const REGISTRY_ENTRIES_MAX: usize = 50_000;
@@ -54,13 +84,27 @@ pub const QUERY_BYTES_MAX: usize = 64 << 10;
 pub const QUERY_DEPTH_MAX: usize = 64;
 /// Queries of one kind (rollups, detections).
 pub const QUERIES_MAX: usize = 1_000;
+/// Events of one entry in a query's cases: a case is to be read by a person.
+pub const CASE_EVENTS_MAX: usize = 100_000;
 
 /// Findings in one page of `ListFindings`.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// Bytes of one `ListFindings` response: gRPC clients refuse messages over 4 MiB unless told otherwise.
+pub const PAGE_BYTES_MAX: usize = 3 << 20;
+/// Questions that the store answers at the same time, each on a read-only connection and a blocking thread.
+pub const READERS_MAX: usize = 4;
 /// Watchers served at the same time.
 pub const WATCHERS_MAX: usize = 256;
+/// Findings or changes that one watcher reads from the store at a time.
+pub const WATCH_READ_MAX: u32 = 128;
+/// Responses that wait for one watcher's connection; the watcher reads on when there is room.
+pub const WATCH_QUEUE_MAX: usize = 16;
 /// Finding changes kept for watchers that resume; an older token gets OUT_OF_RANGE.
 pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
+/// Alerts in one post to an Alertmanager; more are sent in several posts.
+pub const ALERTS_PER_POST_MAX: usize = 256;
+/// Alerts that one Alertmanager is told of, worst first: nobody reads more pages, and the rest is served.
+pub const ALERTS_MAX: usize = 4_096;
 /// Findings exposed one by one as a metric; beyond it only the counts grow.
 pub const FINDING_SERIES_MAX: usize = 500;
 /// Pilots exposed one by one as a metric; the rest share the label `other`.
@@ -89,3 +133,5 @@ pub const SIGNALS_MAX: usize = 2_000;
 pub const ENRICH_TEXTS_MAX: usize = 65_536;
 /// Combinations of values whose outcome enrich remembers between batches, of each kind.
 pub const ENRICH_TUPLES_MAX: usize = 131_072;
+/// How far behind the end of its generated history a demo's last event may lie, seconds.
+pub const DEMO_END_SLACK_SECONDS: f64 = 1_800.0;

@@ -4,16 +4,19 @@
 //! In: counts from every stage. Out: the Prometheus exposition text. Names are
 //! `shadowprod_<stage>_<noun>_<unit>`; counters get `_total` in the exposition.
 
+mod exposition;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-use hdrhistogram::Histogram as HdrHistogram;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use exposition::Latency;
 
 /// A gauge of seconds, ratios or scores.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
@@ -89,18 +92,10 @@ pub struct PilotLabel {
     pub environment: &'static str,
 }
 
-/// A quantile of an hdrhistogram.
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct QuantileLabel {
-    /// "0.5", "0.99", "1".
-    pub quantile: &'static str,
-}
-
 /// The metrics, shared by reference; every field is cheap to update from any thread.
 pub struct Metrics {
     registry: Mutex<Registry>,
-    latency: Mutex<HdrHistogram<u64>>,
-    latency_quantiles: Family<QuantileLabel, FloatGauge>,
+    latency: Mutex<Latency>,
     /// Messages read.
     pub ingest_messages: Family<TopicLabel, Counter>,
     /// Payload bytes read.
@@ -175,10 +170,6 @@ pub struct Metrics {
     pub serve_watchers: Gauge,
 }
 
-/// hdrhistogram bounds: 1 µs to 1 h, three digits.
-const LATENCY_MICROS_MAX: u64 = 3_600_000_000;
-const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("1", 1.0)];
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -189,45 +180,39 @@ impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Self {
         let metrics = Self::unregistered();
+        metrics.register_ingest();
         metrics.register_flow();
         metrics.register_findings();
         metrics.register_house();
+        metrics.start_at_zero();
         metrics
     }
 
     /// Event time to durable finding.
     pub fn record_latency(&self, micros: u64) {
         if let Ok(mut latency) = self.latency.lock() {
-            latency.saturating_record(micros.max(1));
+            latency.record(micros);
         }
     }
 
-    /// The exposition text (OpenMetrics).
+    /// The exposition in OpenMetrics 1.0.
     pub fn encode(&self) -> String {
-        self.refresh_quantiles();
         let mut text = String::new();
-        if let Ok(registry) = self.registry.lock() {
-            prometheus_client::encoding::text::encode(&mut text, &registry)
-                .expect("writing to a String cannot fail");
+        if let (Ok(registry), Ok(latency)) = (self.registry.lock(), self.latency.lock()) {
+            exposition::encode(&mut text, &registry, &latency).expect("writing to a String cannot fail");
         }
         text
     }
 
-    fn refresh_quantiles(&self) {
-        let Ok(latency) = self.latency.lock() else { return };
-        for (quantile, q) in QUANTILES {
-            let seconds = latency.value_at_quantile(q) as f64 / 1e6;
-            self.latency_quantiles.get_or_create(&QuantileLabel { quantile }).set(seconds);
-        }
+    /// The same in Prometheus' text format 0.0.4, for readers that do not ask for OpenMetrics.
+    pub fn encode_classic(&self) -> String {
+        exposition::classic(&self.encode())
     }
 
     fn unregistered() -> Self {
         Self {
             registry: Mutex::new(Registry::default()),
-            latency: Mutex::new(
-                HdrHistogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3).expect("constant bounds are valid"),
-            ),
-            latency_quantiles: Family::default(),
+            latency: Mutex::new(Latency::new()),
             ingest_messages: Family::default(),
             ingest_bytes: Family::default(),
             ingest_lag_messages: Family::default(),
@@ -267,7 +252,24 @@ impl Metrics {
         }
     }
 
-    fn register_flow(&self) {
+    /// A series that first appears at 1 has no rate: closed sets known here are there from the start.
+    fn start_at_zero(&self) {
+        let notices = ["retention_gap", "topic_recreated", "partition_added", "broker_down", "broker_up"];
+        let sets: [(&Family<KindLabel, Counter>, &[&'static str]); 5] = [
+            (&self.ingest_notices, &notices),
+            (&self.findings_early, &["confirmed", "withdrawn"]),
+            (&self.registry_reloads, &["applied", "refused"]),
+            (&self.query_reloads, &["applied", "refused"]),
+            (&self.notify_posts, &["delivered", "failed"]),
+        ];
+        for (family, kinds) in sets {
+            for kind in kinds {
+                family.get_or_create(&KindLabel { kind }).inc_by(0);
+            }
+        }
+    }
+
+    fn register_ingest(&self) {
         let mut registry = self.registry.lock().expect("nobody panics while registering");
         let r = registry.sub_registry_with_prefix("shadowprod");
         r.register("ingest_messages", "Messages read", self.ingest_messages.clone());
@@ -285,6 +287,11 @@ impl Metrics {
             "Messages deleted by retention before they were read",
             self.ingest_lost_messages.clone(),
         );
+    }
+
+    fn register_flow(&self) {
+        let mut registry = self.registry.lock().expect("nobody panics while registering");
+        let r = registry.sub_registry_with_prefix("shadowprod");
         r.register("decode_events", "Events decoded by format", self.decode_events.clone());
         r.register("decode_rejects", "Rejects by reason", self.decode_rejects.clone());
         r.register("decode_cut_fields", "Text fields cut at their bound", self.decode_cut_fields.clone());
@@ -347,12 +354,6 @@ impl Metrics {
         r.register("findings_early", "Early findings by what the grid said", self.findings_early.clone());
         r.register("findings_open", "Open findings", self.findings_open.clone());
         r.register("findings_score", "Score of each open finding", self.findings_score.clone());
-        r.register_with_unit(
-            "findings_latency",
-            "Event time to durable finding, from an hdrhistogram",
-            Unit::Seconds,
-            self.latency_quantiles.clone(),
-        );
     }
 
     fn register_house(&self) {

@@ -1,1 +1,271 @@
-//! Not written yet.
+//! READ FIRST. One `step` takes a batch of messages through every stage, in order, to a durable commit.
+//!
+//! In: [`RawBatch`]es and the wall clock as a value. Out: committed state, and the number of its newest
+//! change. Runs on one thread; stages are calls on values. Nothing leaves the process before it is durable.
+
+mod commit;
+mod gauges;
+mod recover;
+mod reload;
+mod tick;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use crate::config::TimeConfig;
+use crate::decode::dedupe::{Dedupe, Verdict};
+use crate::decode::{Decoded, Decoder, Reject, SourceSpec};
+use crate::detect::DetectError;
+use crate::enrich::{EnrichError, Enricher};
+use crate::findings::lifecycle::{Lifecycle, Rule};
+use crate::findings::{Finding, FindingChange, Tracked};
+use crate::ingest::{Checkpoint, Position, RawBatch, SourceNotice};
+use crate::metrics::{KindLabel, Metrics, TopicLabel};
+use crate::query::plan::{PlanError, QuerySet};
+use crate::registry::Registry;
+use crate::rollup::schedule::Schedule;
+use crate::rollup::segments::SegmentLevels;
+use crate::rollup::{RollupError, Rollups, Watermark};
+use crate::schema::{EventBatch, SchemaMismatch};
+use crate::store::{ControlEvent, Store, StoreError};
+
+pub use recover::Parts;
+
+/// Why the pipeline stops. Bad input is not among these; a bad registry or query is refused before.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The state on disk: stop, and recover from the last commit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A query that was planned fails while running.
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    /// Rollup rows.
+    #[error(transparent)]
+    Rollup(#[from] RollupError),
+    /// Enrichment.
+    #[error(transparent)]
+    Enrich(#[from] EnrichError),
+    /// A stage broke its own schema: a bug.
+    #[error(transparent)]
+    Schema(#[from] SchemaMismatch),
+    /// Arrow refused an operation: a bug.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    /// Queries that do not plan.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Queries(Vec<PlanError>),
+}
+
+/// How often the pipeline looks early and commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// Time between early looks, microseconds; `None`: none (replay, where nobody waits).
+    pub early_every: Option<i64>,
+    /// Longest time between commits while there is something to commit, microseconds.
+    pub commit_every: i64,
+}
+
+/// What is done but not yet durable.
+#[derive(Default)]
+struct Uncommitted {
+    checkpoints: Vec<Checkpoint>,
+    changes: Vec<FindingChange>,
+    tracked: Vec<Tracked>,
+    rejects: Vec<Reject>,
+    control: Vec<ControlEvent>,
+    since: Option<i64>,
+}
+
+/// The stages and their state.
+pub struct Pipeline {
+    sources: Vec<Option<SourceSpec>>,
+    topics: Vec<String>,
+    time: TimeConfig,
+    rhythm: Rhythm,
+    metrics: Arc<Metrics>,
+    decoder: Decoder,
+    dedupe: Dedupe,
+    enricher: Enricher,
+    registry: Arc<Registry>,
+    queries: QuerySet,
+    rollups: Rollups,
+    schedules: Vec<Schedule>,
+    rules: Vec<Rule>,
+    watermark: Watermark,
+    lifecycle: Lifecycle,
+    store: Store,
+    levels: Vec<SegmentLevels>,
+    dedupe_segments: Vec<i64>,
+    uncommitted: Uncommitted,
+    looked_early_at: i64,
+    change_seq: u64,
+    gauges: gauges::FindingGauges,
+}
+
+impl Pipeline {
+    /// Takes one batch through every stage. `now` is the wall clock, microseconds since 1970.
+    pub fn step(&mut self, batch: &RawBatch, now: i64) -> Result<(), PipelineError> {
+        self.note_source(batch, now);
+        let decoded = self.decoder.decode(batch);
+        self.count_decoded(batch, &decoded);
+        self.observe(batch, &decoded.events, now);
+        let events = self.without_duplicates(&decoded)?;
+        self.uncommitted.rejects.extend(decoded.rejects);
+        let enriched = self.enricher.enrich(events, &self.metrics)?;
+        let absorbed = self.rollups.absorb(&self.queries, &enriched)?;
+        self.metrics.rollup_events.inc_by(absorbed.rolled_up);
+        self.metrics.rollup_late_events.inc_by(absorbed.late);
+        assert_eq!(
+            absorbed.rolled_up + absorbed.late,
+            enriched.record_batch().num_rows() as u64,
+            "conservation: events = rolled up + late"
+        );
+        self.settle(now)?;
+        self.look_early(now)?;
+        self.metrics.pipeline_steps.inc();
+        self.metrics.pipeline_last_step_seconds.set(now as f64 / 1e6);
+        Ok(())
+    }
+
+    /// Everything read so far, as NEXT offsets, and the newest event: for progress displays.
+    pub fn is_idle(&self) -> bool {
+        self.watermark.is_idle()
+    }
+
+    /// Findings as they stand, in id order of detection and subject.
+    pub fn tracked(&self) -> impl Iterator<Item = &Tracked> {
+        self.lifecycle.all()
+    }
+
+    /// Every finding committed, all episodes, by detection, subject and episode.
+    pub fn findings(&self) -> Result<Vec<Finding>, PipelineError> {
+        let mut findings: Vec<Finding> = self.store.tracked()?.into_iter().map(|t| t.finding).collect();
+        let key = |f: &Finding| (f.detection.clone(), f.subject.clone(), f.episode);
+        findings.sort_by_cached_key(key);
+        Ok(findings)
+    }
+
+    /// The append-only history, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<FindingChange>, PipelineError> {
+        Ok(self.store.history()?.into_iter().map(|r| r.change).collect())
+    }
+
+    fn note_source(&mut self, batch: &RawBatch, now: i64) {
+        for notice in &batch.notices {
+            let kind = notice.name();
+            self.metrics.ingest_notices.get_or_create(&KindLabel { kind }).inc();
+            if let SourceNotice::RetentionGap { lost, .. } = notice {
+                self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
+            }
+            let event = self.control(kind, &format!("{notice:?} at {now}"));
+            self.uncommitted.control.push(event);
+        }
+        if let Some(assigned) = &batch.assigned {
+            self.watermark.assign(assigned.iter().map(|p| (p.topic, p.partition)));
+        }
+        for checkpoint in batch.checkpoints() {
+            self.checkpoint(checkpoint);
+        }
+    }
+
+    /// Remembers where to go on; only the newest of each partition counts.
+    fn checkpoint(&mut self, new: Checkpoint) {
+        let same = |c: &&mut Checkpoint| {
+            (c.position.topic, c.position.partition) == (new.position.topic, new.position.partition)
+        };
+        match self.uncommitted.checkpoints.iter_mut().find(same) {
+            Some(kept) => *kept = new,
+            None => self.uncommitted.checkpoints.push(new),
+        }
+    }
+
+    fn control(&self, kind: &str, body: &str) -> ControlEvent {
+        ControlEvent { at_seq: self.change_seq, kind: kind.to_owned(), body: body.to_owned() }
+    }
+
+    fn count_decoded(&self, batch: &RawBatch, decoded: &Decoded) {
+        for message in &batch.messages {
+            let topic = TopicLabel { topic: self.topics[usize::from(message.position.topic)].clone() };
+            self.metrics.ingest_messages.get_or_create(&topic).inc();
+            self.metrics.ingest_bytes.get_or_create(&topic).inc_by(message.len as u64);
+        }
+        for reject in &decoded.rejects {
+            self.metrics.decode_rejects.get_or_create(&KindLabel { kind: reject.reason.name() }).inc();
+        }
+        self.metrics.decode_cut_fields.inc_by(decoded.cut_fields);
+        let formats =
+            decoded.events.record_batch().column_by_name("format").expect("the event schema has a format");
+        let formats = formats.as_dictionary::<arrow::datatypes::Int32Type>();
+        let mut counts = vec![0_u64; formats.values().len()];
+        formats.keys().iter().flatten().for_each(|key| counts[key as usize] += 1);
+        let names = formats.values().as_string::<i32>();
+        for (name, count) in names.iter().zip(counts) {
+            if let Some(format) = name.and_then(crate::decode::Format::parse) {
+                self.metrics.decode_events.get_or_create(&KindLabel { kind: format.name() }).inc_by(count);
+            }
+        }
+    }
+
+    /// Moves the partitions' event times. Events stand in message order, so both are walked once.
+    fn observe(&mut self, batch: &RawBatch, events: &EventBatch, now: i64) {
+        let times = column::<TimestampMicrosecondType>(events.record_batch(), "event_time");
+        let positions = column::<Int64Type>(events.record_batch(), "position");
+        let mut row = 0;
+        for message in &batch.messages {
+            let partition = (message.position.topic, message.position.partition);
+            self.watermark.alive(partition);
+            let packed = message.position.pack();
+            while row < positions.len() && positions.value(row) == packed {
+                self.watermark.observe(partition, times.value(row), message.timestamp_ms);
+                row += 1;
+            }
+        }
+        debug_assert_eq!(row, positions.len(), "events stand in message order");
+        for end in &batch.ends {
+            self.watermark.at_end(*end, now);
+        }
+    }
+
+    /// Drops what a source that removes duplicates sent again.
+    fn without_duplicates(&mut self, decoded: &Decoded) -> Result<EventBatch, PipelineError> {
+        let batch = decoded.events.record_batch();
+        let ids = batch.column_by_name("event_id").expect("the event schema has an id").as_string::<i32>();
+        let times = column::<TimestampMicrosecondType>(batch, "event_time");
+        let positions = column::<Int64Type>(batch, "position");
+        let mut keep = vec![true; batch.num_rows()];
+        for (row, keep) in keep.iter_mut().enumerate() {
+            let topic = Position::unpack(positions.value(row)).topic;
+            let dedupe = self.sources[usize::from(topic)].as_ref().is_some_and(|s| s.dedupe);
+            if !dedupe || ids.is_null(row) {
+                continue;
+            }
+            match self.dedupe.judge(topic, ids.value(row), decoded.content_hashes[row], times.value(row)) {
+                Verdict::New => {}
+                Verdict::Conflict => {
+                    self.metrics.decode_conflicts.inc();
+                }
+                Verdict::Duplicate => {
+                    self.metrics.decode_duplicates.inc();
+                    *keep = false;
+                }
+            }
+        }
+        if keep.iter().all(|k| *k) {
+            return Ok(decoded.events.clone());
+        }
+        Ok(EventBatch::new(filter_record_batch(batch, &BooleanArray::from(keep))?)?)
+    }
+}
+
+fn column<'a, T: arrow::datatypes::ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> &'a arrow::array::PrimitiveArray<T> {
+    batch.column_by_name(name).expect("the schema was checked when the batch was made").as_primitive::<T>()
+}

@@ -3,9 +3,11 @@
 //! In: `queries/rollups/*.sql`, `queries/detections/*.sql`. Out: planned queries that turn batches into batches.
 //! No query reads a clock, a file or a URL.
 
+pub mod cases;
 pub mod functions;
 pub mod load;
 pub mod plan;
+mod shape;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -56,6 +58,9 @@ pub struct DetectionQuery {
     pub subject_kind: String,
     /// How far back it looks, seconds: when a bucket leaves this window its subject is evaluated again.
     pub window_seconds: i64,
+    /// Further ages of a bucket, seconds, at which the answer may change although nothing happened: the end
+    /// of a learning week, say. The query compares bucket columns with `as_of()` less exactly these.
+    pub revisit_seconds: Vec<i64>,
     /// Grid of on-time evaluation, seconds; a multiple of the base grid.
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).

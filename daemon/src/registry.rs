@@ -29,7 +29,7 @@ use entries::Parts;
 use errors::Problems;
 use facts::{
     Allowance, Exception, Group, Network, Person, Pilot, Policy, Production, ProductionKind, Promotion,
-    Service, Stage, Team, Validity,
+    Stage, Team, Validity, Workload,
 };
 use patterns::PatternIndex;
 use selectors::{CidrIndex, SelectorIndex};
@@ -47,7 +47,7 @@ pub struct Registry {
     policies: Vec<Policy>,
     promotions: Vec<Promotion>,
     exceptions: Vec<Exception>,
-    services: Vec<Service>,
+    services: Vec<Workload>,
     networks: Vec<Network>,
     pilot_numbers: HashMap<String, usize>,
     team_numbers: HashMap<String, usize>,
@@ -127,7 +127,7 @@ impl Registry {
     }
 
     /// All services, in id order; their place is their number.
-    pub fn services(&self) -> &[Service] {
+    pub fn services(&self) -> &[Workload] {
         &self.services
     }
 
@@ -426,10 +426,13 @@ grace_minutes = 20
         assert!(error.fix.contains(fix), "{text}\n{error}");
     }
 
+    /// A pilot with a stage, and `line` as line 9.
+    fn with(line: &str) -> String {
+        pilot(&format!("stages = [{{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }}]\n{line}"))
+    }
+
     #[test]
-    fn mistake_in_a_pilot_names_line_finding_and_fix() {
-        let stage = "stages = [{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }]";
-        let with = |line: &str| pilot(&format!("{stage}\n{line}"));
+    fn mistake_in_a_key_of_a_pilot_names_line_finding_and_fix() {
         for (text, line, message, fix) in [
             (with("ower = \"bob\""), 9, "unknown key `ower`", "did you mean `owner`?"),
             (with("zzz = 1"), 9, "unknown key `zzz`", "use one of"),
@@ -447,6 +450,14 @@ grace_minutes = 20
                 "sensitive_data = true",
             ),
             (with("data_scope = \"all\""), 9, "expected a list of texts", "[\"...\"]"),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_stage_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
             (pilot(""), 1, "has no stage", "add `stages"),
             (pilot("stages = []"), 1, "has no stage", "add `stages"),
             (
@@ -501,6 +512,14 @@ grace_minutes = 20
                 "expected a time with an offset",
                 "from =",
             ),
+        ] {
+            check(&text, line, message, fix);
+        }
+    }
+
+    #[test]
+    fn mistake_in_a_selector_names_line_finding_and_fix() {
+        for (text, line, message, fix) in [
             (
                 with("selectors = [{ kind = \"rol\", value = \"a\" }]"),
                 9,
@@ -745,5 +764,32 @@ grace_minutes = 20
         assert_eq!(refused.null_count(), 7);
         let ascending = registry.boundaries().windows(2).all(|pair| pair[0] < pair[1]);
         assert!(ascending);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_loaded_and_never_panic() {
+        const MARKS: [char; 14] = ['[', ']', '{', '}', '=', '"', '\'', '\n', ',', '.', '#', '*', '\0', 'é'];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
+        let whole = load::read_texts(&folder, &mut Problems::default());
+        for seed in 0..400 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut texts = whole.clone();
+            let (name, text) = &mut texts[random.usize(..whole.len())];
+            let mut characters: Vec<char> = text.chars().collect();
+            for _ in 0..random.usize(1..8) {
+                let place = random.usize(..characters.len());
+                match random.u8(..4) {
+                    0 => drop(characters.remove(place)),
+                    1 => characters.insert(place, random.choice(MARKS).unwrap()),
+                    2 => characters.truncate(place.max(1)),
+                    _ => characters[place] = random.char(..),
+                }
+            }
+            *text = characters.into_iter().collect();
+            let name = name.clone();
+            if let Err(errors) = Registry::from_texts(texts) {
+                assert!(!errors.errors.is_empty(), "seed {seed}, {name}");
+            }
+        }
     }
 }

@@ -1,3 +1,15 @@
-//! Not written yet.
+//! Rollups: the state of the system. Enriched events go in, mergeable rows by key and time come out.
+//!
+//! In: [`EnrichedBatch`](crate::schema::EnrichedBatch). Out: rows of settled time for the grid, rows of all
+//! time for an early look, partial rows to be stored. Events behind the watermark are counted, never added.
+
+pub mod intervals;
+pub mod schedule;
+pub mod segments;
 pub mod state;
+pub mod table;
 pub mod watermark;
+
+pub use state::{Absorbed, RollupError, Rollups, View};
+pub use table::{SubjectId, Subjects};
+pub use watermark::{Partition, Watermark, WatermarkState};

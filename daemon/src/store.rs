@@ -1,3 +1,407 @@
-//! Not written yet.
+//! What survives a crash: findings, their history, rollup segments, quarantine and the NEXT offsets.
+//!
+//! In: one [`Commit`] a step, written in ONE SQLite transaction. Out: [`Recovered`] at the start and a
+//! [`Reader`] for other threads. Nothing leaves the process before its commit is durable, no segment is
+//! used whose checksum is wrong, and two daemons never share a folder.
+
 pub mod sqlite;
 pub mod segments;
+mod history;
+mod read;
+mod recover;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::decode::{Reject, RejectReason};
+use crate::findings::{FindingChange, Tracked};
+use crate::ingest::{Checkpoint, Position};
+use crate::limits;
+
+pub use history::Revision;
+pub use read::{Gap, ListQuery, Page, Reader};
+pub use segments::{NewSegment, StoredSegment};
+
+/// Everything that one step makes durable, all of it or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// NEXT offsets of the partitions that advanced.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Rollup segments to keep.
+    pub segments: Vec<NewSegment>,
+    /// Ids of segments that the new ones replace.
+    pub dropped_segments: Vec<i64>,
+    /// What happened to findings, in order. A withdrawn one is removed.
+    pub changes: Vec<FindingChange>,
+    /// Findings as they are after the step; every finding named in `changes` but the withdrawn ones.
+    pub tracked: Vec<Tracked>,
+    /// What was not decoded, for quarantine.
+    pub rejects: Vec<Reject>,
+    /// How many were not decoded in this step, by reason; added to the totals.
+    pub reject_counts: Vec<(RejectReason, u64)>,
+    /// Event time after the step.
+    pub clock: ClockState,
+    /// Decisions that did not come from the logs.
+    pub control: Vec<ControlEvent>,
+    /// Registry and queries in force, where they changed.
+    pub versions: Option<Versions>,
+}
+
+/// What a commit gave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// Number of the newest change; watchers are woken with it.
+    pub change_seq: u64,
+    /// Ids of `Commit::segments`, in their order.
+    pub segment_ids: Vec<i64>,
+}
+
+/// Event time as far as it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClockState {
+    /// Everything before it was seen, microseconds since 1970; `0` before the first event.
+    pub watermark_micros: i64,
+    /// By partition: NEXT offset, newest event time in microseconds, whether it is idle.
+    pub partitions: Vec<(Position, i64, bool)>,
+    /// Newest event time of all, microseconds; `0` before the first event.
+    pub newest_event_micros: i64,
+}
+
+/// A decision that did not come from the logs and that a replay must repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlEvent {
+    /// Step of the pipeline after which it holds.
+    pub at_seq: u64,
+    /// `idle`, `registry`, `queries`, ...
+    pub kind: String,
+    /// JSON.
+    pub body: String,
+}
+
+/// What was in force when the findings were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// SHA-256 of the registry's content, hex.
+    pub registry: String,
+    /// Id, version and SHA-256 of each query, in id order.
+    pub queries: Vec<(String, u32, String)>,
+}
+
+/// State as of the last commit.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// NEXT offsets.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Topic names by number.
+    pub topics: Vec<String>,
+    /// Rollup segments in the order in which they were written, each with its checksum verified.
+    pub segments: Vec<StoredSegment>,
+    /// All findings, in id order.
+    pub tracked: Vec<Tracked>,
+    /// Event time.
+    pub clock: ClockState,
+    /// What was in force; `None` before the first commit that said so.
+    pub versions: Option<Versions>,
+    /// Number of the newest change.
+    pub change_seq: u64,
+}
+
+/// Bounds of what is kept; the product's stand in `limits.rs`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    quarantine_rows: usize,
+    changes: u64,
+    control_rows: usize,
+    page_walk_keys: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            quarantine_rows: limits::QUARANTINE_ROWS_MAX,
+            changes: limits::CHANGES_KEPT_MAX,
+            control_rows: limits::CONTROL_ROWS_MAX,
+            page_walk_keys: limits::PAGE_WALK_KEYS_MAX,
+        }
+    }
+}
+
+/// The one writer of a state folder.
+pub struct Store {
+    connection: Shared,
+    place: Place,
+    bounds: Bounds,
+    /// A commit failed: what the database holds is unknown until it is opened again.
+    failed: bool,
+    /// Released after the connection, which stands above it.
+    _lock: Option<sqlite::FolderLock>,
+}
+
+/// A connection that the store and, in memory, its readers take in turns.
+pub(crate) type Shared = Arc<Mutex<Connection>>;
+
+enum Place {
+    Folder(PathBuf),
+    Memory,
+}
+
+impl Store {
+    /// Opens or creates `<dir>/shadowprod.db` as its only writer and reads everything back.
+    pub fn open(dir: &Path) -> Result<(Self, Recovered), StoreError> {
+        let lock = sqlite::FolderLock::acquire(dir)?;
+        let connection = sqlite::open_writer(dir)?;
+        let recovered = recover::recover(&connection)?;
+        let store = Self {
+            connection: Arc::new(Mutex::new(connection)),
+            place: Place::Folder(dir.to_owned()),
+            bounds: Bounds::default(),
+            failed: false,
+            _lock: Some(lock),
+        };
+        Ok((store, recovered))
+    }
+
+    /// An empty store that ends with the process: the same code over SQLite's `:memory:`.
+    pub fn in_memory() -> Result<(Self, Recovered), StoreError> {
+        let connection = sqlite::open_memory()?;
+        let recovered = recover::recover(&connection)?;
+        let store = Self {
+            connection: Arc::new(Mutex::new(connection)),
+            place: Place::Memory,
+            bounds: Bounds::default(),
+            failed: false,
+            _lock: None,
+        };
+        Ok((store, recovered))
+    }
+
+    /// Numbers of `names`, in their order. Numbers are for ever; new names get the next ones in name order.
+    pub fn register_topics(&mut self, names: &[String]) -> Result<Vec<u16>, StoreError> {
+        let mut connection = locked(&self.connection);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let numbers = write::register_topics(&transaction, names)?;
+        transaction.commit()?;
+        Ok(numbers)
+    }
+
+    /// Makes `commit` durable, in one transaction. After an error the store refuses everything: stop, open
+    /// it again and go on from what it then says; a failed fsync must not be tried again in place.
+    pub fn commit(&mut self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        if self.failed {
+            return Err(StoreError::Stopped);
+        }
+        let outcome = self.write(commit);
+        self.failed = outcome.is_err();
+        outcome
+    }
+
+    fn write(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        let mut connection = locked(&self.connection);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = write::write(&transaction, commit, &self.bounds)?;
+        transaction.commit()?;
+        Ok(outcome)
+    }
+
+    /// A segment by its id, checked against its checksum.
+    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
+        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
+    }
+
+    /// Topic names by number.
+    pub fn topics(&self) -> Result<Vec<String>, StoreError> {
+        Ok(recover::topics(&locked(&self.connection))?)
+    }
+
+    /// Where to go on reading, by partition.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        Ok(recover::checkpoints(&locked(&self.connection))?)
+    }
+
+    /// Every finding, all episodes, with what its lifecycle remembers.
+    pub fn tracked(&self) -> Result<Vec<Tracked>, StoreError> {
+        recover::tracked(&locked(&self.connection))
+    }
+
+    /// The append-only history of every finding, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
+        history::all(&locked(&self.connection))
+    }
+
+    /// A reader of what is committed, for another thread.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        match &self.place {
+            Place::Folder(dir) => Reader::open(dir),
+            Place::Memory => Ok(Reader::sharing(Arc::clone(&self.connection))),
+        }
+    }
+
+    /// Recomputes the hash chain of all revisions; returns how many there are.
+    pub fn verify_chain(&self) -> Result<u64, StoreError> {
+        history::verify(&locked(&self.connection))
+    }
+
+    /// Rejects by reason since the state was created, in name order.
+    pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        read::reject_totals(&locked(&self.connection))
+    }
+
+    /// Bytes of the database and its write-ahead log.
+    pub fn size_bytes(&self) -> Result<u64, StoreError> {
+        match &self.place {
+            Place::Folder(dir) => sqlite::folder_bytes(dir),
+            Place::Memory => sqlite::page_bytes(&locked(&self.connection)),
+        }
+    }
+}
+
+/// A panic elsewhere rolled its transaction back, so the connection stays usable.
+pub(crate) fn locked(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the store cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state folder or one of its files.
+    #[error("state folder {}: {source}; it must exist or be creatable, and be writable by this user", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another daemon has it.
+    #[error(
+        "state folder {} is in use by {holder}; give each daemon its own state.path, or stop that process",
+        path.display()
+    )]
+    Locked {
+        /// Which.
+        path: PathBuf,
+        /// The process, as far as it is known.
+        holder: String,
+    },
+    /// Not a database of this program.
+    #[error("{}: {found}; expected a database written by shadowprod; point state.path at another folder", path.display())]
+    NotOurs {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// Written by another version of this program.
+    #[error(
+        "{}: schema version {found}, this program reads version {expected}; run the version that wrote it, or \
+         point state.path at an empty folder to rebuild from Kafka",
+        path.display()
+    )]
+    SchemaVersion {
+        /// Which file.
+        path: PathBuf,
+        /// In the file.
+        found: i64,
+        /// In this program.
+        expected: i64,
+    },
+    /// SQLite: disk full, fsync failed, damaged page.
+    #[error("state database: {0}; stop and start again: state goes back to the last commit")]
+    Database(#[from] rusqlite::Error),
+    /// A segment is not what was written; it is never used.
+    #[error(
+        "segment {id} of rollup {rollup} is damaged: checksum {found:016x}, written with {expected:016x}; move \
+         the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    CorruptSegment {
+        /// Its id.
+        id: i64,
+        /// Its rollup.
+        rollup: String,
+        /// Checksum of the bytes read.
+        found: u64,
+        /// Checksum stored beside them.
+        expected: u64,
+    },
+    /// A segment that was stored and not dropped is gone.
+    #[error(
+        "segment {id} is missing; move the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    NoSegment {
+        /// Its id.
+        id: i64,
+    },
+    /// A row is not what was written.
+    #[error(
+        "row {key} of table {table} is damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    CorruptRow {
+        /// Table.
+        table: &'static str,
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        found: String,
+    },
+    /// The history was changed after it was written.
+    #[error("revision {seq}: {found}; the history was changed after it was written")]
+    BrokenChain {
+        /// First revision that does not fit.
+        seq: u64,
+        /// What is wrong.
+        found: String,
+    },
+    /// Not one of our page tokens, of another question, or older than what is remembered.
+    #[error("page token is unknown, belongs to another filter, or is too old; ask for the first page again")]
+    BadPageToken,
+    /// More than TOPICS_MAX names.
+    #[error(
+        "{found} topics were ever read with this state, at most {} fit; use a fresh state folder",
+        limits::TOPICS_MAX
+    )]
+    TooManyTopics {
+        /// How many there would be.
+        found: usize,
+    },
+    /// An earlier commit failed.
+    #[error("an earlier commit failed; start again: state goes back to the last commit")]
+    Stopped,
+}
+
+/// What to do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreAction {
+    /// Say it and exit with 2: a person must change the setting or the folder.
+    RefuseToStart,
+    /// End the process; the next start recovers the last commit. Never retried in place.
+    StopAndRecover,
+    /// The state is damaged: stop; it can be rebuilt from Kafka in an empty folder.
+    Rebuild,
+    /// Tell the client; nothing is wrong here.
+    RefuseRequest,
+}
+
+impl StoreError {
+    /// The one place that says what each error leads to.
+    pub fn action(&self) -> StoreAction {
+        match self {
+            Self::Folder { .. }
+            | Self::Locked { .. }
+            | Self::NotOurs { .. }
+            | Self::SchemaVersion { .. }
+            | Self::TooManyTopics { .. } => StoreAction::RefuseToStart,
+            Self::Database(_) | Self::Stopped => StoreAction::StopAndRecover,
+            Self::CorruptSegment { .. }
+            | Self::NoSegment { .. }
+            | Self::CorruptRow { .. }
+            | Self::BrokenChain { .. } => StoreAction::Rebuild,
+            Self::BadPageToken => StoreAction::RefuseRequest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

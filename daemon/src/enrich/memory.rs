@@ -372,3 +372,28 @@ impl Memory {
         (0..i.times.len()).map(of_row).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::events;
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_however_many_values_arrive() {
+        let registry = Registry::from_texts(Vec::new()).unwrap();
+        let signals = Arc::new(Signals::load(None).unwrap());
+        let mut memory = Memory::default();
+        let rows_a_batch = 10_000;
+        for batch in 0..12 {
+            let hosts: Vec<String> = (0..rows_a_batch).map(|i| format!("h{batch}-{i}")).collect();
+            let rows: Vec<_> = hosts.iter().map(|host| vec![("host", host.as_str())]).collect();
+            memory.look_up(events(&rows).record_batch(), &registry, &signals);
+            let slack = 2 * rows_a_batch;
+            assert!(memory.texts.len() <= ENRICH_TEXTS_MAX + slack, "batch {batch}");
+            assert!(memory.attributions.len() <= ENRICH_TUPLES_MAX + slack, "batch {batch}");
+        }
+        assert!(memory.texts.len() < 12 * rows_a_batch);
+    }
+}

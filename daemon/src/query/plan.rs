@@ -1,1 +1,383 @@
-//! Not written yet.
+//! Planning once, running often.
+//!
+//! In: query texts and the registry's tables. Out: planned rollups and detections that turn batches into
+//! batches. A plan never runs twice at once and is reset before each run. Plans see registered tables only.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::query::functions::{self, AsOf};
+use crate::query::shape::{
+    check_functions, check_named_columns, merges_of, plain_schema, shape_of, with_grid,
+};
+use crate::query::{DetectionQuery, QueryText, QueryTexts, RollupQuery};
+use crate::schema::ENRICHED_SCHEMA;
+
+/// Name of the column that every rollup carries besides its own: the end of the base grid interval.
+pub const GRID_COLUMN: &str = "grid_time";
+
+/// How two partial values of one column become one: derived from the query's aggregates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// Part of the key.
+    Key,
+    /// count, sum.
+    Sum,
+    /// min.
+    Min,
+    /// max.
+    Max,
+    /// bool_or, bit_or.
+    Or,
+}
+
+/// Why a query cannot be planned or run. Names the file; `Display` is for people.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The SQL is refused by the planner or by our rules.
+    #[error("{path}:{line}: {message}")]
+    Refused {
+        /// The query's file.
+        path: String,
+        /// Line in that file, from 1.
+        line: usize,
+        /// What was found and what to do.
+        message: String,
+    },
+    /// The engine failed while running.
+    #[error("query `{id}` failed: {source}")]
+    Run {
+        /// The query.
+        id: String,
+        /// DataFusion's words.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// The engine cannot start.
+    #[error("query engine: {0}")]
+    Engine(#[source] std::io::Error),
+}
+
+impl PlanError {
+    pub(super) fn refused(text: &QueryText, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        let line = text.sql_line + line_in(&message).saturating_sub(1);
+        Self::Refused { path: text.path.display().to_string(), line, message }
+    }
+}
+
+/// DataFusion's parser says `Line: 3, Column: 7`.
+fn line_in(message: &str) -> usize {
+    let after = message.split("Line: ").nth(1).unwrap_or("1");
+    after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(1)
+}
+
+/// A rollup ready to run.
+pub struct PlannedRollup {
+    /// Its query.
+    pub query: RollupQuery,
+    /// Output columns in order, `grid_time` last, dictionary and view types made plain.
+    pub schema: SchemaRef,
+    /// How each column of `schema` merges.
+    pub merges: Vec<Merge>,
+    plan: Runnable,
+    events: Slot,
+}
+
+/// A detection ready to run.
+pub struct PlannedDetection {
+    /// Its query.
+    pub query: DetectionQuery,
+    /// Rollups it reads, as indices into [`QuerySet::rollups`].
+    pub reads: Vec<usize>,
+    /// Columns it returns.
+    pub output: SchemaRef,
+    plan: Runnable,
+    tables: Vec<Slot>,
+}
+
+/// Everything in force, planned. Not `Sync`: one thread runs it.
+pub struct QuerySet {
+    /// In id order.
+    pub rollups: Vec<PlannedRollup>,
+    /// In id order.
+    pub detections: Vec<PlannedDetection>,
+    engine: Engine,
+    registry: Vec<(String, Slot)>,
+}
+
+impl QuerySet {
+    /// Plans every query; all errors at once.
+    pub fn plan(
+        texts: &QueryTexts,
+        registry: &[(&'static str, RecordBatch)],
+    ) -> Result<Self, Vec<PlanError>> {
+        let engine = Engine::new().map_err(|e| vec![e])?;
+        let mut errors = Vec::new();
+        let mut keep = |r: Result<_, PlanError>| r.map_err(|e| errors.push(e)).ok();
+        let rollups: Vec<PlannedRollup> =
+            texts.rollups.iter().filter_map(|q| keep(engine.plan_rollup(q))).collect();
+        let registry: Vec<(String, Slot)> =
+            registry.iter().map(|(n, b)| ((*n).to_owned(), Slot::holding(b))).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut detections = Vec::new();
+        for query in &texts.detections {
+            match engine.plan_detection(query, &rollups, &registry) {
+                Ok(planned) => detections.push(planned),
+                Err(e) => errors.push(e),
+            }
+        }
+        if errors.is_empty() { Ok(Self { rollups, detections, engine, registry }) } else { Err(errors) }
+    }
+
+    /// Puts new registry tables in place of the old; the same names and schemas.
+    pub fn replace_registry(&self, tables: &[(&'static str, RecordBatch)]) {
+        for (name, batch) in tables {
+            if let Some((_, slot)) = self.registry.iter().find(|(n, _)| n == name) {
+                slot.put(vec![batch.clone()]);
+            }
+        }
+    }
+
+    /// Partial rows of one rollup over a batch of enriched events.
+    pub fn run_rollup(&self, index: usize, events: &RecordBatch) -> Result<Vec<RecordBatch>, PlanError> {
+        let rollup = &self.rollups[index];
+        rollup.events.put(vec![events.clone()]);
+        let rows = self.engine.run(&rollup.query.text.id, &rollup.plan)?;
+        rows.iter()
+            .map(|b| plain(b, &rollup.schema).map_err(|e| failed(&rollup.query.text.id, e.into())))
+            .collect()
+    }
+
+    /// Rows of one detection as of an instant; `tables` in the order of [`PlannedDetection::reads`].
+    pub fn run_detection(
+        &self,
+        index: usize,
+        as_of_micros: i64,
+        tables: Vec<RecordBatch>,
+    ) -> Result<Vec<RecordBatch>, PlanError> {
+        let detection = &self.detections[index];
+        for (slot, batch) in detection.tables.iter().zip(tables) {
+            slot.put(vec![batch]);
+        }
+        self.engine.as_of.set(as_of_micros);
+        self.engine.run(&detection.query.text.id, &detection.plan)
+    }
+}
+
+fn failed(id: &str, source: DataFusionError) -> PlanError {
+    PlanError::Run { id: id.to_owned(), source: Box::new(source) }
+}
+
+/// A table whose rows are put in place before each run.
+#[derive(Debug, Clone)]
+struct Slot {
+    schema: SchemaRef,
+    batches: Arc<Mutex<Vec<RecordBatch>>>,
+}
+
+impl Slot {
+    fn empty(schema: SchemaRef) -> Self {
+        Self { schema, batches: Arc::default() }
+    }
+
+    fn holding(batch: &RecordBatch) -> Self {
+        let slot = Self::empty(batch.schema());
+        slot.put(vec![batch.clone()]);
+        slot
+    }
+
+    fn put(&self, batches: Vec<RecordBatch>) {
+        *self.batches.lock().expect("no code panics while it holds a slot") = batches;
+    }
+
+    fn table(&self) -> Result<Arc<StreamingTable>, DataFusionError> {
+        StreamingTable::try_new(self.schema.clone(), vec![Arc::new(self.clone())]).map(Arc::new)
+    }
+}
+
+impl PartitionStream for Slot {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = self.batches.lock().expect("no code panics while it holds a slot").clone();
+        let stream = futures::stream::iter(batches.into_iter().map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream))
+    }
+}
+
+/// A physical plan and the context it runs in.
+struct Runnable {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+struct Engine {
+    runtime: tokio::runtime::Runtime,
+    as_of: AsOf,
+}
+
+impl Engine {
+    fn new() -> Result<Self, PlanError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(PlanError::Engine)?;
+        Ok(Self { runtime, as_of: AsOf::default() })
+    }
+
+    /// A context with our functions and no tables. One partition: two are slower for micro-batches.
+    /// Dynamic filters are off because a reset does not cover them.
+    fn session(&self) -> SessionContext {
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .with_information_schema(false)
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let context = SessionContext::new_with_config(config);
+        for function in functions::all(&self.as_of) {
+            context.register_udf(function);
+        }
+        context
+    }
+
+    fn run(&self, id: &str, runnable: &Runnable) -> Result<Vec<RecordBatch>, PlanError> {
+        let plan = reset_plan_states(runnable.plan.clone()).map_err(|e| failed(id, e))?;
+        self.runtime.block_on(collect(plan, runnable.context.clone())).map_err(|e| failed(id, e))
+    }
+
+    fn logical(&self, context: &SessionContext, text: &QueryText) -> Result<LogicalPlan, PlanError> {
+        let refused = |e: DataFusionError| PlanError::refused(text, e.strip_backtrace());
+        let plan = self.runtime.block_on(context.state().create_logical_plan(&text.sql)).map_err(refused)?;
+        let options =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        options.verify_plan(&plan).map_err(refused)?;
+        let values: HashMap<String, ScalarValue> =
+            text.parameters.iter().map(|(k, v)| (k.clone(), ScalarValue::Float64(Some(*v)))).collect();
+        let plan = plan.with_param_values(ParamValues::from(values)).map_err(refused)?;
+        check_functions(text, &plan)?;
+        Ok(plan)
+    }
+
+    fn physical(
+        &self,
+        context: &SessionContext,
+        text: &QueryText,
+        plan: &LogicalPlan,
+    ) -> Result<Runnable, PlanError> {
+        let plan = self
+            .runtime
+            .block_on(context.state().create_physical_plan(plan))
+            .map_err(|e| PlanError::refused(text, e.strip_backtrace()))?;
+        Ok(Runnable { plan, context: context.task_ctx() })
+    }
+
+    fn plan_rollup(&self, query: &RollupQuery) -> Result<PlannedRollup, PlanError> {
+        let text = &query.text;
+        let context = self.session();
+        let events = Slot::empty(ENRICHED_SCHEMA.clone());
+        register(&context, text, "events", &events)?;
+        let plan = self.logical(&context, text)?;
+        let (projection, aggregate) = shape_of(text, &plan)?;
+        let merges = merges_of(text, projection, aggregate)?;
+        let plan =
+            with_grid(projection, aggregate).map_err(|e| PlanError::refused(text, e.strip_backtrace()))?;
+        let schema = plain_schema(text, plan.schema().as_arrow(), &merges)?;
+        check_named_columns(query, &schema, &merges)?;
+        let plan = self.physical(&context, text, &plan)?;
+        Ok(PlannedRollup { query: query.clone(), schema, merges, plan, events })
+    }
+
+    fn plan_detection(
+        &self,
+        query: &DetectionQuery,
+        rollups: &[PlannedRollup],
+        registry: &[(String, Slot)],
+    ) -> Result<PlannedDetection, PlanError> {
+        let text = &query.text;
+        let context = self.session();
+        for (name, slot) in registry {
+            register(&context, text, name, slot)?;
+        }
+        let slots: Vec<Slot> = rollups.iter().map(|r| Slot::empty(table_schema(&r.schema))).collect();
+        for (rollup, slot) in rollups.iter().zip(&slots) {
+            register(&context, text, &rollup.query.text.id.replace('-', "_"), slot)?;
+        }
+        let plan = self.logical(&context, text)?;
+        let reads = reads_of(&plan, rollups);
+        check_retention(query, &reads, rollups)?;
+        let tables = reads.iter().map(|i| slots[*i].clone()).collect();
+        let output = plan.schema().inner().clone();
+        let plan = self.physical(&context, text, &plan)?;
+        Ok(PlannedDetection { query: query.clone(), reads, output, plan, tables })
+    }
+}
+
+fn register(context: &SessionContext, text: &QueryText, name: &str, slot: &Slot) -> Result<(), PlanError> {
+    let table = slot.table().map_err(|e| PlanError::refused(text, e))?;
+    context.register_table(name, table).map_err(|e| PlanError::refused(text, e))?;
+    Ok(())
+}
+
+/// What detections see of a rollup: everything but the grid column.
+fn table_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields: Vec<_> = schema.fields().iter().filter(|f| f.name() != GRID_COLUMN).cloned().collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn reads_of(plan: &LogicalPlan, rollups: &[PlannedRollup]) -> Vec<usize> {
+    let mut names = Vec::new();
+    let visit = |node: &LogicalPlan| {
+        if let LogicalPlan::TableScan(scan) = node {
+            names.push(scan.table_name.table().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_with_subqueries(visit).expect("the visitor never fails");
+    let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.id.replace('-', "_"));
+    rollups.iter().enumerate().filter(|(_, r)| named(r)).map(|(i, _)| i).collect()
+}
+
+fn check_retention(
+    query: &DetectionQuery,
+    reads: &[usize],
+    rollups: &[PlannedRollup],
+) -> Result<(), PlanError> {
+    for rollup in reads.iter().map(|i| &rollups[*i].query) {
+        let needed = query.window_seconds + rollup.bucket_seconds;
+        if rollup.retention_seconds < needed {
+            let message = format!(
+                "looks back {} s, but rollup `{}` keeps {} s: raise its retention_days to at least {}",
+                query.window_seconds,
+                rollup.text.id,
+                rollup.retention_seconds,
+                (needed + 86_399) / 86_400
+            );
+            return Err(PlanError::refused(&query.text, message));
+        }
+    }
+    Ok(())
+}
+
+fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(c, f)| cast(c, f.data_type()));
+    RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
+}

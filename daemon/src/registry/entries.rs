@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::errors::{Place, Problems};
 use super::facts::{
     Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy, Production,
-    ProductionKind, Profile, Promotion, Service, SharedCredential, Stage, StageSpan, Team, Validity,
+    ProductionKind, Profile, Promotion, SharedCredential, Stage, StageSpan, Team, Validity, Workload,
 };
 use super::patterns::Pattern;
 use super::reader::{Entry, Located, shown};
@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub policies: Vec<Policy>,
     pub promotions: Vec<(Promotion, Place)>,
     pub exceptions: Vec<Exception>,
-    pub services: Vec<Service>,
+    pub services: Vec<Workload>,
     pub production: Vec<Production>,
     pub networks: Vec<Network>,
     pub shared: Vec<SharedCredential>,
@@ -254,7 +254,7 @@ impl Parts {
         self.declare(Space::Service, &id);
         let by = format!("[[service]] `{}`", id.value);
         let team = entry.text("team", problems);
-        let service = Service {
+        let service = Workload {
             id: id.value,
             team: self.refer(&by, "team", TEAM, team),
             purpose: entry.text_if_any("purpose", problems).map(|p| p.value),

@@ -296,9 +296,9 @@ pub struct Exception {
     pub reviewed_at: Option<i64>,
 }
 
-/// A workload that calls, is called, or both.
+/// A `[[service]]`: a workload that calls, is called, or both.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Service {
+pub struct Workload {
     /// Id.
     pub id: String,
     /// Its team.

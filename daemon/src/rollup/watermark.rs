@@ -1,1 +1,205 @@
-//! Not written yet.
+//! Event time: how far every source has come, and when silence means there is nothing more.
+//!
+//! In: event times by partition, ends of log, the wall clock as a value. Out: the watermark, microseconds.
+//! It never goes back. Nothing here reads a clock.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Clock, TimeConfig};
+use crate::ingest::Position;
+use crate::limits;
+
+/// No event can be older: 1970.
+pub const START_OF_TIME: i64 = 0;
+
+/// One partition's progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    newest_event: i64,
+    /// Wall clock at which it was first seen at its end of log without a message since.
+    at_end_since: Option<i64>,
+    idle: bool,
+}
+
+const UNSEEN: Progress = Progress { newest_event: START_OF_TIME, at_end_since: None, idle: false };
+
+/// A partition by topic number and partition number.
+pub type Partition = (u16, i32);
+
+/// The watermark of all sources.
+#[derive(Debug)]
+pub struct Watermark {
+    time: TimeConfig,
+    partitions: BTreeMap<Partition, Progress>,
+    current: i64,
+    newest_event: i64,
+}
+
+/// What is remembered across a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatermarkState {
+    /// The watermark.
+    pub current: i64,
+    /// The newest event of all.
+    pub newest_event: i64,
+    /// Newest event and idleness by partition.
+    pub partitions: Vec<(Partition, i64, bool)>,
+}
+
+impl Watermark {
+    /// Before the first event.
+    pub fn new(time: &TimeConfig) -> Self {
+        Self {
+            time: time.clone(),
+            partitions: BTreeMap::new(),
+            current: START_OF_TIME,
+            newest_event: START_OF_TIME,
+        }
+    }
+
+    /// Goes on where a state stopped.
+    pub fn restore(&mut self, state: &WatermarkState) {
+        self.current = state.current;
+        self.newest_event = state.newest_event;
+        for (partition, newest_event, _) in &state.partitions {
+            self.partitions.insert(*partition, Progress { newest_event: *newest_event, ..UNSEEN });
+        }
+    }
+
+    /// What to remember.
+    pub fn state(&self) -> WatermarkState {
+        let partitions = self.partitions.iter().map(|(p, s)| (*p, s.newest_event, s.idle)).collect();
+        WatermarkState { current: self.current, newest_event: self.newest_event, partitions }
+    }
+
+    /// These partitions are read; one that has not spoken yet holds the watermark until it is idle.
+    pub fn assign(&mut self, partitions: impl Iterator<Item = Partition>) {
+        for partition in partitions {
+            self.partitions.entry(partition).or_insert(UNSEEN);
+        }
+    }
+
+    /// An event of a partition. One too far ahead of the broker's time moves nothing; returns whether it did.
+    pub fn observe(&mut self, partition: Partition, event_time: i64, broker_ms: Option<i64>) -> bool {
+        let progress = self.partitions.entry(partition).or_insert(UNSEEN);
+        progress.at_end_since = None;
+        progress.idle = false;
+        let bound = broker_ms.map(|ms| ms * 1_000 + limits::FUTURE_SKEW_SECONDS_MAX * 1_000_000);
+        if bound.is_some_and(|bound| event_time > bound) {
+            return false;
+        }
+        progress.newest_event = progress.newest_event.max(event_time);
+        self.newest_event = self.newest_event.max(event_time);
+        true
+    }
+
+    /// A message without a usable event still shows that the partition is alive.
+    pub fn alive(&mut self, partition: Partition) {
+        let progress = self.partitions.entry(partition).or_insert(UNSEEN);
+        progress.at_end_since = None;
+        progress.idle = false;
+    }
+
+    /// The partition stands at its end of log.
+    pub fn at_end(&mut self, position: Position, now: i64) {
+        let progress = self.partitions.entry((position.topic, position.partition)).or_insert(UNSEEN);
+        progress.at_end_since.get_or_insert(now);
+    }
+
+    /// Moves on: the minimum over partitions that are not idle, less the lateness; once all are idle, what
+    /// the clock says. `now` is the wall clock, microseconds.
+    pub fn advance(&mut self, now: i64) -> i64 {
+        let idle_after = i64::from(self.time.idle_after_ms) * 1_000;
+        let mut behind = None;
+        for progress in self.partitions.values_mut() {
+            progress.idle =
+                progress.at_end_since.is_some_and(|since| now.saturating_sub(since) >= idle_after);
+            if !progress.idle {
+                behind = Some(behind.map_or(progress.newest_event, |b: i64| b.min(progress.newest_event)));
+            }
+        }
+        let lateness = i64::from(self.time.lateness_seconds) * 1_000_000;
+        let reached = match (behind, self.time.clock) {
+            (Some(newest_event), _) => newest_event.saturating_sub(lateness),
+            (None, _) if self.partitions.is_empty() => START_OF_TIME,
+            (None, Clock::Wall) => now.saturating_sub(lateness),
+            (None, Clock::Log) => self.close_of_log(),
+        };
+        self.current = self.current.max(reached);
+        self.current
+    }
+
+    /// One grid interval after the newest event: everything that came is seen.
+    fn close_of_log(&self) -> i64 {
+        if self.newest_event == START_OF_TIME {
+            return START_OF_TIME;
+        }
+        let grid = i64::from(self.time.grid_seconds) * 1_000_000;
+        self.newest_event.div_euclid(grid) * grid + grid
+    }
+
+    /// The watermark.
+    pub fn current(&self) -> i64 {
+        self.current
+    }
+
+    /// Whether every partition is idle.
+    pub fn is_idle(&self) -> bool {
+        !self.partitions.is_empty() && self.partitions.values().all(|p| p.idle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn watermark(clock: Clock) -> Watermark {
+        Watermark::new(&TimeConfig { clock, grid_seconds: 60, lateness_seconds: 100, idle_after_ms: 1_000 })
+    }
+
+    fn end(partition: i32) -> Position {
+        Position { topic: 0, partition, offset: 0 }
+    }
+
+    #[test]
+    fn slowest_partition_holds_the_watermark_until_it_is_idle() {
+        let mut watermark = watermark(Clock::Log);
+        watermark.assign([(0, 0), (0, 1)].into_iter());
+        watermark.observe((0, 0), 1_000 * SECOND, None);
+        assert_eq!(watermark.advance(0), START_OF_TIME, "partition 1 has not spoken");
+        watermark.observe((0, 1), 500 * SECOND, None);
+        assert_eq!(watermark.advance(0), 400 * SECOND);
+        watermark.at_end(end(1), 0);
+        assert_eq!(watermark.advance(SECOND / 2), 400 * SECOND, "end of log is not yet idle");
+        assert_eq!(watermark.advance(SECOND), 900 * SECOND);
+    }
+
+    #[test]
+    fn all_idle_closes_the_log_or_follows_the_clock() {
+        for (clock, expected) in [(Clock::Log, 1_020), (Clock::Wall, 4_900)] {
+            let mut watermark = watermark(clock);
+            watermark.observe((0, 0), 1_000 * SECOND, None);
+            watermark.at_end(end(0), 0);
+            assert_eq!(watermark.advance(5_000 * SECOND), expected * SECOND);
+        }
+    }
+
+    #[test]
+    fn event_far_ahead_of_the_broker_moves_nothing() {
+        let mut watermark = watermark(Clock::Log);
+        assert!(watermark.observe((0, 0), 1_000 * SECOND, Some(1_000_000)));
+        assert!(!watermark.observe((0, 0), 1_301 * SECOND, Some(1_000_000)));
+        assert_eq!(watermark.advance(0), 900 * SECOND);
+    }
+
+    #[test]
+    fn watermark_never_goes_back() {
+        let mut watermark = watermark(Clock::Log);
+        watermark.observe((0, 0), 1_000 * SECOND, None);
+        assert_eq!(watermark.advance(0), 900 * SECOND);
+        watermark.observe((0, 1), 10 * SECOND, None);
+        assert_eq!(watermark.advance(0), 900 * SECOND);
+    }
+}

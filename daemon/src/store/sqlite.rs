@@ -1,1 +1,183 @@
-//! Not written yet.
+//! The SQLite file: opening it, its schema version, and the lock that keeps a second daemon out.
+//!
+//! In: a state folder. Out: connections with the settings that durability needs. No row is read or written
+//! here but the ones in `meta`.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql};
+
+use super::StoreError;
+
+/// Raised whenever `schema.sql` changes its meaning.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+const FILE_NAME: &str = "shadowprod.db";
+/// Statements kept prepared per connection: more than there are in this module.
+const STATEMENTS_MAX: usize = 64;
+/// How long a connection waits for another's short lock, such as a checkpoint of the write-ahead log.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The write-ahead log is cut back to this after a checkpoint, bytes.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+
+/// Held while a store is open. The system releases it when the process ends, however it ends.
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Creates `dir` where needed and locks `<dir>/lock` for this process.
+    pub(super) fn acquire(dir: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Folder { path: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"))
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: dir.to_owned(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        write!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut process = String::new();
+    match file.read_to_string(&mut process) {
+        Ok(_) if !process.is_empty() => format!("process {process}"),
+        Ok(_) | Err(_) => "another process".to_owned(),
+    }
+}
+
+/// The writer's connection: write-ahead log, every commit fsynced.
+pub(super) fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
+    let path = dir.join(FILE_NAME);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|source| unreadable(&path, source))?;
+    if mode != "wal" {
+        let found = format!("journal mode {mode}: this file system cannot hold a write-ahead log");
+        return Err(StoreError::NotOurs { path, found });
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    prepare(&connection)?;
+    ensure_schema(&mut connection, &path)?;
+    Ok(connection)
+}
+
+/// The same schema without a file.
+pub(super) fn open_memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&connection)?;
+    ensure_schema(&mut connection, Path::new(":memory:"))?;
+    Ok(connection)
+}
+
+/// A connection that sees committed state only and can change nothing.
+pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
+    let path = dir.join(FILE_NAME);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags)?;
+    prepare(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    check_version(&connection, &path)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(())
+}
+
+fn ensure_schema(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|source| unreadable(path, source))?;
+    if tables > 0 {
+        return check_version(connection, path);
+    }
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    set_meta(&transaction, "schema_version", &SCHEMA_VERSION)?;
+    transaction
+        .execute("INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(16))))", [])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found = meta(connection, "schema_version")
+        .map_err(|_| not_ours(path, "a database without our schema version"))?
+        .ok_or_else(|| not_ours(path, "a database without our schema version"))?;
+    if found == SCHEMA_VERSION {
+        return Ok(());
+    }
+    Err(StoreError::SchemaVersion { path: path.to_owned(), found, expected: SCHEMA_VERSION })
+}
+
+fn not_ours(path: &Path, found: &str) -> StoreError {
+    StoreError::NotOurs { path: path.to_owned(), found: found.to_owned() }
+}
+
+fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => not_ours(path, "not a SQLite database"),
+        Some(_) | None => StoreError::Database(source),
+    }
+}
+
+/// A number in `meta`; `None` where it was never set.
+pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// Sets one value in `meta`.
+pub(super) fn set_meta(connection: &Connection, key: &str, value: &dyn ToSql) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+        )?
+        .execute(rusqlite::params![key, value])
+        .map(drop)
+}
+
+/// Bytes of the database and its write-ahead log on disk.
+pub(super) fn folder_bytes(dir: &Path) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for name in [FILE_NAME.to_owned(), format!("{FILE_NAME}-wal")] {
+        let path: PathBuf = dir.join(name);
+        match std::fs::metadata(&path) {
+            Ok(file) => bytes += file.len(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(StoreError::Folder { path, source }),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Bytes of a database in memory.
+pub(super) fn page_bytes(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+    Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))? as u64)
+}

@@ -1,0 +1,241 @@
+//! Which partitions the configured topics have, and where their logs begin and end.
+//!
+//! In: topic names, questions about single partitions. Out: [`Discovery`] values to the reading thread.
+//! Its own thread and client, because every call here blocks for as long as a broker is silent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::context::Context;
+use super::partition::Watermarks;
+use super::{Shared, SourceError, Topics, settings};
+use crate::config::KafkaConfig;
+use crate::limits;
+
+/// What the reading thread wants to know.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Look at everything now: the brokers seem gone.
+    Look,
+    /// Where one partition's log begins and ends.
+    Watermarks(u16, i32),
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Discovery {
+    /// Every configured topic was asked for.
+    Looked {
+        /// Partitions not known before, or asked for.
+        found: Vec<Found>,
+        /// Topics that newly cannot be read, and why.
+        unreadable: Vec<(u16, String)>,
+    },
+    /// No broker answered.
+    Unreachable(String),
+}
+
+/// One partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) topic: u16,
+    pub(super) partition: i32,
+    pub(super) log: Watermarks,
+}
+
+/// Both ends of the line to the discovering thread.
+pub(super) struct Line {
+    pub(super) questions: SyncSender<Question>,
+    pub(super) discoveries: Receiver<Discovery>,
+}
+
+/// The thread's state.
+pub(super) struct Discoverer {
+    client: BaseConsumer<Context>,
+    topics: Vec<(u16, String)>,
+    known: BTreeSet<(u16, i32)>,
+    unreadable: BTreeMap<u16, String>,
+    asked: BTreeSet<(u16, i32)>,
+    shared: Arc<Shared>,
+}
+
+impl Discoverer {
+    /// Starts the thread; it ends when `shared` says stop or the reading thread is gone.
+    pub(super) fn start(
+        kafka: &KafkaConfig,
+        topics: &Topics,
+        read: &[u16],
+        shared: Arc<Shared>,
+        done: Sender<()>,
+    ) -> Result<Line, SourceError> {
+        let client = asking_client(kafka)?;
+        let topics = read.iter().map(|n| (*n, topics[usize::from(*n)].clone())).collect();
+        let (questions, question_receiver) = sync_channel(limits::DISCOVERIES_IN_FLIGHT_MAX);
+        let (discovery_sender, discoveries) = sync_channel(limits::DISCOVERIES_IN_FLIGHT_MAX);
+        let discoverer = Self {
+            client,
+            topics,
+            known: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            shared,
+        };
+        std::thread::Builder::new()
+            .name("kafka-discover".to_owned())
+            .spawn(move || {
+                let _done = done;
+                discoverer.run(&question_receiver, &discovery_sender);
+            })
+            .map_err(|e| SourceError::Ended { reason: format!("cannot start it: {e}") })?;
+        Ok(Line { questions, discoveries })
+    }
+
+    fn run(mut self, questions: &Receiver<Question>, discoveries: &SyncSender<Discovery>) {
+        while !self.shared.stopped() {
+            let discovery = self.look();
+            let wait = self.wait_after(&discovery);
+            if discoveries.send(discovery).is_err() {
+                return;
+            }
+            match questions.recv_timeout(wait) {
+                Ok(question) => self.note(question),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(question) = questions.try_recv() {
+                self.note(question);
+            }
+        }
+    }
+
+    fn wait_after(&self, discovery: &Discovery) -> Duration {
+        let fine = matches!(discovery, Discovery::Looked { .. }) && self.unreadable.is_empty();
+        Duration::from_millis(if fine { limits::METADATA_INTERVAL_MS } else { limits::METADATA_RETRY_MS })
+    }
+
+    fn note(&mut self, question: Question) {
+        if let Question::Watermarks(topic, partition) = question {
+            self.asked.insert((topic, partition));
+        }
+    }
+
+    fn look(&mut self) -> Discovery {
+        match self.look_at_topics() {
+            Ok(discovery) => discovery,
+            Err(error) => Discovery::Unreachable(words(&self.client, &error)),
+        }
+    }
+
+    fn look_at_topics(&mut self) -> Result<Discovery, KafkaError> {
+        let mut found = Vec::new();
+        let mut unreadable = Vec::new();
+        for (topic, name) in self.topics.clone() {
+            match partitions(&self.client, &name)? {
+                Ok(partitions) => {
+                    self.unreadable.remove(&topic);
+                    for partition in partitions {
+                        found.extend(self.find(topic, &name, partition)?);
+                    }
+                }
+                Err(reason) => {
+                    // When it comes back it may be another log: all of it is looked at afresh.
+                    self.known.retain(|(t, _)| *t != topic);
+                    if self.unreadable.insert(topic, reason.clone()).as_ref() != Some(&reason) {
+                        unreadable.push((topic, reason));
+                    }
+                }
+            }
+        }
+        for partition in &found {
+            self.known.insert((partition.topic, partition.partition));
+            self.asked.remove(&(partition.topic, partition.partition));
+        }
+        Ok(Discovery::Looked { found, unreadable })
+    }
+
+    fn find(&self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
+        let key = (topic, partition);
+        if self.known.contains(&key) && !self.asked.contains(&key) {
+            return Ok(None);
+        }
+        match self.client.fetch_watermarks(name, partition, answer_time()) {
+            Ok((low, high)) => Ok(Some(Found { topic, partition, log: Watermarks { low, high } })),
+            Err(error) if is_connection(&error) => Err(error),
+            // A partition without a leader yet: the next look finds it.
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// A client for questions only.
+pub(super) fn asking_client(kafka: &KafkaConfig) -> Result<BaseConsumer<Context>, SourceError> {
+    settings::asking(kafka)?
+        .create_with_context(Context::default())
+        .map_err(|e| settings::settings(format!("{e}; correct [kafka.properties]")))
+}
+
+/// How long one question may take.
+pub(super) fn answer_time() -> Duration {
+    Duration::from_millis(limits::BROKER_ANSWER_MS)
+}
+
+/// Partitions of a topic; inside, why it cannot be read; outside, that no broker answered.
+pub(super) fn partitions(
+    client: &BaseConsumer<Context>,
+    name: &str,
+) -> Result<Result<Vec<i32>, String>, KafkaError> {
+    serve(client);
+    let metadata = client.fetch_metadata(Some(name), answer_time())?;
+    let Some(topic) = metadata.topics().iter().find(|t| t.name() == name) else {
+        return Ok(Err(missing(name)));
+    };
+    if let Some(error) = topic.error() {
+        return Ok(Err(match RDKafkaErrorCode::from(error) {
+            RDKafkaErrorCode::UnknownTopicOrPartition => missing(name),
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                format!("topic {name}: the broker forbids reading it; grant Describe and Read to this client")
+            }
+            code => format!("topic {name}: {code}"),
+        }));
+    }
+    let all = topic.partitions();
+    if all.len() > limits::PARTITIONS_MAX as usize {
+        let max = limits::PARTITIONS_MAX;
+        return Ok(Err(format!("topic {name} has {} partitions; at most {max} can be read", all.len())));
+    }
+    Ok(Ok(all.iter().map(rdkafka::metadata::MetadataPartition::id).collect()))
+}
+
+/// Serves log and error callbacks. With a wait of nothing, `poll` would return after the first of them.
+fn serve(client: &BaseConsumer<Context>) {
+    while client.poll(Duration::from_millis(1)).is_some() {}
+}
+
+fn missing(name: &str) -> String {
+    format!("topic {name} does not exist on this broker; create it, or correct `topic` under [[source]]")
+}
+
+fn is_connection(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+        )
+    )
+}
+
+/// The client's own words about the connection where it has some, else the error.
+pub(super) fn words(client: &BaseConsumer<Context>, error: &KafkaError) -> String {
+    serve(client);
+    client.context().last_words().unwrap_or_else(|| error.to_string())
+}

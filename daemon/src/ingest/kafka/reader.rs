@@ -1,0 +1,542 @@
+//! The reading thread: fills batches from every partition in turn and hands them over.
+//!
+//! In: messages, end-of-log events and errors of each partition's own queue; discoveries. Out: batches.
+//! While the pipeline is busy it keeps serving the client, reads no further, and pauses after a while.
+//! A partition is never sought or reset: where it must start elsewhere it is assigned again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::context::Context;
+use super::discovery::{Discovery, Found, Line, Question};
+use super::partition::{Arrival, Partition, Placement, Seam, place};
+use super::{Shared, settings};
+use crate::config::KafkaConfig;
+use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics, payload_hash};
+use crate::limits;
+
+/// The thread's state.
+pub(super) struct Reader {
+    kafka: KafkaConfig,
+    topics: Topics,
+    checkpoints: HashMap<(u16, i32), Checkpoint>,
+    line: Line,
+    batches: SyncSender<RawBatch>,
+    shared: Arc<Shared>,
+    /// Above the client: queues must go before it.
+    slots: Vec<Slot>,
+    consumer: Option<Arc<BaseConsumer<Context>>>,
+    /// Slot whose turn it is.
+    turn: usize,
+    open: OpenBatch,
+    stalled_since: Option<Instant>,
+    paused: bool,
+    broker_up: Option<bool>,
+    looked: bool,
+    last_commit: Instant,
+}
+
+/// One assigned partition.
+struct Slot {
+    partition: Partition,
+    queue: PartitionQueue<Context>,
+    /// Its last message in the open batch.
+    last_message: Option<usize>,
+    /// The client stopped reading it: its watermarks are needed to place it again.
+    lost: Lost,
+    /// The last error told, so that a repeating one is told once.
+    told: Option<RDKafkaErrorCode>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    No,
+    Unasked,
+    Asked,
+}
+
+#[derive(Default)]
+struct OpenBatch {
+    batch: RawBatch,
+    since: Option<Instant>,
+}
+
+impl OpenBatch {
+    /// Something was added: the linger runs from the first time on.
+    fn touch(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn full(&self) -> bool {
+        self.batch.messages.len() >= limits::BATCH_MESSAGES_MAX
+            || self.batch.payloads.len() >= limits::BATCH_BYTES_MAX
+    }
+
+    fn linger_left(&self) -> Option<Duration> {
+        let linger = Duration::from_millis(limits::BATCH_LINGER_MS);
+        self.since.map(|since| linger.saturating_sub(since.elapsed()))
+    }
+
+    fn ready(&self) -> bool {
+        self.full() || self.linger_left().is_some_and(|left| left.is_zero())
+    }
+
+    fn notice(&mut self, notice: SourceNotice) {
+        self.batch.notices.push(notice);
+        self.touch();
+    }
+}
+
+impl Reader {
+    pub(super) fn new(
+        kafka: &KafkaConfig,
+        topics: Topics,
+        checkpoints: Vec<Checkpoint>,
+        batches: SyncSender<RawBatch>,
+        shared: Arc<Shared>,
+        line: Line,
+    ) -> Self {
+        let checkpoints =
+            checkpoints.into_iter().map(|c| ((c.position.topic, c.position.partition), c)).collect();
+        Self {
+            kafka: kafka.clone(),
+            topics,
+            checkpoints,
+            line,
+            batches,
+            shared,
+            slots: Vec::new(),
+            consumer: None,
+            turn: 0,
+            open: OpenBatch::default(),
+            stalled_since: None,
+            paused: false,
+            broker_up: None,
+            looked: false,
+            last_commit: Instant::now(),
+        }
+    }
+
+    /// Reads until told to stop. `Err` is why it cannot go on.
+    pub(super) fn run(mut self) -> Result<(), String> {
+        while !self.shared.stopped() {
+            self.discover()?;
+            self.serve()?;
+            self.place_lost()?;
+            let read = if self.open.full() { false } else { self.read()? };
+            let sent = self.hand_over()?;
+            self.commit(Duration::from_millis(limits::BROKER_COMMIT_INTERVAL_MS));
+            if !read && !sent {
+                self.sleep();
+            }
+        }
+        self.commit(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Until something arrives, the linger ends, or a moment has passed.
+    fn sleep(&self) {
+        let most = Duration::from_millis(limits::READER_SLEEP_MS);
+        let left = self.open.linger_left().filter(|left| !left.is_zero());
+        std::thread::park_timeout(left.map_or(most, |left| left.min(most)));
+    }
+
+    fn discover(&mut self) -> Result<(), String> {
+        while let Ok(discovery) = self.line.discoveries.try_recv() {
+            match discovery {
+                Discovery::Unreachable(reason) => self.broker_lost(reason),
+                Discovery::Looked { found, unreadable } => {
+                    self.broker_answers();
+                    for (topic, reason) in unreadable {
+                        self.open.notice(SourceNotice::TopicUnreadable { topic, reason });
+                    }
+                    if !found.is_empty() {
+                        self.assign(&found)?;
+                    }
+                    self.looked = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn broker_lost(&mut self, reason: String) {
+        if self.broker_up != Some(false) {
+            self.broker_up = Some(false);
+            self.shared.change_standing(|s| s.broker_up = false);
+            self.open.notice(SourceNotice::BrokerDown { reason });
+        }
+    }
+
+    /// Only a fresh answer counts: messages that were prefetched still arrive from a broker that is gone.
+    fn broker_answers(&mut self) {
+        if self.broker_up == Some(false) {
+            self.open.notice(SourceNotice::BrokerUp);
+        }
+        self.broker_up = Some(true);
+        self.shared.change_standing(|s| s.broker_up = true);
+    }
+
+    fn assign(&mut self, found: &[Found]) -> Result<(), String> {
+        let consumer = self.consumer(found.len())?;
+        let mut starts = TopicPartitionList::new();
+        let mut stops = TopicPartitionList::new();
+        for found in found {
+            let start = match self.slots.iter().position(|s| s.is(found.topic, found.partition)) {
+                Some(slot) => {
+                    self.add_to(&mut stops, found, Offset::Invalid)?;
+                    self.place_again(slot, found)
+                }
+                None => self.place_new(&consumer, found)?,
+            };
+            self.add_to(&mut starts, found, start)?;
+        }
+        if stops.count() > 0 {
+            consumer.incremental_unassign(&stops).map_err(|e| e.to_string())?;
+        }
+        consumer.incremental_assign(&starts).map_err(|e| e.to_string())?;
+        if self.paused {
+            consumer.pause(&starts).map_err(|e| e.to_string())?;
+        }
+        self.open.batch.assigned = Some(self.slots.iter().map(|s| s.partition.position()).collect());
+        self.open.touch();
+        Ok(())
+    }
+
+    fn add_to(&self, list: &mut TopicPartitionList, found: &Found, offset: Offset) -> Result<(), String> {
+        list.add_partition_offset(&self.topics[usize::from(found.topic)], found.partition, offset)
+            .map_err(|e| e.to_string())
+    }
+
+    /// The client is made when the number of partitions is known: they share what is prefetched.
+    fn consumer(&mut self, partitions: usize) -> Result<Arc<BaseConsumer<Context>>, String> {
+        if let Some(consumer) = &self.consumer {
+            return Ok(consumer.clone());
+        }
+        let consumer: BaseConsumer<Context> = settings::reading(&self.kafka, partitions)
+            .map_err(|e| e.to_string())?
+            .create_with_context(Context::default())
+            .map_err(|e| e.to_string())?;
+        Ok(self.consumer.insert(Arc::new(consumer)).clone())
+    }
+
+    fn place_new(&mut self, consumer: &Arc<BaseConsumer<Context>>, found: &Found) -> Result<Offset, String> {
+        let checkpoint = self.checkpoints.remove(&(found.topic, found.partition));
+        let placement = place(checkpoint.as_ref(), found.log);
+        let partition = Partition::new(found.topic, found.partition, found.log.low, &placement);
+        if self.looked && checkpoint.is_none() {
+            self.open.notice(SourceNotice::PartitionAdded { position: partition.position() });
+        }
+        // Its own queue: only there do end-of-log events and errors say which topic they belong to. It is
+        // split before the assignment, so that nothing arrives elsewhere.
+        let mut queue = consumer
+            .split_partition_queue(&self.topics[usize::from(found.topic)], found.partition)
+            .ok_or("the client gives no queue for a partition")?;
+        let reader = std::thread::current();
+        queue.set_nonempty_callback(move || reader.unpark());
+        self.slots.push(Slot { partition, queue, last_message: None, lost: Lost::No, told: None });
+        Ok(self.noticed(placement))
+    }
+
+    fn place_again(&mut self, slot: usize, found: &Found) -> Offset {
+        let batch = &self.open.batch;
+        let slot = &mut self.slots[slot];
+        slot.remember_last(batch);
+        let placement = place(Some(&slot.partition.checkpoint()), found.log);
+        slot.partition.restart(found.log.low, &placement);
+        slot.lost = Lost::No;
+        self.noticed(placement)
+    }
+
+    fn noticed(&mut self, placement: Placement) -> Offset {
+        if let Some(notice) = placement.notice {
+            self.open.notice(notice);
+        }
+        placement.start
+    }
+
+    /// Serves the client's own events; messages arrive in the partitions' queues.
+    fn serve(&mut self) -> Result<(), String> {
+        let Some(consumer) = self.consumer.clone() else { return Ok(()) };
+        while let Some(event) = consumer.poll(Duration::ZERO) {
+            match event {
+                Ok(message) => self.take_stray(&message)?,
+                Err(KafkaError::MessageConsumptionFatal(code)) => return Err(format!("fatal: {code}")),
+                Err(error) => tracing::debug!(%error, "Kafka client"),
+            }
+        }
+        if let Some(reason) = consumer.context().take_all_down() {
+            self.broker_lost(reason);
+            // A full line means that it is about to look anyway.
+            let _ = self.line.questions.try_send(Question::Look);
+        }
+        if let Some(statistics) = consumer.context().take_statistics() {
+            self.weigh(&statistics);
+        }
+        Ok(())
+    }
+
+    /// A message outside its partition's queue: read like any other.
+    fn take_stray(&mut self, message: &BorrowedMessage<'_>) -> Result<(), String> {
+        let topics = self.topics.clone();
+        let slot = self.slots.iter_mut().position(|s| {
+            topics[usize::from(s.partition.topic)] == message.topic()
+                && s.partition.partition == message.partition()
+        });
+        match slot {
+            Some(slot) => take(&mut self.slots[slot], &mut self.open, message).then(|| self.start_over(slot)),
+            None => None,
+        }
+        .unwrap_or(Ok(()))
+    }
+
+    fn weigh(&mut self, statistics: &rdkafka::Statistics) {
+        let mut lag: HashMap<u16, i64> = HashMap::new();
+        for slot in &mut self.slots {
+            let partition = &mut slot.partition;
+            let topic = statistics.topics.get(&self.topics[usize::from(partition.topic)]);
+            let Some(seen) = topic.and_then(|t| t.partitions.get(&partition.partition)) else { continue };
+            if partition.skip_to_end(seen.fetchq_cnt, seen.eof_offset) {
+                slot.last_message = None;
+                self.open.batch.skipped_to.push(partition.position());
+                self.open.touch();
+            }
+            if seen.hi_offset >= 0 {
+                *lag.entry(partition.topic).or_default() += (seen.hi_offset - partition.next).max(0);
+            }
+        }
+        let mut lag: Vec<(u16, i64)> = lag.into_iter().collect();
+        lag.sort_unstable();
+        self.shared.change_standing(|s| s.lag = lag);
+    }
+
+    fn place_lost(&mut self) -> Result<(), String> {
+        for slot in self.slots.iter_mut().filter(|s| s.lost == Lost::Unasked) {
+            let question = Question::Watermarks(slot.partition.topic, slot.partition.partition);
+            match self.line.questions.try_send(question) {
+                Ok(()) => slot.lost = Lost::Asked,
+                Err(TrySendError::Full(_)) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err("its helper thread ended".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn of every partition, or until the batch is full. True if anything was read.
+    fn read(&mut self) -> Result<bool, String> {
+        let mut read = false;
+        for _ in 0..self.slots.len() {
+            self.turn = (self.turn + 1) % self.slots.len();
+            read |= self.read_turn(self.turn)?;
+            if self.open.full() {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    fn read_turn(&mut self, index: usize) -> Result<bool, String> {
+        for taken in 0..limits::PARTITION_TURN_MESSAGES_MAX {
+            let slot = &mut self.slots[index];
+            let another_log = match poll(slot, &mut self.open) {
+                Polled::Nothing => return Ok(taken > 0),
+                Polled::Fatal(reason) => return Err(reason),
+                Polled::Event => false,
+                Polled::AnotherLog => true,
+            };
+            if another_log {
+                self.start_over(index)?;
+                return Ok(true);
+            }
+            if self.open.full() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// At the seam stood another message: the whole log is new.
+    fn start_over(&mut self, index: usize) -> Result<(), String> {
+        let slot = &mut self.slots[index];
+        let (low, placement) = slot.partition.beginning();
+        slot.partition.restart(low, &placement);
+        slot.last_message = None;
+        let (topic, partition) = (slot.partition.topic, slot.partition.partition);
+        let consumer = self.consumer(1)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topics[usize::from(topic)], partition);
+        consumer.incremental_unassign(&list).map_err(|e| e.to_string())?;
+        list.set_all_offsets(placement.start).map_err(|e| e.to_string())?;
+        consumer.incremental_assign(&list).map_err(|e| e.to_string())?;
+        self.noticed(placement);
+        Ok(())
+    }
+
+    /// Hands the batch over when it is due. True if it went.
+    fn hand_over(&mut self) -> Result<bool, String> {
+        if !self.open.ready() {
+            return Ok(false);
+        }
+        let mut batch = std::mem::take(&mut self.open.batch);
+        for slot in &mut self.slots {
+            slot.remember_last(&batch);
+        }
+        batch.ends =
+            self.slots.iter().map(|s| &s.partition).filter(|p| p.at_end).map(Partition::position).collect();
+        match self.batches.try_send(batch) {
+            Ok(()) => {
+                self.open.since = None;
+                self.resume()?;
+                Ok(true)
+            }
+            Err(TrySendError::Full(batch)) => {
+                self.open.batch = batch;
+                self.stall()?;
+                Ok(false)
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                self.shared.stop.store(true, Ordering::Release);
+                Ok(false)
+            }
+        }
+    }
+
+    fn stall(&mut self) -> Result<(), String> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        let patience = Duration::from_millis(limits::STALL_BEFORE_PAUSE_MS);
+        if !self.paused && since.elapsed() >= patience {
+            self.set_paused(true)?;
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), String> {
+        self.stalled_since = None;
+        if self.paused {
+            self.set_paused(false)?;
+        }
+        Ok(())
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Result<(), String> {
+        if let Some(consumer) = &self.consumer {
+            let mut list = TopicPartitionList::new();
+            for Slot { partition, .. } in &self.slots {
+                list.add_partition(&self.topics[usize::from(partition.topic)], partition.partition);
+            }
+            let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+            done.map_err(|e| e.to_string())?;
+        }
+        self.paused = paused;
+        self.shared.change_standing(|s| s.paused = paused);
+        Ok(())
+    }
+
+    /// Tells the broker what is durable; an error only leaves its lag display behind.
+    fn commit(&mut self, interval: Duration) {
+        let Some(consumer) = self.consumer.as_ref().filter(|_| self.last_commit.elapsed() >= interval) else {
+            return;
+        };
+        self.last_commit = Instant::now();
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), next) in self.shared.take_durable() {
+            let topic = &self.topics[usize::from(topic)];
+            // Only an offset that cannot be expressed is refused, and these were read.
+            let _ = list.add_partition_offset(topic, partition, Offset::Offset(next));
+        }
+        if list.count() > 0
+            && let Err(error) = consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "offsets not committed to the broker");
+        }
+    }
+}
+
+impl Slot {
+    fn is(&self, topic: u16, partition: i32) -> bool {
+        self.partition.topic == topic && self.partition.partition == partition
+    }
+
+    fn remember_last(&mut self, batch: &RawBatch) {
+        if let Some(message) = self.last_message.take().map(|i| &batch.messages[i]) {
+            let hash = payload_hash(batch.payload(message));
+            self.partition.remember(Seam { hash, timestamp_ms: message.timestamp_ms });
+        }
+    }
+}
+
+enum Polled {
+    Nothing,
+    Event,
+    AnotherLog,
+    Fatal(String),
+}
+
+/// One event of one partition.
+fn poll(slot: &mut Slot, open: &mut OpenBatch) -> Polled {
+    let Slot { partition, queue, last_message, lost, told } = slot;
+    match queue.poll(Duration::ZERO) {
+        None => Polled::Nothing,
+        Some(Ok(message)) => {
+            *told = None;
+            if arrive(partition, last_message, open, &message) { Polled::AnotherLog } else { Polled::Event }
+        }
+        Some(Err(KafkaError::PartitionEOF(_))) => {
+            if partition.reach_end() {
+                open.touch();
+            }
+            Polled::Event
+        }
+        Some(Err(KafkaError::MessageConsumptionFatal(code))) => Polled::Fatal(format!("fatal: {code}")),
+        Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+            *lost = Lost::Unasked;
+            Polled::Event
+        }
+        Some(Err(error)) => {
+            let code = error.rdkafka_error_code();
+            if code.is_some() && *told != code {
+                *told = code;
+                let reason =
+                    format!("partition {} at offset {}: {error}", partition.partition, partition.next);
+                open.notice(SourceNotice::TopicUnreadable { topic: partition.topic, reason });
+            }
+            Polled::Event
+        }
+    }
+}
+
+fn take(slot: &mut Slot, open: &mut OpenBatch, message: &BorrowedMessage<'_>) -> bool {
+    arrive(&mut slot.partition, &mut slot.last_message, open, message)
+}
+
+/// True if the message shows that another log stands here.
+fn arrive(
+    partition: &mut Partition,
+    last_message: &mut Option<usize>,
+    open: &mut OpenBatch,
+    message: &BorrowedMessage<'_>,
+) -> bool {
+    let payload = message.payload().unwrap_or_default();
+    let timestamp_ms = message.timestamp().to_millis();
+    let mut position = partition.position();
+    position.offset = message.offset();
+    match partition.arrive(message.offset(), timestamp_ms, payload) {
+        Arrival::New => {
+            *last_message = Some(open.batch.messages.len());
+            open.batch.push(position, timestamp_ms, payload);
+            open.touch();
+            false
+        }
+        Arrival::Known => false,
+        Arrival::AnotherLog => true,
+    }
+}

@@ -1,0 +1,203 @@
+//! One transaction for everything that a step changed, NEXT offsets included.
+//!
+//! In: what is uncommitted. Out: the number of the newest durable change. Nothing is told before this.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::decode::RejectReason;
+use crate::findings::{ChangeKind, FindingChange};
+use crate::ingest::Position;
+use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
+use crate::rollup::segments;
+use crate::store::{ClockState, Commit, NewSegment, Versions};
+
+/// Name under which remembered event ids are stored beside the rollups.
+pub(super) const DEDUPE_SEGMENT: &str = "dedupe";
+/// Stored runs of event ids that are replaced by one.
+const DEDUPE_SEGMENTS_MAX: usize = 32;
+
+/// What a commit made durable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// NEXT offsets, for the source to show its lag.
+    pub positions: Vec<Position>,
+    /// Number of the newest change.
+    pub change_seq: u64,
+}
+
+impl Pipeline {
+    /// Whether something waits and its time has come: at once for findings, else by the rhythm.
+    pub fn commit_is_due(&mut self, now: i64) -> bool {
+        let waits = &mut self.uncommitted;
+        if waits.checkpoints.is_empty()
+            && waits.changes.is_empty()
+            && waits.rejects.is_empty()
+            && waits.control.is_empty()
+        {
+            return false;
+        }
+        let since = *waits.since.get_or_insert(now);
+        !waits.changes.is_empty() || now - since >= self.rhythm.commit_every
+    }
+
+    /// Makes everything up to here durable. `wall` reads the clock for the latency figures only.
+    pub fn commit(&mut self, wall: fn() -> i64) -> Result<Committed, PipelineError> {
+        let started = Instant::now();
+        let (segments, mut dropped, places) = self.segments_to_store()?;
+        let waits = std::mem::take(&mut self.uncommitted);
+        dropped.sort_unstable();
+        let commit = self.as_commit(waits, segments, dropped);
+        let outcome = self.store.commit(&commit)?;
+        for ((place, bytes), id) in places.into_iter().zip(outcome.segment_ids) {
+            match place {
+                Some(rollup) => self.levels[rollup].add(id, bytes),
+                None => self.dedupe_segments.push(id),
+            }
+        }
+        self.change_seq = outcome.change_seq;
+        self.metrics.store_commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.after_commit(&commit.changes, wall());
+        let positions = commit.checkpoints.iter().map(|c| c.position).collect();
+        Ok(Committed { positions, change_seq: self.change_seq })
+    }
+
+    fn as_commit(&self, waits: Uncommitted, segments: Vec<NewSegment>, dropped_segments: Vec<i64>) -> Commit {
+        let changes = newest_refresh_only(waits.changes);
+        let changed: Vec<_> =
+            changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone())).collect();
+        let mut tracked: Vec<_> =
+            changed.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
+        tracked.extend(waits.tracked);
+        Commit {
+            checkpoints: waits.checkpoints,
+            segments,
+            dropped_segments,
+            changes,
+            tracked,
+            reject_counts: count_by_reason(waits.rejects.iter().map(|r| r.reason)),
+            rejects: waits.rejects,
+            clock: self.clock_state(),
+            control: waits.control,
+            versions: Some(self.versions()),
+        }
+    }
+
+    fn versions(&self) -> Versions {
+        let rollups = self.queries.rollups.iter().map(|r| &r.query.text);
+        let detections = self.queries.detections.iter().map(|d| &d.query.text);
+        let queries =
+            rollups.chain(detections).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
+        Versions { registry: self.registry.version().to_owned(), queries }
+    }
+
+    fn clock_state(&self) -> ClockState {
+        let state = self.watermark.state();
+        let place = |(topic, partition): (u16, i32)| Position { topic, partition, offset: 0 };
+        ClockState {
+            watermark_micros: self.rollups.settled(),
+            partitions: state
+                .partitions
+                .into_iter()
+                .map(|(p, newest, idle)| (place(p), newest, idle))
+                .collect(),
+            newest_event_micros: state.newest_event,
+        }
+    }
+
+    /// New segments, ids they replace, and for each new one its rollup (none: event ids) and its size.
+    #[expect(clippy::type_complexity, reason = "three lists that only commit() reads, made in one pass")]
+    fn segments_to_store(
+        &mut self,
+    ) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<usize>, usize)>), PipelineError> {
+        let (mut segments, mut dropped, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, rows) in self.rollups.take_unsaved()? {
+            segments.push(self.segment(index, &rows)?);
+            places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
+        }
+        for index in 0..self.levels.len() {
+            let ids = self.levels[index].take_mergeable();
+            if !ids.is_empty() {
+                segments.push(self.merged(index, &ids)?);
+                places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
+                dropped.extend(ids);
+            }
+        }
+        let replaces = self.dedupe_segments.len() >= DEDUPE_SEGMENTS_MAX;
+        let bytes = if replaces { self.dedupe.export() } else { self.dedupe.take_unsaved() };
+        if replaces {
+            dropped.append(&mut self.dedupe_segments);
+        }
+        if !bytes.is_empty() {
+            places.push((None, bytes.len()));
+            segments.push(NewSegment {
+                rollup: DEDUPE_SEGMENT.to_owned(),
+                version: 0,
+                sha256: String::new(),
+                bytes,
+            });
+        }
+        Ok((segments, dropped, places))
+    }
+
+    fn segment(
+        &self,
+        index: usize,
+        rows: &arrow::record_batch::RecordBatch,
+    ) -> Result<NewSegment, PipelineError> {
+        let text = &self.queries.rollups[index].query.text;
+        let bytes = segments::encode(rows)?;
+        Ok(NewSegment { rollup: text.id.clone(), version: text.version, sha256: text.sha256.clone(), bytes })
+    }
+
+    fn merged(&self, index: usize, ids: &[i64]) -> Result<NewSegment, PipelineError> {
+        let mut rows = Vec::new();
+        for id in ids {
+            rows.extend(segments::decode(&self.store.segment(*id)?.bytes)?);
+        }
+        self.segment(index, &self.rollups.fold(index, &rows)?)
+    }
+
+    /// Latency and gauges, once it is durable.
+    fn after_commit(&mut self, changes: &[FindingChange], now: i64) {
+        for change in changes.iter().filter(|c| matches!(c.kind, ChangeKind::Early | ChangeKind::Opened)) {
+            let age = now - change.finding.last_seen.as_microsecond();
+            self.metrics.record_latency(u64::try_from(age).unwrap_or(0));
+        }
+        for (query, rows) in self.queries.rollups.iter().zip(self.rollups.row_counts()) {
+            let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
+            self.metrics.rollup_rows.get_or_create(&label).set(rows as i64);
+        }
+        let overflow: Vec<u64> = self.rollups.take_overflow().collect();
+        for (query, count) in self.queries.rollups.iter().zip(overflow).filter(|(_, n)| *n > 0) {
+            let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
+            self.metrics.rollup_overflow.get_or_create(&label).inc_by(count);
+        }
+        if !changes.is_empty() {
+            self.gauges.show(&self.metrics, self.lifecycle.all());
+        }
+    }
+}
+
+/// Within one commit, of several refreshes of a finding only the last is told; history is told whole.
+fn newest_refresh_only(changes: Vec<FindingChange>) -> Vec<FindingChange> {
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for (index, change) in changes.iter().enumerate() {
+        last.insert(change.finding.finding_id.clone(), index);
+    }
+    let keep = |index: usize, c: &FindingChange| {
+        c.kind != ChangeKind::Refreshed || last[&c.finding.finding_id] == index
+    };
+    changes.iter().enumerate().filter(|(i, c)| keep(*i, c)).map(|(_, c)| c.clone()).collect()
+}
+
+fn count_by_reason(reasons: impl Iterator<Item = RejectReason>) -> Vec<(RejectReason, u64)> {
+    let mut counts: Vec<(RejectReason, u64)> = Vec::new();
+    for reason in reasons {
+        match counts.iter_mut().find(|(r, _)| *r == reason) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((reason, 1)),
+        }
+    }
+    counts
+}

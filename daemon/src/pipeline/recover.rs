@@ -1,0 +1,170 @@
+//! Building a pipeline: from nothing, or from what the last commit left.
+//!
+//! In: a store, queries, a registry. Out: a [`Pipeline`] that goes on where it stopped. A segment of a
+//! rollup whose file has changed since is not loaded: it would mean something else.
+
+use std::sync::Arc;
+
+use crate::config::TimeConfig;
+use crate::decode::dedupe::{self, Dedupe};
+use crate::decode::{Decoder, SourceSpec};
+use crate::enrich::{CredentialKey, Enricher, Signals};
+use crate::findings::lifecycle::{Lifecycle, Rule};
+use crate::ingest::Checkpoint;
+use crate::metrics::Metrics;
+use crate::pipeline::commit::DEDUPE_SEGMENT;
+use crate::pipeline::gauges::FindingGauges;
+use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
+use crate::query::QueryTexts;
+use crate::query::plan::QuerySet;
+use crate::registry::Registry;
+use crate::rollup::schedule::Schedule;
+use crate::rollup::segments::{self, SegmentLevels};
+use crate::rollup::{Rollups, Watermark, WatermarkState};
+use crate::store::{ClockState, Recovered, Store, StoredSegment};
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// One source a topic, in the config's order.
+    pub sources: Vec<(String, SourceSpec)>,
+    /// Event time.
+    pub time: TimeConfig,
+    /// Early looks and commits.
+    pub rhythm: Rhythm,
+    /// Queries to plan.
+    pub texts: QueryTexts,
+    /// Governance.
+    pub registry: Arc<Registry>,
+    /// Signal tables.
+    pub signals: Arc<Signals>,
+    /// The key under which credentials are hashed.
+    pub key: CredentialKey,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// State, opened.
+    pub store: Store,
+    /// What the store remembers.
+    pub recovered: Recovered,
+}
+
+impl Pipeline {
+    /// Plans the queries, loads the state.
+    pub fn open(parts: Parts) -> Result<Self, PipelineError> {
+        let Parts { sources, time, rhythm, texts, registry, signals, key, metrics, mut store, recovered } =
+            parts;
+        let names: Vec<String> = sources.iter().map(|(topic, _)| topic.clone()).collect();
+        store.register_topics(&names)?;
+        let topics = store.topics()?;
+        let spec = |topic: &String| sources.iter().find(|(t, _)| t == topic).map(|(_, s)| s.clone());
+        let specs: Vec<Option<SourceSpec>> = topics.iter().map(spec).collect();
+        let queries = QuerySet::plan(&texts, &registry.tables()).map_err(PipelineError::Queries)?;
+        let mut pipeline = Self {
+            decoder: Decoder::new(specs.clone()),
+            sources: specs,
+            topics,
+            dedupe: Dedupe::default(),
+            enricher: Enricher::new(registry.clone(), signals, key, time.grid_seconds),
+            rollups: Rollups::new(&queries),
+            schedules: Vec::new(),
+            rules: Vec::new(),
+            watermark: Watermark::new(&time),
+            lifecycle: Lifecycle::restore(recovered.tracked),
+            levels: queries.rollups.iter().map(|_| SegmentLevels::default()).collect(),
+            dedupe_segments: Vec::new(),
+            uncommitted: Uncommitted::default(),
+            looked_early_at: 0,
+            change_seq: recovered.change_seq,
+            gauges: FindingGauges::default(),
+            registry,
+            queries,
+            time,
+            rhythm,
+            metrics,
+            store,
+        };
+        pipeline.load_clock(&recovered.clock);
+        pipeline.load_segments(recovered.segments)?;
+        pipeline.schedule_all();
+        pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
+        Ok(pipeline)
+    }
+
+    /// Topic names by number.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// Where to go on reading.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, PipelineError> {
+        Ok(self.store.checkpoints()?)
+    }
+
+    fn load_clock(&mut self, clock: &ClockState) {
+        let partitions =
+            clock.partitions.iter().map(|(p, newest, idle)| ((p.topic, p.partition), *newest, *idle));
+        self.watermark.restore(&WatermarkState {
+            current: clock.watermark_micros,
+            newest_event: clock.newest_event_micros,
+            partitions: partitions.collect(),
+        });
+        self.rollups.restore_settled(clock.watermark_micros);
+    }
+
+    fn load_segments(&mut self, stored: Vec<StoredSegment>) -> Result<(), PipelineError> {
+        for segment in stored {
+            if segment.rollup == DEDUPE_SEGMENT {
+                self.dedupe.restore(dedupe::decode(&segment.bytes));
+                self.dedupe_segments.push(segment.id);
+                continue;
+            }
+            let same = |q: &crate::query::plan::PlannedRollup| q.query.text.sha256 == segment.sha256;
+            let Some(index) = self.queries.rollups.iter().position(same) else {
+                tracing::warn!(rollup = %segment.rollup, version = segment.version, "rollup query changed: its stored rows are not used, it warms up anew");
+                continue;
+            };
+            for rows in segments::decode(&segment.bytes)? {
+                self.rollups.load(index, &rows)?;
+            }
+            self.levels[index].add(segment.id, segment.bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Rules and schedules of the queries in force; everything kept is due at the next grid point, so that
+    /// whatever a stop left unevaluated is evaluated.
+    pub(super) fn schedule_all(&mut self) {
+        let detections = &self.queries.detections;
+        self.schedules = detections.iter().map(|d| Schedule::new(d.query.grid_seconds)).collect();
+        self.rules = detections
+            .iter()
+            .map(|d| Rule {
+                detection: d.query.text.id.clone(),
+                version: d.query.text.version,
+                subject_kind: d.query.subject_kind.clone(),
+                close_after: d.query.close_after_seconds * 1_000_000,
+                reopen_within: d.query.reopen_within_seconds * 1_000_000,
+            })
+            .collect();
+        self.rollups.schedule_kept(&self.queries, &mut self.schedules);
+        for (index, rule) in self.rules.iter().enumerate() {
+            for (at, subject) in self.lifecycle.wakes(rule) {
+                let at = self.schedules[index].at_or_after(at.max(self.rollups.settled().saturating_add(1)));
+                if let Some(id) = self.rollups.subject_number(&rule.subject_kind, &subject) {
+                    self.schedules[index].add(at, id);
+                }
+            }
+        }
+        self.schedule_boundaries();
+    }
+
+    /// A registry fact that starts or ends may change any answer.
+    pub(super) fn schedule_boundaries(&mut self) {
+        let settled = self.rollups.settled();
+        for boundary in self.registry.boundaries().iter().filter(|b| **b > settled) {
+            for schedule in &mut self.schedules {
+                let at = schedule.at_or_after(*boundary);
+                schedule.add_all(at);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Ticks: the grid, which writes history, and the early look, which only opens.
+//!
+//! In: how far the watermark has come. Out: finding changes, uncommitted. The cost of a tick follows what
+//! changed, not what is kept.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::detect::{self, Context, DetectError};
+use crate::findings::lifecycle::{Evaluated, Outcome, Rule};
+use crate::findings::{ChangeKind, FindingChange, Hit};
+use crate::metrics::{DetectionKindLabel, KindLabel, QueryLabel};
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::query::Mode;
+use crate::rollup::schedule::Due;
+use crate::rollup::watermark::START_OF_TIME;
+use crate::rollup::{SubjectId, View};
+
+impl Pipeline {
+    /// Walks the grid points that the watermark has passed and at which something is due.
+    pub(super) fn settle(&mut self, now: i64) -> Result<(), PipelineError> {
+        let watermark = self.watermark.advance(now);
+        if watermark == START_OF_TIME {
+            return Ok(());
+        }
+        let grid = i64::from(self.time.grid_seconds) * 1_000_000;
+        let until = watermark.div_euclid(grid) * grid;
+        if until <= self.rollups.settled() {
+            return Ok(());
+        }
+        while let Some(at) = self.next_point(until) {
+            self.tick(at)?;
+        }
+        self.rollups.settle(until, &self.queries, &mut self.schedules)?;
+        self.metrics.rollup_watermark_seconds.set(watermark as f64 / 1e6);
+        Ok(())
+    }
+
+    fn next_point(&self, until: i64) -> Option<i64> {
+        let due = self.schedules.iter().filter_map(|s| s.next()).min().filter(|at| *at <= until);
+        let rows = self.rollups.next_grid_point(until);
+        [due, rows].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self, at: i64) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        self.rollups.settle(at, &self.queries, &mut self.schedules)?;
+        for index in 0..self.schedules.len() {
+            if let Some(due) = self.schedules[index].take(at) {
+                self.evaluate_grid(index, at, due)?;
+            }
+        }
+        self.metrics.detect_tick_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn evaluate_grid(&mut self, index: usize, at: i64, due: Due) -> Result<(), PipelineError> {
+        let rule = self.rules[index].clone();
+        let ids: Option<Vec<SubjectId>> = match due {
+            Due::All => None,
+            Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
+            Due::Some(ids) => Some(ids.into_iter().collect()),
+        };
+        let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
+            return Ok(());
+        };
+        let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
+        let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
+        let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits);
+        self.take_outcome(index, &rule, outcome);
+        Ok(())
+    }
+
+    fn names(&self, kind: &str, ids: &[SubjectId]) -> Vec<String> {
+        let Some(subjects) = self.rollups.subjects(kind) else { return Vec::new() };
+        let mut names: Vec<String> = ids.iter().map(|id| subjects.name(*id).to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn take_outcome(&mut self, index: usize, rule: &Rule, outcome: Outcome) {
+        for (at, subject) in outcome.wakes {
+            let at = self.schedules[index].at_or_after(at);
+            if let Some(id) = self.rollups.subject_number(&rule.subject_kind, &subject) {
+                self.schedules[index].add(at, id);
+            }
+        }
+        let confirmed = KindLabel { kind: "confirmed" };
+        self.metrics.findings_early.get_or_create(&confirmed).inc_by(outcome.confirmed);
+        self.take_changes(index, rule, outcome.changes);
+    }
+
+    /// What changed is remembered with its lifecycle, and, unless the detection is in shadow mode, told.
+    fn take_changes(&mut self, index: usize, rule: &Rule, changes: Vec<FindingChange>) {
+        let shadow = self.queries.detections[index].query.mode == Mode::Shadow;
+        for change in changes {
+            let label = DetectionKindLabel { detection: rule.detection.clone(), kind: change.kind.name() };
+            self.metrics.findings_changes.get_or_create(&label).inc();
+            if change.kind == ChangeKind::Withdrawn {
+                self.metrics.findings_early.get_or_create(&KindLabel { kind: "withdrawn" }).inc();
+            }
+            if !shadow {
+                self.uncommitted.changes.push(change);
+            }
+        }
+    }
+
+    /// After each rhythm's while: subjects that changed and have no finding yet, as of the newest event.
+    pub(super) fn look_early(&mut self, now: i64) -> Result<(), PipelineError> {
+        let Some(every) = self.rhythm.early_every else { return Ok(()) };
+        if now - self.looked_early_at < every {
+            return Ok(());
+        }
+        self.looked_early_at = now;
+        let as_of = self.watermark.state().newest_event.saturating_add(1);
+        let mut kinds: Vec<String> = self.rules.iter().map(|r| r.subject_kind.clone()).collect();
+        kinds.dedup();
+        for kind in kinds {
+            let touched = self.rollups.take_touched(&kind);
+            for index in 0..self.rules.len() {
+                if self.rules[index].subject_kind == kind
+                    && !self.queries.detections[index].query.all_subjects
+                {
+                    self.look_early_at(index, &touched, as_of)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_early_at(
+        &mut self,
+        index: usize,
+        touched: &[SubjectId],
+        as_of: i64,
+    ) -> Result<(), PipelineError> {
+        let rule = self.rules[index].clone();
+        let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Ok(()) };
+        let unknown = |id: &&SubjectId| self.lifecycle.get(&rule.detection, subjects.name(**id)).is_none();
+        let ids: Vec<SubjectId> = touched.iter().filter(unknown).copied().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let Some(hits) = self.evaluate(index, Some(&ids), View::Everything, as_of, "early")? else {
+            return Ok(());
+        };
+        let changes = self.lifecycle.apply_early(&rule, timestamp(as_of), hits);
+        self.take_changes(index, &rule, changes);
+        Ok(())
+    }
+
+    /// Runs one detection. One that fails on what it saw is counted and said, and stops nobody else.
+    fn evaluate(
+        &self,
+        index: usize,
+        ids: Option<&[SubjectId]>,
+        view: View,
+        as_of: i64,
+        kind: &'static str,
+    ) -> Result<Option<Vec<Hit>>, PipelineError> {
+        let detection = self.rules[index].detection.clone();
+        self.metrics
+            .detect_evaluations
+            .get_or_create(&DetectionKindLabel { detection: detection.clone(), kind })
+            .inc();
+        let context = Context { registry: &self.registry, topics: &self.topics };
+        match detect::evaluate(&self.queries, index, &self.rollups, ids, view, as_of, context) {
+            Ok(hits) => Ok(Some(hits)),
+            Err(error @ (DetectError::Query(_) | DetectError::Output { .. })) => {
+                tracing::error!(%detection, %error, "detection failed and was skipped for this tick");
+                self.metrics.detect_errors.get_or_create(&QueryLabel { query: detection }).inc();
+                Ok(None)
+            }
+            Err(error @ DetectError::Rollup(_)) => Err(error.into()),
+        }
+    }
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+}

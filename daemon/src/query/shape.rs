@@ -1,0 +1,206 @@
+//! What a rollup query may look like, and how its partial rows merge.
+//!
+//! In: logical plans. Out: merge rules and plain schemas, or a refusal that names the file and the fix.
+//! Nothing here runs a query.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Projection};
+use datafusion::prelude::col;
+
+use crate::query::functions;
+use crate::query::plan::{GRID_COLUMN, Merge, PlanError};
+use crate::query::{QueryText, RollupQuery};
+
+/// Refuses functions outside the allow-list, in sub-queries too.
+pub(super) fn check_functions(text: &QueryText, plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut refused = None;
+    let visit = |node: &LogicalPlan| {
+        for expression in node.expressions() {
+            expression.apply(|e| {
+                if refused.is_none() {
+                    refused = refused_function(e);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_with_subqueries(visit).map_err(|e| PlanError::refused(text, e))?;
+    match refused {
+        Some(name) => Err(PlanError::refused(
+            text,
+            format!("function `{name}` is not allowed here; see the list in query/functions.rs"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn refused_function(expression: &Expr) -> Option<String> {
+    let known = |name: &str, lists: &[&[&str]]| lists.iter().any(|l| l.contains(&name));
+    match expression {
+        Expr::ScalarFunction(f) if !known(f.name(), &[functions::SCALAR_FUNCTIONS]) => {
+            Some(f.name().to_owned())
+        }
+        Expr::AggregateFunction(f)
+            if !known(f.func.name(), &[functions::MERGEABLE_AGGREGATES, functions::DETECTION_AGGREGATES]) =>
+        {
+            Some(f.func.name().to_owned())
+        }
+        _ => None,
+    }
+}
+
+const SHAPE: &str = "a rollup is SELECT group columns and aggregates FROM events [WHERE ...] GROUP BY ...: no HAVING, ORDER BY, LIMIT, joins or computation on aggregates (do that in the detection)";
+
+/// The projection and the aggregate that a rollup is made of.
+pub(super) fn shape_of<'a>(
+    text: &QueryText,
+    plan: &'a LogicalPlan,
+) -> Result<(&'a Projection, &'a Aggregate), PlanError> {
+    if let LogicalPlan::Projection(projection) = plan
+        && let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref()
+    {
+        return Ok((projection, aggregate));
+    }
+    Err(PlanError::refused(text, SHAPE))
+}
+
+/// How each output column merges, the grid column last.
+pub(super) fn merges_of(
+    text: &QueryText,
+    projection: &Projection,
+    aggregate: &Aggregate,
+) -> Result<Vec<Merge>, PlanError> {
+    let mut merges = Vec::with_capacity(projection.expr.len() + 1);
+    for expression in &projection.expr {
+        let Expr::Column(column) = expression.clone().unalias_nested().data else {
+            return Err(PlanError::refused(text, format!("`{expression}`: {SHAPE}")));
+        };
+        let index = aggregate.schema.index_of_column(&column).map_err(|e| PlanError::refused(text, e))?;
+        merges.push(match index.checked_sub(aggregate.group_expr.len()) {
+            None => Merge::Key,
+            Some(i) => merge_of(text, &aggregate.aggr_expr[i])?,
+        });
+    }
+    merges.push(Merge::Key);
+    Ok(merges)
+}
+
+fn merge_of(text: &QueryText, expression: &Expr) -> Result<Merge, PlanError> {
+    let Expr::AggregateFunction(function) = expression.clone().unalias_nested().data else {
+        return Err(PlanError::refused(text, format!("`{expression}` is not an aggregate")));
+    };
+    if function.params.distinct {
+        return Err(PlanError::refused(
+            text,
+            "DISTINCT does not merge: group by the value instead and count rows in the detection",
+        ));
+    }
+    match function.func.name() {
+        "count" | "sum" => Ok(Merge::Sum),
+        "min" => Ok(Merge::Min),
+        "max" => Ok(Merge::Max),
+        "bool_or" | "bit_or" => Ok(Merge::Or),
+        name => Err(PlanError::refused(
+            text,
+            format!(
+                "aggregate `{name}` does not merge; a rollup may use {:?}",
+                functions::MERGEABLE_AGGREGATES
+            ),
+        )),
+    }
+}
+
+/// The same query, grouped by the grid column as well.
+pub(super) fn with_grid(
+    projection: &Projection,
+    aggregate: &Aggregate,
+) -> Result<LogicalPlan, DataFusionError> {
+    let mut groups = aggregate.group_expr.clone();
+    groups.push(col(GRID_COLUMN));
+    let mut output = projection.expr.clone();
+    output.push(col(GRID_COLUMN));
+    LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
+        .aggregate(groups, aggregate.aggr_expr.clone())?
+        .project(output)?
+        .build()
+}
+
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => plain_type(value),
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        other => other.clone(),
+    }
+}
+
+/// The output schema without dictionaries and views; refuses types that state cannot keep.
+pub(super) fn plain_schema(
+    text: &QueryText,
+    schema: &Schema,
+    merges: &[Merge],
+) -> Result<SchemaRef, PlanError> {
+    let mut fields = Vec::new();
+    for (field, merge) in schema.fields().iter().zip(merges) {
+        let data_type = plain_type(field.data_type());
+        let sum_of_floats = *merge == Merge::Sum && data_type == DataType::Float64;
+        if sum_of_floats {
+            let message = format!(
+                "`{}` sums floating-point numbers: the result would depend on their order; scale to integers first",
+                field.name()
+            );
+            return Err(PlanError::refused(text, message));
+        }
+        if !is_supported(&data_type) {
+            let message = format!(
+                "`{}` has type {data_type}; cast it to BIGINT, DOUBLE, BOOLEAN, VARCHAR or TIMESTAMP",
+                field.name()
+            );
+            return Err(PlanError::refused(text, message));
+        }
+        fields.push(Field::new(field.name(), data_type, true));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn is_supported(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Int64
+            | DataType::Float64
+            | DataType::Boolean
+            | DataType::Utf8
+            | DataType::Timestamp(TimeUnit::Microsecond, None)
+    )
+}
+
+/// The front matter names group columns.
+pub(super) fn check_named_columns(
+    query: &RollupQuery,
+    schema: &SchemaRef,
+    merges: &[Merge],
+) -> Result<(), PlanError> {
+    let is_key = |name: &str| schema.index_of(name).is_ok_and(|i| merges[i] == Merge::Key);
+    for (role, name) in [("bucket", &query.bucket), ("subject", &query.subject)] {
+        if !is_key(name) {
+            return Err(PlanError::refused(
+                &query.text,
+                format!(
+                    "front matter says {role} = \"{name}\", but the query does not group by a column of that name"
+                ),
+            ));
+        }
+    }
+    let bucket = schema.field_with_name(&query.bucket).map(|f| f.data_type().clone());
+    if bucket.is_ok_and(|t| t != DataType::Timestamp(TimeUnit::Microsecond, None)) {
+        return Err(PlanError::refused(
+            &query.text,
+            format!("bucket `{}` must be date_bin(INTERVAL ..., event_time)", query.bucket),
+        ));
+    }
+    Ok(())
+}

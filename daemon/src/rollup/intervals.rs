@@ -1,0 +1,269 @@
+//! One rollup's rows by grid interval: settled, pending (stored, their interval is open) and fresh.
+//!
+//! In: partial rows with the grid column. Out: the same rows, merged, for views and for the store. Rows
+//! move one way: fresh → pending → settled → forgotten once out of retention.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::compute::{concat_batches, filter_record_batch, not};
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arrow::row::RowConverter;
+use hashbrown::HashSet;
+
+use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, SubjectId, Subjects};
+
+/// One rollup's rows.
+pub struct Intervals {
+    /// Which column is what.
+    pub layout: Arc<Layout>,
+    /// Index of the subject kind in the rollups.
+    pub kind: usize,
+    /// Buckets older than this behind the settled instant are dropped, microseconds.
+    pub retention_micros: i64,
+    converter: RowConverter,
+    settled: RollupTable,
+    pending: BTreeMap<i64, RollupTable>,
+    fresh: BTreeMap<i64, RollupTable>,
+    /// Subjects by bucket of settled rows: windows that will run out.
+    buckets: BTreeMap<i64, HashSet<SubjectId>>,
+    unsaved: Vec<RecordBatch>,
+    overflow: u64,
+}
+
+impl Intervals {
+    /// No rows yet.
+    pub fn new(layout: Arc<Layout>, kind: usize, retention_micros: i64) -> Self {
+        Self {
+            converter: layout.converter(),
+            settled: RollupTable::new(layout.clone()),
+            layout,
+            kind,
+            retention_micros,
+            pending: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            unsaved: Vec::new(),
+            overflow: 0,
+        }
+    }
+
+    /// Rows kept, in whichever interval.
+    pub fn row_count(&self) -> usize {
+        self.settled.len()
+            + self.pending.values().chain(self.fresh.values()).map(RollupTable::len).sum::<usize>()
+    }
+
+    /// The first interval end at which rows wait.
+    pub fn next_grid_point(&self) -> Option<i64> {
+        let first = |tables: &BTreeMap<i64, RollupTable>| tables.first_key_value().map(|(at, _)| *at);
+        [first(&self.pending), first(&self.fresh)].into_iter().flatten().min()
+    }
+
+    /// Groups that a full table did not keep, since the last call.
+    pub fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
+    /// Adds partial rows as fresh ones.
+    pub fn add_fresh(
+        &mut self,
+        rows: &RecordBatch,
+        subjects: &mut Subjects,
+        touched: &mut HashSet<SubjectId>,
+    ) -> Result<(), ArrowError> {
+        self.overflow += scatter(&mut self.fresh, &self.layout, &self.converter, rows, |name| {
+            let subject = subjects.number(name);
+            touched.insert(subject);
+            subject
+        })?;
+        Ok(())
+    }
+
+    /// Fresh rows become pending ones and are noted for the store.
+    pub fn flush(&mut self, subjects: &mut Subjects) -> Result<(), ArrowError> {
+        for (grid_point, table) in std::mem::take(&mut self.fresh) {
+            let rows = table.rows(None)?;
+            self.unsaved.push(self.with_grid(&rows, grid_point)?);
+            let target =
+                self.pending.entry(grid_point).or_insert_with(|| RollupTable::new(self.layout.clone()));
+            self.overflow +=
+                gather(target, &self.layout, &self.converter, &rows, |name| subjects.number(name))?;
+        }
+        Ok(())
+    }
+
+    /// Rows flushed since the last call, with the grid column.
+    pub fn take_unsaved(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// Moves rows of intervals that end at or before `grid_point` into the settled table; returns their
+    /// (bucket, subject) pairs.
+    pub fn settle(
+        &mut self,
+        grid_point: i64,
+        subjects: &mut Subjects,
+    ) -> Result<Vec<(i64, SubjectId)>, ArrowError> {
+        if self.fresh.first_key_value().is_some_and(|(at, _)| *at <= grid_point) {
+            self.flush(subjects)?;
+        }
+        let mut moved = Vec::new();
+        while self.pending.first_key_value().is_some_and(|(at, _)| *at <= grid_point) {
+            let Some((_, table)) = self.pending.pop_first() else { break };
+            let rows = table.rows(None)?;
+            moved.extend(self.add_settled(&rows, subjects)?);
+        }
+        moved.sort_unstable();
+        moved.dedup();
+        Ok(moved)
+    }
+
+    fn add_settled(
+        &mut self,
+        rows: &RecordBatch,
+        subjects: &mut Subjects,
+    ) -> Result<Vec<(i64, SubjectId)>, ArrowError> {
+        self.overflow +=
+            gather(&mut self.settled, &self.layout, &self.converter, rows, |name| subjects.number(name))?;
+        let buckets = rows.column(self.layout.bucket).as_primitive::<TimestampMicrosecondType>();
+        let names = rows.column(self.layout.subject).as_string::<i32>();
+        let mut pairs = Vec::new();
+        for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
+            let pair = (buckets.value(row), subjects.number(names.value(row)));
+            self.buckets.entry(pair.0).or_default().insert(pair.1);
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+
+    /// (bucket, subject) of every settled row.
+    pub fn kept(&self) -> Vec<(i64, SubjectId)> {
+        self.buckets.iter().flat_map(|(bucket, ids)| ids.iter().map(|id| (*bucket, *id))).collect()
+    }
+
+    /// Drops settled rows out of retention, once an eighth of the retention has gathered.
+    pub fn forget(&mut self, now: i64, subjects: &mut Subjects) -> Result<(), ArrowError> {
+        let cutoff = now.saturating_sub(self.retention_micros);
+        let slack = self.retention_micros / 8;
+        if self.buckets.first_key_value().is_none_or(|(oldest, _)| oldest.saturating_add(slack) >= cutoff) {
+            return Ok(());
+        }
+        let rows = self.in_retention(&self.settled.rows(None)?, now)?;
+        self.settled = RollupTable::new(self.layout.clone());
+        self.buckets.clear();
+        self.add_settled(&rows, subjects)?;
+        Ok(())
+    }
+
+    /// Rows whose bucket is within the retention as of `as_of`.
+    pub fn in_retention(&self, rows: &RecordBatch, as_of: i64) -> Result<RecordBatch, ArrowError> {
+        let oldest = as_of.saturating_sub(self.retention_micros);
+        let buckets = rows.column(self.layout.bucket).as_primitive::<TimestampMicrosecondType>();
+        if buckets.iter().flatten().all(|b| b >= oldest) {
+            return Ok(rows.clone());
+        }
+        let kept: BooleanArray = buckets.iter().map(|b| Some(b.is_none_or(|b| b >= oldest))).collect();
+        filter_record_batch(rows, &kept)
+    }
+
+    /// Settled rows, all or of some subjects, in key order.
+    pub fn settled(&self, subjects: Option<&[SubjectId]>) -> Result<RecordBatch, ArrowError> {
+        self.settled.rows(subjects)
+    }
+
+    /// Rows of all intervals merged, all or of some subjects, in key order.
+    pub fn everything(
+        &self,
+        subjects: Option<&[SubjectId]>,
+        numbers: &Subjects,
+    ) -> Result<RecordBatch, ArrowError> {
+        let mut merged = RollupTable::new(self.layout.clone());
+        let tables = std::iter::once(&self.settled).chain(self.pending.values()).chain(self.fresh.values());
+        for table in tables {
+            let rows = table.rows(subjects)?;
+            let known = |name: &str| numbers.find(name).expect("rows hold only numbered subjects");
+            gather(&mut merged, &self.layout, &self.converter, &rows, known)?;
+        }
+        merged.rows(None)
+    }
+
+    /// Puts stored rows back: settled or pending by their grid column.
+    pub fn load(
+        &mut self,
+        rows: &RecordBatch,
+        settled: i64,
+        subjects: &mut Subjects,
+    ) -> Result<(), ArrowError> {
+        let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
+        let is_settled: BooleanArray = grid.iter().map(|g| Some(g.is_none_or(|g| g <= settled))).collect();
+        let columns: Vec<usize> = (0..self.layout.grid).collect();
+        let done = filter_record_batch(rows, &is_settled)?.project(&columns)?;
+        self.add_settled(&done, subjects)?;
+        let waiting = filter_record_batch(rows, &not(&is_settled)?)?;
+        let (layout, converter) = (&self.layout, &self.converter);
+        self.overflow +=
+            scatter(&mut self.pending, layout, converter, &waiting, |name| subjects.number(name))?;
+        Ok(())
+    }
+
+    /// Every settled and pending row with the grid column; settled ones under `settled`.
+    pub fn export(&self, settled: i64) -> Result<RecordBatch, ArrowError> {
+        let kept = self.in_retention(&self.settled.rows(None)?, settled)?;
+        let mut batches = vec![self.with_grid(&kept, settled)?];
+        for (grid_point, table) in &self.pending {
+            batches.push(self.with_grid(&table.rows(None)?, *grid_point)?);
+        }
+        concat_batches(&self.layout.stored_schema, &batches)
+    }
+
+    fn with_grid(&self, rows: &RecordBatch, grid_point: i64) -> Result<RecordBatch, ArrowError> {
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(TimestampMicrosecondArray::from_value(grid_point, rows.num_rows())));
+        RecordBatch::try_new(self.layout.stored_schema.clone(), columns)
+    }
+}
+
+/// Merges rows into the tables of their own interval; the grid column is the last. Rows without a subject
+/// belong to nobody and are not kept. Returns how many groups did not fit.
+fn scatter(
+    tables: &mut BTreeMap<i64, RollupTable>,
+    layout: &Arc<Layout>,
+    converter: &RowConverter,
+    rows: &RecordBatch,
+    mut number: impl FnMut(&str) -> SubjectId,
+) -> Result<u64, ArrowError> {
+    let keys = converter.convert_columns(&layout.key_columns(rows))?;
+    let prepared = Prepared::new(layout, rows)?;
+    let grid = rows.column(layout.grid).as_primitive::<TimestampMicrosecondType>();
+    let names: &StringArray = rows.column(layout.subject).as_string();
+    let mut overflow = 0;
+    for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
+        let subject = number(names.value(row));
+        let table = tables.entry(grid.value(row)).or_insert_with(|| RollupTable::new(layout.clone()));
+        overflow += u64::from(table.merge(keys.row(row).as_ref(), subject, &prepared, row) == Kept::Overflow);
+    }
+    Ok(overflow)
+}
+
+/// Merges rows without the grid column into one table. Returns how many groups did not fit.
+fn gather(
+    table: &mut RollupTable,
+    layout: &Layout,
+    converter: &RowConverter,
+    rows: &RecordBatch,
+    mut number: impl FnMut(&str) -> SubjectId,
+) -> Result<u64, ArrowError> {
+    let keys = converter.convert_columns(&layout.key_columns(rows))?;
+    let prepared = Prepared::new(layout, rows)?;
+    let names: &StringArray = rows.column(layout.subject).as_string();
+    let mut overflow = 0;
+    for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
+        let kept = table.merge(keys.row(row).as_ref(), number(names.value(row)), &prepared, row);
+        overflow += u64::from(kept == Kept::Overflow);
+    }
+    Ok(overflow)
+}

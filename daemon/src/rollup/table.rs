@@ -1,0 +1,323 @@
+//! One table of rollup rows: a hash table from key to mergeable values.
+//!
+//! In: partial rows. Out: merged rows as record batches, all or those of given subjects, in key order.
+//! Nothing here knows time: pending intervals and retention are the caller's.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
+use hashbrown::{HashMap, HashTable};
+
+use crate::limits;
+use crate::query::plan::{GRID_COLUMN, Merge, PlannedRollup};
+
+/// Number of a subject in [`Subjects`].
+pub type SubjectId = u32;
+
+/// Subjects of one kind by number. Numbers live as long as the process.
+#[derive(Debug, Default)]
+pub struct Subjects {
+    numbers: HashMap<Arc<str>, SubjectId, RandomState>,
+    names: Vec<Arc<str>>,
+}
+
+impl Subjects {
+    /// The subject's number, given out at first sight.
+    pub fn number(&mut self, name: &str) -> SubjectId {
+        if let Some(id) = self.numbers.get(name) {
+            return *id;
+        }
+        let id = self.names.len() as SubjectId;
+        let name: Arc<str> = name.into();
+        self.names.push(name.clone());
+        self.numbers.insert(name, id);
+        id
+    }
+
+    /// Gives the subjects of `known` the same numbers here; called before any other number is given out.
+    pub fn extend(&mut self, known: &Self) {
+        for name in &known.names {
+            self.number(name);
+        }
+    }
+
+    /// The number of a subject already seen.
+    pub fn find(&self, name: &str) -> Option<SubjectId> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The subject's name.
+    pub fn name(&self, id: SubjectId) -> &Arc<str> {
+        &self.names[id as usize]
+    }
+
+    /// Every subject seen.
+    pub fn all(&self) -> impl Iterator<Item = SubjectId> + use<> {
+        0..self.names.len() as SubjectId
+    }
+}
+
+/// Which column is what in one rollup.
+#[derive(Debug)]
+pub struct Layout {
+    /// Columns without the grid column: what detections see.
+    pub schema: SchemaRef,
+    /// Columns with the grid column last: what is planned, stored and merged.
+    pub stored_schema: SchemaRef,
+    merges: Vec<Merge>,
+    keys: Vec<usize>,
+    /// Index of the bucket column.
+    pub bucket: usize,
+    /// Index of the subject column.
+    pub subject: usize,
+    /// Index of the grid column in `stored_schema`.
+    pub grid: usize,
+    hasher: RandomState,
+}
+
+impl Layout {
+    /// Reads the layout off a planned rollup.
+    pub fn new(rollup: &PlannedRollup) -> Self {
+        let grid = rollup.schema.fields().len() - 1;
+        debug_assert_eq!(rollup.schema.field(grid).name(), GRID_COLUMN);
+        let schema = Arc::new(Schema::new(rollup.schema.fields()[..grid].to_vec()));
+        let merges = rollup.merges[..grid].to_vec();
+        let keys = (0..grid).filter(|i| merges[*i] == Merge::Key).collect();
+        let index = |name: &str| schema.index_of(name).expect("planning checked that the column exists");
+        Self {
+            bucket: index(&rollup.query.bucket),
+            subject: index(&rollup.query.subject),
+            stored_schema: rollup.schema.clone(),
+            schema,
+            merges,
+            keys,
+            grid,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// A converter for this layout's keys.
+    pub fn converter(&self) -> RowConverter {
+        let fields = self.keys.iter().map(|i| SortField::new(self.schema.field(*i).data_type().clone()));
+        RowConverter::new(fields.collect()).expect("planning allows only types that rows support")
+    }
+
+    /// The key columns of a batch in either schema.
+    pub fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.keys.iter().map(|i| batch.column(*i).clone()).collect()
+    }
+}
+
+/// Values of one aggregate column, by slot.
+#[derive(Debug)]
+enum Values {
+    Int(Vec<Option<i64>>),
+    Float(Vec<Option<f64>>),
+    Bool(Vec<Option<bool>>),
+    Text(Vec<Option<Box<str>>>),
+}
+
+/// One aggregate column of a batch, typed once.
+enum Incoming {
+    Int(Int64Array),
+    Float(Float64Array),
+    Bool(BooleanArray),
+    Text(StringArray),
+}
+
+impl Incoming {
+    fn new(column: &ArrayRef) -> Result<Self, ArrowError> {
+        Ok(match column.data_type() {
+            DataType::Float64 => Self::Float(column.as_primitive::<Float64Type>().clone()),
+            DataType::Boolean => Self::Bool(column.as_boolean().clone()),
+            DataType::Utf8 => Self::Text(column.as_string::<i32>().clone()),
+            _ => Self::Int(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+        })
+    }
+}
+
+/// A batch made ready for merging: aggregate columns typed once.
+pub struct Prepared(Vec<(usize, Incoming)>);
+
+impl Prepared {
+    /// Types the aggregate columns of `batch`.
+    pub fn new(layout: &Layout, batch: &RecordBatch) -> Result<Self, ArrowError> {
+        let aggregates = (0..layout.merges.len()).filter(|i| layout.merges[*i] != Merge::Key);
+        aggregates
+            .map(|i| Ok((i, Incoming::new(batch.column(i))?)))
+            .collect::<Result<_, ArrowError>>()
+            .map(Self)
+    }
+}
+
+/// Whether a row was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// A new group.
+    New,
+    /// Merged into a group that was there.
+    Merged,
+    /// The table is full: not kept, to be counted.
+    Overflow,
+}
+
+/// Rows of one rollup.
+#[derive(Debug)]
+pub struct RollupTable {
+    layout: Arc<Layout>,
+    index: HashTable<u32>,
+    keys: Vec<Box<[u8]>>,
+    values: Vec<Values>,
+    by_subject: HashMap<SubjectId, Vec<u32>, RandomState>,
+}
+
+impl RollupTable {
+    /// An empty table.
+    pub fn new(layout: Arc<Layout>) -> Self {
+        let values = (0..layout.merges.len()).filter(|i| layout.merges[*i] != Merge::Key);
+        let values = values.map(|i| empty_values(layout.schema.field(i).data_type())).collect();
+        Self { layout, index: HashTable::new(), keys: Vec::new(), values, by_subject: HashMap::default() }
+    }
+
+    /// Rows kept.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Subjects that have rows.
+    pub fn subjects(&self) -> impl Iterator<Item = SubjectId> + '_ {
+        self.by_subject.keys().copied()
+    }
+
+    /// Merges row `row` of a prepared batch under `key`.
+    pub fn merge(&mut self, key: &[u8], subject: SubjectId, prepared: &Prepared, row: usize) -> Kept {
+        let hash = self.layout.hasher.hash_one(key);
+        if let Some(slot) = self.index.find(hash, |s| *self.keys[*s as usize] == *key) {
+            let slot = *slot as usize;
+            for ((column, incoming), values) in prepared.0.iter().zip(&mut self.values) {
+                merge_value(self.layout.merges[*column], values, slot, incoming, row);
+            }
+            return Kept::Merged;
+        }
+        if self.keys.len() >= limits::ROLLUP_GROUPS_MAX {
+            return Kept::Overflow;
+        }
+        let slot = self.keys.len() as u32;
+        self.keys.push(key.into());
+        let (keys, hasher) = (&self.keys, &self.layout.hasher);
+        self.index.insert_unique(hash, slot, |s| hasher.hash_one(&*keys[*s as usize]));
+        self.by_subject.entry(subject).or_default().push(slot);
+        for ((_, incoming), values) in prepared.0.iter().zip(&mut self.values) {
+            push_value(values, incoming, row);
+        }
+        Kept::New
+    }
+
+    /// All rows, or those of the given subjects, in key order, in [`Layout::schema`].
+    pub fn rows(&self, subjects: Option<&[SubjectId]>) -> Result<RecordBatch, ArrowError> {
+        let mut slots: Vec<u32> = match subjects {
+            None => (0..self.keys.len() as u32).collect(),
+            Some(ids) => ids.iter().filter_map(|id| self.by_subject.get(id)).flatten().copied().collect(),
+        };
+        slots.sort_unstable_by(|a, b| self.keys[*a as usize].cmp(&self.keys[*b as usize]));
+        self.gather(&slots)
+    }
+
+    fn gather(&self, slots: &[u32]) -> Result<RecordBatch, ArrowError> {
+        let converter = self.layout.converter();
+        let parser = converter.parser();
+        let keys = converter.convert_rows(slots.iter().map(|s| parser.parse(&self.keys[*s as usize])))?;
+        let (mut keys, mut values) = (keys.into_iter(), self.values.iter());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.layout.merges.len());
+        for (index, merge) in self.layout.merges.iter().enumerate() {
+            let data_type = self.layout.schema.field(index).data_type();
+            let column = match merge {
+                Merge::Key => keys.next().expect("one key array for each key column"),
+                _ => gather_values(values.next().expect("one value column for each aggregate"), slots),
+            };
+            columns.push(if column.data_type() == data_type { column } else { cast(&column, data_type)? });
+        }
+        RecordBatch::try_new(self.layout.schema.clone(), columns)
+    }
+}
+
+fn empty_values(data_type: &DataType) -> Values {
+    match data_type {
+        DataType::Float64 => Values::Float(Vec::new()),
+        DataType::Boolean => Values::Bool(Vec::new()),
+        DataType::Utf8 => Values::Text(Vec::new()),
+        _ => Values::Int(Vec::new()),
+    }
+}
+
+fn gather_values(values: &Values, slots: &[u32]) -> ArrayRef {
+    match values {
+        Values::Int(v) => Arc::new(slots.iter().map(|s| v[*s as usize]).collect::<Int64Array>()),
+        Values::Float(v) => Arc::new(slots.iter().map(|s| v[*s as usize]).collect::<Float64Array>()),
+        Values::Bool(v) => Arc::new(slots.iter().map(|s| v[*s as usize]).collect::<BooleanArray>()),
+        Values::Text(v) => Arc::new(slots.iter().map(|s| v[*s as usize].as_deref()).collect::<StringArray>()),
+    }
+}
+
+fn push_value(values: &mut Values, incoming: &Incoming, row: usize) {
+    match (values, incoming) {
+        (Values::Int(v), Incoming::Int(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
+        (Values::Float(v), Incoming::Float(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
+        (Values::Bool(v), Incoming::Bool(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
+        (Values::Text(v), Incoming::Text(a)) => v.push(a.is_valid(row).then(|| a.value(row).into())),
+        _ => unreachable!("a prepared batch has its layout's types"),
+    }
+}
+
+fn merge_value(merge: Merge, values: &mut Values, slot: usize, incoming: &Incoming, row: usize) {
+    match (values, incoming) {
+        (Values::Int(v), Incoming::Int(a)) if a.is_valid(row) => {
+            let b = a.value(row);
+            v[slot] = Some(v[slot].map_or(b, |a| merge_int(merge, a, b)));
+        }
+        (Values::Float(v), Incoming::Float(a)) if a.is_valid(row) => {
+            let b = a.value(row);
+            v[slot] = Some(v[slot].map_or(b, |a| if merge == Merge::Min { a.min(b) } else { a.max(b) }));
+        }
+        (Values::Bool(v), Incoming::Bool(a)) if a.is_valid(row) => {
+            let b = a.value(row);
+            v[slot] = Some(v[slot].map_or(b, |a| if merge == Merge::Min { a & b } else { a | b }));
+        }
+        (Values::Text(v), Incoming::Text(a)) if a.is_valid(row) => {
+            merge_text(merge, &mut v[slot], a.value(row))
+        }
+        _ => {}
+    }
+}
+
+fn merge_int(merge: Merge, a: i64, b: i64) -> i64 {
+    match merge {
+        Merge::Sum => a.saturating_add(b),
+        Merge::Min => a.min(b),
+        Merge::Max => a.max(b),
+        Merge::Or => a | b,
+        Merge::Key => a,
+    }
+}
+
+fn merge_text(merge: Merge, current: &mut Option<Box<str>>, incoming: &str) {
+    let replaces = match current {
+        None => true,
+        Some(current) if merge == Merge::Min => incoming < &**current,
+        Some(current) => incoming > &**current,
+    };
+    if replaces {
+        *current = Some(incoming.into());
+    }
+}

@@ -1,0 +1,170 @@
+//! The append-only history: each revision carries the hash of the one before it.
+//!
+//! In: changes that belong to the history. Out: rows of `revision`, and whether they still fit together.
+//! No revision is ever changed or removed. The chain shows accident and careless edits; whoever can rewrite
+//! the whole file can rewrite the chain, so export the head hash where that matters.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+use crate::findings::{ChangeKind, Finding, FindingChange};
+
+/// Hash before the first revision.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// One entry of the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    /// Counts from 1 over all findings.
+    pub seq: u64,
+    /// What happened.
+    pub change: FindingChange,
+    /// SHA-256 over the hash before and this entry, hex.
+    pub hash: String,
+}
+
+/// A revision or change as it stands in its table.
+pub(super) struct ChangeRow {
+    pub(super) seq: i64,
+    finding_id: String,
+    kind: String,
+    at: String,
+    body: String,
+}
+
+impl ChangeRow {
+    /// From columns seq, finding_id, kind, at, body.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            finding_id: row.get(1)?,
+            kind: row.get(2)?,
+            at: row.get(3)?,
+            body: row.get(4)?,
+        })
+    }
+
+    /// The change that was written.
+    pub(super) fn decode(&self, table: &'static str) -> Result<FindingChange, StoreError> {
+        let damaged = |found: String| StoreError::CorruptRow { table, key: self.seq.to_string(), found };
+        let kind =
+            ChangeKind::parse(&self.kind).ok_or_else(|| damaged(format!("unknown kind {:?}", self.kind)))?;
+        let at: Timestamp = self.at.parse().map_err(|e| damaged(format!("time {:?}: {e}", self.at)))?;
+        let finding: Finding = serde_json::from_str(&self.body).map_err(|e| damaged(e.to_string()))?;
+        Ok(FindingChange { kind, at, finding })
+    }
+
+    fn hash(&self, previous: &str) -> String {
+        let mut hasher = Sha256::new();
+        let seq = self.seq.to_string();
+        for part in [previous, &seq, &self.finding_id, &self.kind, &self.at, &self.body] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hex(&hasher.finalize())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}
+
+/// Adds the history's part of `changes` to the chain.
+pub(super) fn append(connection: &Connection, changes: &[FindingChange]) -> Result<(), StoreError> {
+    let (mut seq, mut previous) = head(connection)?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO revision (seq, finding_id, kind, at, body, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for change in changes.iter().filter(|c| c.kind.is_history()) {
+        seq += 1;
+        let row = ChangeRow {
+            seq,
+            finding_id: change.finding.finding_id.clone(),
+            kind: change.kind.name().to_owned(),
+            at: change.at.to_string(),
+            body: finding_json(&change.finding),
+        };
+        let hash = row.hash(&previous);
+        insert.execute(params![seq, row.finding_id, row.kind, row.at, row.body, previous, hash])?;
+        previous = hash;
+    }
+    super::sqlite::set_meta(connection, "revision_head", &previous)?;
+    Ok(())
+}
+
+/// A finding as it is stored and told.
+pub(super) fn finding_json(finding: &Finding) -> String {
+    serde_json::to_string(finding).expect("a finding has string keys and finite numbers only")
+}
+
+fn head(connection: &Connection) -> rusqlite::Result<(i64, String)> {
+    let last = connection
+        .prepare_cached("SELECT seq, hash FROM revision ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(last.unwrap_or((0, GENESIS.to_owned())))
+}
+
+/// Recomputes every hash; returns how many revisions there are, or the first that does not fit.
+pub(super) fn verify(connection: &Connection) -> Result<u64, StoreError> {
+    let mut select = connection
+        .prepare("SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision ORDER BY seq")?;
+    let mut rows = select.query([])?;
+    let (mut count, mut previous) = (0, GENESIS.to_owned());
+    while let Some(row) = rows.next()? {
+        let revision = ChangeRow::read(row)?;
+        let (prev_hash, hash): (String, String) = (row.get(5)?, row.get(6)?);
+        count += 1;
+        check(&revision, count, prev_hash == previous && hash == revision.hash(&previous))?;
+        previous = hash;
+    }
+    check_head(connection, count, &previous)?;
+    Ok(count)
+}
+
+fn check(revision: &ChangeRow, expected_seq: u64, fits: bool) -> Result<(), StoreError> {
+    let broken = |found: &str| StoreError::BrokenChain { seq: expected_seq, found: found.to_owned() };
+    if u64::try_from(revision.seq) != Ok(expected_seq) {
+        return Err(broken("it is missing"));
+    }
+    fits.then_some(()).ok_or_else(|| broken("its hash does not fit its content and the revision before it"))
+}
+
+fn check_head(connection: &Connection, count: u64, last: &str) -> Result<(), StoreError> {
+    let head: Option<String> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'revision_head'", [], |row| row.get(0))
+        .optional()?;
+    if head.as_deref().unwrap_or(GENESIS) == last {
+        return Ok(());
+    }
+    let found = "it is missing: the newest revisions were removed".to_owned();
+    Err(StoreError::BrokenChain { seq: count + 1, found })
+}
+
+/// The history of one finding, oldest first.
+pub(super) fn of_finding(connection: &Connection, id: &str) -> Result<Vec<Revision>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, finding_id, kind, at, body, hash FROM revision WHERE finding_id = ?1 ORDER BY seq",
+    )?;
+    let rows = select.query_map([id], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
+    rows.map(|row| revision(row?)).collect()
+}
+
+/// The history of every finding, in the order in which it was written.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Revision>, StoreError> {
+    let mut select =
+        connection.prepare("SELECT seq, finding_id, kind, at, body, hash FROM revision ORDER BY seq")?;
+    let rows = select.query_map([], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
+    rows.map(|row| revision(row?)).collect()
+}
+
+fn revision((row, hash): (ChangeRow, String)) -> Result<Revision, StoreError> {
+    let change = row.decode("revision")?;
+    Ok(Revision { seq: row.seq as u64, change, hash })
+}

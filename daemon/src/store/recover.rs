@@ -1,0 +1,96 @@
+//! Reads back what the last commit left.
+//!
+//! In: a connection. Out: [`Recovered`], or the first damaged row by name. Nothing here writes.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{ClockState, Recovered, StoreError, Versions};
+use super::{read, segments, sqlite};
+use crate::findings::Tracked;
+use crate::ingest::{Checkpoint, Position};
+
+/// Everything, each blob and body checked.
+pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
+    Ok(Recovered {
+        checkpoints: checkpoints(connection)?,
+        topics: topics(connection)?,
+        segments: segments::read(connection)?,
+        tracked: tracked(connection)?,
+        clock: clock(connection)?,
+        versions: versions(connection)?,
+        change_seq: read::latest_seq(connection)?,
+    })
+}
+
+/// Topic names by number.
+pub(super) fn topics(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut select = connection.prepare_cached("SELECT name FROM topic ORDER BY number")?;
+    select.query_map([], |row| row.get(0))?.collect()
+}
+
+fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position { topic: row.get(0)?, partition: row.get(1)?, offset: row.get(2)? })
+}
+
+/// NEXT offsets by partition.
+pub(super) fn checkpoints(connection: &Connection) -> rusqlite::Result<Vec<Checkpoint>> {
+    let mut select = connection.prepare(
+        "SELECT topic, partition, next_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
+         ORDER BY topic, partition",
+    )?;
+    let read = |row: &Row<'_>| {
+        Ok(Checkpoint {
+            position: position(row)?,
+            last_payload_hash: row.get::<_, Option<i64>>(3)?.map(|hash| hash as u64),
+            last_timestamp_ms: row.get(4)?,
+        })
+    };
+    select.query_map([], read)?.collect()
+}
+
+fn clock(connection: &Connection) -> rusqlite::Result<ClockState> {
+    let mut select = connection.prepare(
+        "SELECT topic, partition, next_offset, newest_event_micros, idle FROM clock_partition
+         ORDER BY topic, partition",
+    )?;
+    let partitions = select.query_map([], |row| Ok((position(row)?, row.get(3)?, row.get(4)?)))?;
+    Ok(ClockState {
+        watermark_micros: sqlite::meta(connection, "watermark_micros")?.unwrap_or(0),
+        partitions: partitions.collect::<rusqlite::Result<_>>()?,
+        newest_event_micros: sqlite::meta(connection, "newest_event_micros")?.unwrap_or(0),
+    })
+}
+
+/// Every finding with what its lifecycle remembers.
+pub(super) fn tracked(connection: &Connection) -> Result<Vec<Tracked>, StoreError> {
+    let mut select =
+        connection.prepare("SELECT finding_id, body, checksum FROM finding ORDER BY finding_id")?;
+    let mut rows = select.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(tracked_row(row)?);
+    }
+    Ok(all)
+}
+
+/// From columns finding_id, body, checksum.
+pub(super) fn tracked_row(row: &Row<'_>) -> Result<Tracked, StoreError> {
+    let (key, body): (String, String) = (row.get(0)?, row.get(1)?);
+    let damaged = |found: String| StoreError::CorruptRow { table: "finding", key, found };
+    if xxh3_64(body.as_bytes()) as i64 != row.get::<_, i64>(2)? {
+        return Err(damaged("checksum differs".to_owned()));
+    }
+    serde_json::from_str(&body).map_err(|e| damaged(e.to_string()))
+}
+
+fn versions(connection: &Connection) -> rusqlite::Result<Option<Versions>> {
+    let registry = connection
+        .query_row("SELECT sha256 FROM version_in_force WHERE kind = 'registry'", [], |row| row.get(0))
+        .optional()?;
+    let Some(registry) = registry else { return Ok(None) };
+    let mut select = connection
+        .prepare("SELECT id, version, sha256 FROM version_in_force WHERE kind = 'query' ORDER BY id")?;
+    let queries = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(Some(Versions { registry, queries: queries.collect::<rusqlite::Result<_>>()? }))
+}

@@ -1,0 +1,496 @@
+//! The store's facts: what was committed comes back, what was not is gone, what is damaged is named.
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::findings::{ChangeKind, Evidence, Finding, FindingState, Owner, Parameter, Severity, Subject};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_770_000_000 + second).unwrap()
+}
+
+fn finding(id: &str, severity: Severity, last_seen: i64) -> Finding {
+    Finding {
+        finding_id: id.to_owned(),
+        detection: "shared-credential".to_owned(),
+        detection_version: 1,
+        subject: Subject { kind: "credential".to_owned(), id: format!("c_{id}") },
+        severity,
+        score: 0.1 + 0.2,
+        coverage: 1.0 / 3.0,
+        state: FindingState::Open,
+        owner: Owner {
+            person: "ada".to_owned(),
+            role: "credential_owner".to_owned(),
+            contact: String::new(),
+        },
+        confirmed: true,
+        first_seen: at(0),
+        last_seen: at(last_seen),
+        episode: 1,
+        reopened: 0,
+        evidence: vec![
+            Evidence::Term { name: "human".to_owned(), value: Some(0.948_217_304_655_119_2) },
+            Evidence::Term { name: "propagation".to_owned(), value: None },
+            Evidence::Query {
+                id: "shared-credential".to_owned(),
+                version: 1,
+                sha256: "00".repeat(32),
+                parameters: vec![Parameter { name: "open_at".to_owned(), value: 2.0 / 3.0 }],
+            },
+            Evidence::Sample { topic: "okta.system".to_owned(), partition: 3, offset: 41 },
+        ],
+        title: "One key, people and machines".to_owned(),
+        explanation: "A quote \" and a ü survive.".to_owned(),
+    }
+}
+
+fn tracked(finding: Finding) -> Tracked {
+    Tracked { finding, quiet_since: Some(at(7)), resolved_at: None, early_at: None }
+}
+
+fn change(kind: ChangeKind, finding: Finding) -> FindingChange {
+    FindingChange { kind, at: at(60), finding }
+}
+
+/// One finding, opened or refreshed, as the state machine hands it over.
+fn step(kind: ChangeKind, finding: Finding) -> Commit {
+    Commit {
+        changes: vec![change(kind, finding.clone())],
+        tracked: vec![tracked(finding)],
+        ..Commit::default()
+    }
+}
+
+fn position(topic: u16, partition: i32, offset: i64) -> Position {
+    Position { topic, partition, offset }
+}
+
+fn reject(offset: i64) -> Reject {
+    Reject {
+        position: position(0, 0, offset),
+        index: 0,
+        reason: RejectReason::NotJson,
+        detail: "expected a value".to_owned(),
+        payload: "{".to_owned(),
+    }
+}
+
+fn segment(rollup: &str, byte: u8) -> NewSegment {
+    NewSegment { rollup: rollup.to_owned(), version: 2, sha256: "ab".repeat(32), bytes: vec![byte; 300] }
+}
+
+fn full_commit() -> Commit {
+    Commit {
+        checkpoints: vec![Checkpoint {
+            position: position(1, 4, 1_000),
+            last_payload_hash: Some(u64::MAX - 3),
+            last_timestamp_ms: Some(1_770_000_000_123),
+        }],
+        segments: vec![segment("pilot_traffic", 1), segment("sessions", 2)],
+        dropped_segments: vec![],
+        changes: vec![change(ChangeKind::Opened, finding("f_1", Severity::High, 5))],
+        tracked: vec![tracked(finding("f_1", Severity::High, 5))],
+        rejects: vec![reject(3)],
+        reject_counts: vec![(RejectReason::NotJson, 1)],
+        clock: ClockState {
+            watermark_micros: 40,
+            partitions: vec![(position(0, 0, 9), 77, true), (position(1, 4, 1_000), 60, false)],
+            newest_event_micros: 77,
+        },
+        control: vec![ControlEvent { at_seq: 4, kind: "idle".to_owned(), body: "{}".to_owned() }],
+        versions: Some(Versions {
+            registry: "cd".repeat(32),
+            queries: vec![("shared-credential".to_owned(), 1, "ef".repeat(32))],
+        }),
+    }
+}
+
+fn topics() -> Vec<String> {
+    vec!["okta.system".to_owned(), "aws.cloudtrail".to_owned()]
+}
+
+fn fresh(dir: &Path) -> Store {
+    let (mut store, _) = Store::open(dir).unwrap();
+    store.register_topics(&topics()).unwrap();
+    store
+}
+
+fn memory(bounds: Bounds) -> Store {
+    let (mut store, _) = Store::in_memory().unwrap();
+    store.bounds = bounds;
+    store.register_topics(&topics()).unwrap();
+    store
+}
+
+fn sql(dir: &Path, statement: &str) -> usize {
+    Connection::open(dir.join("shadowprod.db")).unwrap().execute(statement, []).unwrap()
+}
+
+#[test]
+fn what_was_committed_comes_back_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    let outcome = store.commit(&full_commit()).unwrap();
+    assert_eq!(outcome, CommitOutcome { change_seq: 1, segment_ids: vec![1, 2] });
+    drop(store);
+
+    let (store, recovered) = Store::open(dir.path()).unwrap();
+    let commit = full_commit();
+    assert_eq!(recovered.checkpoints, commit.checkpoints);
+    assert_eq!(recovered.topics, ["aws.cloudtrail", "okta.system"]);
+    assert_eq!(recovered.tracked, commit.tracked);
+    assert_eq!(recovered.clock, commit.clock);
+    assert_eq!(recovered.versions, commit.versions);
+    assert_eq!(recovered.change_seq, 1);
+    let kept: Vec<_> = recovered.segments.iter().map(|s| (s.id, s.rollup.as_str(), s.bytes[0])).collect();
+    assert_eq!(kept, [(1, "pilot_traffic", 1), (2, "sessions", 2)]);
+    assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 1)]);
+    assert!(store.size_bytes().unwrap() > 4_096);
+}
+
+#[test]
+fn numbers_in_a_finding_survive_bit_for_bit() {
+    let mut store = memory(Bounds::default());
+    let seed = 11;
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut written = finding("f_1", Severity::Low, 0);
+    let term = |n| Evidence::Term { name: format!("t{n}"), value: Some(random.f64()) };
+    written.evidence.extend((0..2_000).map(term));
+    store.commit(&step(ChangeKind::Opened, written.clone())).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.get("f_1").unwrap(), Some(written.clone()));
+    let changes = reader.changes_after(0, 10).unwrap().unwrap();
+    assert_eq!(changes, [(1, change(ChangeKind::Opened, written))]);
+}
+
+#[test]
+fn segments_are_replaced_in_the_commit_that_brings_their_successor() {
+    let mut store = memory(Bounds::default());
+    store.commit(&full_commit()).unwrap();
+    let merged =
+        Commit { segments: vec![segment("sessions", 9)], dropped_segments: vec![1, 2], ..Commit::default() };
+    assert_eq!(store.commit(&merged).unwrap().segment_ids, [3], "ids are never used twice");
+    let kept = recover::recover(&locked(&store.connection)).unwrap().segments;
+    assert_eq!(kept.iter().map(|s| (s.id, s.bytes[0])).collect::<Vec<_>>(), [(3, 9)]);
+}
+
+#[test]
+fn an_unfinished_transaction_leaves_the_old_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    store.commit(&full_commit()).unwrap();
+    {
+        let mut connection = locked(&store.connection);
+        let transaction = connection.transaction().unwrap();
+        let mut next = step(ChangeKind::Updated, finding("f_1", Severity::Critical, 99));
+        next.checkpoints = vec![Checkpoint {
+            position: position(1, 4, 2_000),
+            last_payload_hash: None,
+            last_timestamp_ms: None,
+        }];
+        next.dropped_segments = vec![1, 2];
+        write::write(&transaction, &next, &Bounds::default()).unwrap();
+    }
+    drop(store);
+    let (store, recovered) = Store::open(dir.path()).unwrap();
+    assert_eq!(recovered.checkpoints, full_commit().checkpoints);
+    assert_eq!(recovered.tracked, full_commit().tracked);
+    assert_eq!(recovered.segments.len(), 2);
+    assert_eq!(store.verify_chain().unwrap(), 1);
+}
+
+#[test]
+fn after_a_failed_commit_the_store_refuses_everything() {
+    let mut store = memory(Bounds::default());
+    let unknown_topic = Commit {
+        checkpoints: vec![Checkpoint {
+            position: position(9, 0, 1),
+            last_payload_hash: None,
+            last_timestamp_ms: None,
+        }],
+        ..step(ChangeKind::Opened, finding("f_1", Severity::Low, 0))
+    };
+    let error = store.commit(&unknown_topic).unwrap_err();
+    assert_eq!(error.action(), StoreAction::StopAndRecover);
+    assert!(matches!(store.commit(&Commit::default()), Err(StoreError::Stopped)));
+    assert_eq!(store.reader().unwrap().get("f_1").unwrap(), None, "nothing of the failed commit is there");
+}
+
+#[test]
+fn a_second_open_is_refused_and_names_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = fresh(dir.path());
+    let error = Store::open(dir.path()).err().unwrap();
+    assert_eq!(error.action(), StoreAction::RefuseToStart);
+    let message = error.to_string();
+    assert!(message.contains(&format!("in use by process {}", std::process::id())), "{message}");
+    drop(first);
+    Store::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_foreign_or_newer_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fresh(dir.path()));
+    sql(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'schema_version'");
+    let message = Store::open(dir.path()).err().unwrap().to_string();
+    assert!(message.contains("schema version 99, this program reads version 1"), "{message}");
+
+    let other = tempfile::tempdir().unwrap();
+    sql(other.path(), "CREATE TABLE recipes (id INTEGER)");
+    assert!(matches!(Store::open(other.path()), Err(StoreError::NotOurs { .. })));
+
+    let text = tempfile::tempdir().unwrap();
+    std::fs::write(text.path().join("shadowprod.db"), "not a database, but long enough to be one".repeat(50))
+        .unwrap();
+    assert!(matches!(Store::open(text.path()), Err(StoreError::NotOurs { .. })));
+}
+
+#[test]
+fn a_damaged_blob_is_named_and_never_used() {
+    let damage = [
+        ("UPDATE segment SET bytes = zeroblob(300) WHERE id = 2", "segment 2 of rollup sessions is damaged"),
+        ("UPDATE finding SET body = replace(body, 'ada', 'eve')", "row f_1 of table finding is damaged"),
+    ];
+    for (statement, expected) in damage {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = fresh(dir.path());
+        store.commit(&full_commit()).unwrap();
+        drop(store);
+        assert_eq!(sql(dir.path(), statement), 1);
+        let error = Store::open(dir.path()).err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.action(), StoreAction::Rebuild);
+    }
+}
+
+fn three_revisions(dir: &Path) {
+    let mut store = fresh(dir);
+    for (kind, severity) in [
+        (ChangeKind::Opened, Severity::Low),
+        (ChangeKind::Refreshed, Severity::Low),
+        (ChangeKind::Updated, Severity::High),
+        (ChangeKind::Resolved, Severity::High),
+    ] {
+        store.commit(&step(kind, finding("f_1", severity, 5))).unwrap();
+    }
+    assert_eq!(store.verify_chain().unwrap(), 3, "a refresh is no history");
+    let revisions = store.reader().unwrap().revisions("f_1").unwrap();
+    let kinds: Vec<_> = revisions.iter().map(|r| (r.seq, r.change.kind)).collect();
+    assert_eq!(kinds, [(1, ChangeKind::Opened), (2, ChangeKind::Updated), (3, ChangeKind::Resolved)]);
+}
+
+#[test]
+fn the_chain_finds_the_first_revision_that_was_touched() {
+    let tampering = [
+        ("UPDATE revision SET body = replace(body, '\"high\"', '\"low\"') WHERE seq = 2", 2),
+        ("UPDATE revision SET at = '2026-01-01T00:00:00Z' WHERE seq = 1", 1),
+        ("DELETE FROM revision WHERE seq = 2", 2),
+        ("DELETE FROM revision WHERE seq = 3", 3),
+    ];
+    for (statement, expected) in tampering {
+        let dir = tempfile::tempdir().unwrap();
+        three_revisions(dir.path());
+        let refused = Connection::open(dir.path().join("shadowprod.db")).unwrap().execute(statement, []);
+        assert!(refused.unwrap_err().to_string().contains("revisions are never"));
+        sql(dir.path(), "DROP TRIGGER revision_is_never_changed");
+        sql(dir.path(), "DROP TRIGGER revision_is_never_removed");
+        assert_eq!(sql(dir.path(), statement), 1);
+        let (store, _) = Store::open(dir.path()).unwrap();
+        match store.verify_chain() {
+            Err(StoreError::BrokenChain { seq, .. }) => assert_eq!(seq, expected, "{statement}"),
+            other => panic!("{statement}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn quarantine_keeps_the_newest_and_counts_all() {
+    let mut store = memory(Bounds { quarantine_rows: 5, ..Bounds::default() });
+    for batch in 0..4 {
+        let offsets = batch * 3..batch * 3 + 3;
+        let commit = Commit {
+            rejects: offsets.map(reject).collect(),
+            reject_counts: vec![(RejectReason::NotJson, 3), (RejectReason::TooDeep, 1)],
+            ..Commit::default()
+        };
+        store.commit(&commit).unwrap();
+    }
+    let flood = Commit { rejects: (100..112).map(reject).collect(), ..Commit::default() };
+    let kept = |store: &Store| -> Vec<i64> {
+        let connection = locked(&store.connection);
+        let mut select = connection.prepare("SELECT \"offset\" FROM quarantine ORDER BY seq").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(kept(&store), [7, 8, 9, 10, 11]);
+    store.commit(&flood).unwrap();
+    assert_eq!(kept(&store), [107, 108, 109, 110, 111]);
+    assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 12), ("too_deep".to_owned(), 4)]);
+}
+
+#[test]
+fn a_withdrawn_finding_disappears_but_watchers_are_told() {
+    let mut store = memory(Bounds::default());
+    store.commit(&step(ChangeKind::Early, finding("f_1", Severity::Low, 0))).unwrap();
+    let withdrawn = Commit {
+        changes: vec![change(ChangeKind::Withdrawn, finding("f_1", Severity::Low, 0))],
+        ..Commit::default()
+    };
+    assert_eq!(store.commit(&withdrawn).unwrap().change_seq, 2);
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.get("f_1").unwrap(), None);
+    let told: Vec<_> = reader.changes_after(1, 10).unwrap().unwrap();
+    assert_eq!(told[0].1.kind, ChangeKind::Withdrawn);
+    assert_eq!(store.verify_chain().unwrap(), 0, "early findings leave no history");
+}
+
+#[test]
+fn changes_that_are_not_kept_are_a_gap_and_never_silence() {
+    let mut store = memory(Bounds { changes: 3, ..Bounds::default() });
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.changes_after(0, 10).unwrap(), Ok(vec![]));
+    assert_eq!(reader.changes_after(1, 10).unwrap(), Err(Gap { asked: 1, oldest: 1, latest: 0 }));
+    for second in 0..5 {
+        store.commit(&step(ChangeKind::Refreshed, finding("f_1", Severity::Low, second))).unwrap();
+    }
+    assert_eq!(reader.changes_after(1, 10).unwrap(), Err(Gap { asked: 1, oldest: 3, latest: 5 }));
+    let seqs = |after, limit| -> Vec<u64> {
+        reader.changes_after(after, limit).unwrap().unwrap().into_iter().map(|(seq, _)| seq).collect()
+    };
+    assert_eq!(seqs(2, 10), [3, 4, 5]);
+    assert_eq!(seqs(2, 2), [3, 4]);
+    assert!(seqs(5, 10).is_empty());
+    assert_eq!(reader.changes_after(6, 10).unwrap(), Err(Gap { asked: 6, oldest: 3, latest: 5 }));
+}
+
+/// Finding `n` at a random place of the list.
+fn shuffled(n: u64, random: &mut fastrand::Rng) -> Finding {
+    let severity = Severity::ALL[random.usize(..4)];
+    finding(&format!("f_{n:03}"), severity, random.i64(0..20))
+}
+
+#[test]
+fn page_tokens_walk_all_findings_exactly_once_while_findings_change() {
+    let seed = 7;
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut store = memory(Bounds::default());
+    let reader = store.reader().unwrap();
+    for n in 0..97 {
+        store.commit(&step(ChangeKind::Opened, shuffled(n, &mut random))).unwrap();
+    }
+    for page_size in [1, 7, 50] {
+        let mut query = ListQuery { page_size, ..ListQuery::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = reader.list(&query).unwrap();
+            seen.extend(page.findings.into_iter().map(|f| f.finding_id));
+            let Some(token) = page.next_page_token else { break };
+            query.page_token = Some(token);
+            for _ in 0..20 {
+                let moved = shuffled(random.u64(0..97), &mut random);
+                store.commit(&step(ChangeKind::Updated, moved)).unwrap();
+            }
+        }
+        seen.sort();
+        let all: Vec<String> = (0..97).map(|n| format!("f_{n:03}")).collect();
+        assert_eq!(seen, all, "page size {page_size}");
+    }
+}
+
+#[test]
+fn pages_are_in_order_and_filtered() {
+    let mut store = memory(Bounds::default());
+    let severities = [Severity::Low, Severity::Critical, Severity::High, Severity::Critical];
+    for (n, severity) in severities.into_iter().enumerate() {
+        store.commit(&step(ChangeKind::Opened, finding(&format!("f_{n}"), severity, n as i64))).unwrap();
+    }
+    let mut resolved = finding("f_9", Severity::Critical, 50);
+    resolved.state = FindingState::Resolved;
+    resolved.owner.person = "bob".to_owned();
+    store.commit(&step(ChangeKind::Resolved, resolved)).unwrap();
+    let reader = store.reader().unwrap();
+    let ids = |query: ListQuery| -> Vec<String> {
+        reader.list(&query).unwrap().findings.into_iter().map(|f| f.finding_id).collect()
+    };
+    assert_eq!(ids(ListQuery::default()), ["f_9", "f_3", "f_1", "f_2", "f_0"]);
+    let open = ListQuery { state: Some(FindingState::Open), ..ListQuery::default() };
+    assert_eq!(ids(open), ["f_3", "f_1", "f_2", "f_0"]);
+    let severe = ListQuery { severity_min: Some(Severity::High), ..ListQuery::default() };
+    assert_eq!(ids(severe), ["f_9", "f_3", "f_1", "f_2"]);
+    let bobs = ListQuery { owner: Some("bob".to_owned()), ..ListQuery::default() };
+    assert_eq!(ids(bobs), ["f_9"]);
+    let subject = ListQuery { subject_id: Some("c_f_2".to_owned()), ..ListQuery::default() };
+    assert_eq!(ids(subject), ["f_2"]);
+    let open: Vec<_> = reader.open_findings().unwrap().into_iter().map(|f| f.finding_id).collect();
+    assert_eq!(open, ["f_3", "f_1", "f_2", "f_0"]);
+}
+
+#[test]
+fn a_page_token_of_another_question_or_time_is_refused() {
+    let mut store = memory(Bounds { page_walk_keys: 3, ..Bounds::default() });
+    let reader = store.reader().unwrap();
+    for n in 0..3 {
+        store.commit(&step(ChangeKind::Opened, finding(&format!("f_{n}"), Severity::Low, n))).unwrap();
+    }
+    let first = ListQuery { page_size: 1, ..ListQuery::default() };
+    let token = reader.list(&first).unwrap().next_page_token;
+    let refused = |query: &ListQuery| matches!(reader.list(query), Err(StoreError::BadPageToken));
+    let good = ListQuery { page_token: token.clone(), ..first.clone() };
+    assert!(!refused(&good));
+    assert!(refused(&ListQuery { owner: Some("ada".to_owned()), ..good.clone() }));
+    assert!(refused(&ListQuery { page_token: Some("1.zz".to_owned()), ..first.clone() }));
+    assert!(refused(&ListQuery { page_token: Some(String::new()), ..first }));
+    for second in 10..20 {
+        store.commit(&step(ChangeKind::Refreshed, finding("f_0", Severity::Low, second))).unwrap();
+    }
+    assert!(refused(&good), "its list is not remembered any more");
+}
+
+#[test]
+fn topic_numbers_are_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    assert_eq!(store.register_topics(&topics()).unwrap(), [1, 0], "new names are numbered in name order");
+    drop(store);
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let more = ["zeta", "okta.system", "alpha"].map(str::to_owned);
+    assert_eq!(store.register_topics(&more).unwrap(), [3, 1, 2]);
+    let many: Vec<String> = (0..=limits::TOPICS_MAX).map(|n| format!("t{n}")).collect();
+    assert!(matches!(store.register_topics(&many), Err(StoreError::TooManyTopics { found: 1_029 })));
+}
+
+#[test]
+fn a_reader_on_another_thread_sees_each_commit_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    let reader = store.reader().unwrap();
+    let watcher = std::thread::spawn(move || {
+        let mut newest = 0;
+        while newest < 50 {
+            let pair: Vec<_> = reader.open_findings().unwrap().iter().map(|f| f.last_seen).collect();
+            assert!(pair.is_empty() || (pair.len() == 2 && pair[0] == pair[1]), "{pair:?}");
+            newest = reader.latest_seq().unwrap();
+        }
+    });
+    for second in 0..25 {
+        let mut commit = step(ChangeKind::Refreshed, finding("f_1", Severity::Low, second));
+        let other = step(ChangeKind::Refreshed, finding("f_2", Severity::Low, second));
+        commit.changes.extend(other.changes);
+        commit.tracked.extend(other.tracked);
+        store.commit(&commit).unwrap();
+    }
+    watcher.join().unwrap();
+}
+
+#[test]
+fn a_state_folder_has_an_identity() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let name = |dir: &Path| fresh(dir).reader().unwrap().instance().unwrap();
+    let first = name(one.path());
+    assert_eq!(first.len(), 32);
+    assert_eq!(name(one.path()), first);
+    assert_ne!(name(two.path()), first);
+}

@@ -1,0 +1,160 @@
+//! Microsoft Entra sign-in logs as diagnostic settings deliver them (learn.microsoft.com, "Sign-in log
+//! schema"), one message a record.
+//!
+//! In: an identity and how it signs in. Out: one record. Values are invented.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::dice::Dice;
+use super::place::Place;
+
+/// The tenant of the company.
+pub(super) const TENANT: &str = "5b0e7c1d-93a4-4f0e-8a62-d17c4be290f3";
+
+/// How the identity signs in: decides the log category.
+#[derive(Debug, Clone)]
+pub(super) enum SignIn {
+    /// A person at a browser with a second factor on a managed device.
+    Interactive,
+    /// A token refreshed in the background on that device.
+    Refresh,
+    /// A program that sends a user's name and password.
+    Password,
+    /// A service principal with the credential of this key id.
+    Credential { key: String },
+    /// A managed identity.
+    Managed,
+}
+
+/// One identity at work.
+#[derive(Debug, Clone)]
+pub(super) struct EntraUse {
+    /// Object id of the user or service principal.
+    pub(super) id: String,
+    /// User principal name or service principal name.
+    pub(super) name: String,
+    pub(super) sign_in: SignIn,
+    pub(super) application: &'static str,
+    pub(super) user_agent: &'static str,
+    pub(super) place: Place,
+}
+
+impl EntraUse {
+    /// The record of one sign-in.
+    pub(super) fn record(&self, at: i64, dice: &mut Dice) -> String {
+        let time = format!("{:.7}", Timestamp::from_microsecond(at).unwrap_or_default());
+        let address = match self.sign_in {
+            SignIn::Managed => String::new(),
+            _ => self.place.address(at),
+        };
+        let mut properties = self.properties(&time, &address, dice);
+        self.add_identity(&mut properties);
+        json!({
+            "time": time,
+            "resourceId": format!("/tenants/{TENANT}/providers/Microsoft.aadiam"),
+            "operationName": "Sign-in activity",
+            "operationVersion": "1.0",
+            "category": self.category(),
+            "tenantId": TENANT,
+            "resultType": "0",
+            "resultSignature": "SUCCESS",
+            "durationMs": 0,
+            "callerIpAddress": address,
+            "correlationId": dice.uuid(),
+            "Level": "4",
+            "location": "PT",
+            "properties": properties,
+        })
+        .to_string()
+    }
+
+    fn category(&self) -> &'static str {
+        match self.sign_in {
+            SignIn::Interactive => "SignInLogs",
+            SignIn::Refresh | SignIn::Password => "NonInteractiveUserSignInLogs",
+            SignIn::Credential { .. } => "ServicePrincipalSignInLogs",
+            SignIn::Managed => "ManagedIdentitySignInLogs",
+        }
+    }
+
+    fn properties(&self, time: &str, address: &str, dice: &mut Dice) -> Value {
+        json!({
+            "id": dice.uuid(),
+            "createdDateTime": time,
+            "appId": Dice::of(4, self.application, 0).uuid(),
+            "appDisplayName": self.application,
+            "ipAddress": address,
+            "status": { "errorCode": 0 },
+            "isInteractive": matches!(self.sign_in, SignIn::Interactive),
+            "resourceDisplayName": "Microsoft Graph",
+            "resourceId": "00000003-0000-0000-c000-000000000000",
+            "uniqueTokenIdentifier": dice.mixed_id("", 22),
+            "correlationId": dice.uuid(),
+            "conditionalAccessStatus": "success",
+            "incomingTokenType": if matches!(self.sign_in, SignIn::Refresh) { "refreshToken" } else { "none" },
+            "riskState": "none",
+            "location": { "city": "Lisboa", "state": "Lisboa", "countryOrRegion": "PT" },
+        })
+    }
+
+    fn add_identity(&self, properties: &mut Value) {
+        match &self.sign_in {
+            SignIn::Interactive | SignIn::Refresh => {
+                self.add_user(properties);
+                self.add_device(properties);
+            }
+            SignIn::Password => {
+                self.add_user(properties);
+                properties["authenticationProtocol"] = json!("ropc");
+                properties["authenticationRequirement"] = json!("singleFactorAuthentication");
+                properties["clientAppUsed"] = json!("Mobile Apps and Desktop clients");
+            }
+            SignIn::Credential { key } => {
+                self.add_service_principal(properties);
+                properties["clientCredentialType"] = json!("clientSecret");
+                properties["servicePrincipalCredentialKeyId"] = json!(key);
+            }
+            SignIn::Managed => {
+                self.add_service_principal(properties);
+                properties["managedIdentityType"] = json!("systemAssigned");
+            }
+        }
+    }
+
+    fn add_user(&self, properties: &mut Value) {
+        properties["userId"] = json!(self.id);
+        properties["userPrincipalName"] = json!(self.name);
+        properties["userType"] = json!("Member");
+        properties["userAgent"] = json!(self.user_agent);
+        properties["clientCredentialType"] = json!("none");
+    }
+
+    fn add_device(&self, properties: &mut Value) {
+        properties["deviceDetail"] = json!({
+            "deviceId": Dice::of(5, &self.id, 0).uuid(),
+            "displayName": format!("LT-{}", Dice::of(6, &self.id, 0).digits(5)),
+            "operatingSystem": if self.user_agent.contains("Macintosh") { "MacOs" } else { "Windows10" },
+            "browser": "Chrome 129.0.0",
+            "isCompliant": true,
+            "isManaged": true,
+            "trustType": "Azure AD joined",
+        });
+        properties["sessionId"] = json!(Dice::of(7, &self.id, 0).uuid());
+        properties["authenticationProtocol"] = json!("none");
+        properties["clientAppUsed"] = json!("Browser");
+        properties["authenticationRequirement"] = json!("multiFactorAuthentication");
+        properties["authenticationDetails"] = json!([{
+            "authenticationStepDateTime": properties["createdDateTime"],
+            "authenticationMethod": "Mobile app notification",
+            "succeeded": true,
+            "authenticationStepResultDetail": "MFA completed in Azure AD",
+        }]);
+    }
+
+    fn add_service_principal(&self, properties: &mut Value) {
+        properties["servicePrincipalId"] = json!(self.id);
+        properties["servicePrincipalName"] = json!(self.name);
+        properties["managedIdentityType"] = json!("none");
+    }
+}

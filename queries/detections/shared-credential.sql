@@ -1,0 +1,183 @@
+-- ---
+-- id = "shared-credential"
+-- version = 1
+-- title = "One credential is used by people and by workloads"
+-- subject_kind = "credential"
+-- window_days = 14
+-- revisit_days = [7]
+-- grid_seconds = 60
+-- close_after_hours = 24
+-- reopen_within_hours = 336
+-- owner_role = "credential_owner"
+-- mode = "active"
+-- frameworks = [
+--     "ATT&CK T1078.004", "ATT&CK T1550.001", "ATLAS AML.T0012",
+--     "CSF PR.AA-01", "CSF PR.AA-02", "CSF PR.AA-05", "CSF DE.CM-03", "CSF DE.CM-09",
+--     "AI RMF GOVERN 3.2", "AI RMF MEASURE 2.8",
+--     "OWASP ASI03", "OWASP NHI10", "OWASP NHI9",
+-- ]
+--
+-- [parameters]
+-- family_cap = 4.0             # start value, not yet calibrated: signals of one family say much the same
+-- human_at = 3.0               # start value, not yet calibrated
+-- workload_at = 3.0            # start value, not yet calibrated
+-- cadence_cv_max = 0.1         # start value, not yet calibrated
+-- cadence_minutes_min = 11     # ten intervals or more in a half hour
+-- cadence_minutes_max = 15     # start value, not yet calibrated: fuller half hours have no rhythm to see
+-- cadence_weight = 2.0         # start value, not yet calibrated
+-- sleep_hours_min = 6          # start value, not yet calibrated
+-- sleepless_weight = 3.0       # start value, not yet calibrated
+-- sessions_scale = 3.0         # start value, not yet calibrated
+-- days_full = 3                # start value, not yet calibrated: on one day it is break-glass or a rotation
+-- shared_factor = 0.2          # start value, not yet calibrated: the registry says that people share it
+-- open_at = 0.5                # start value, not yet calibrated
+-- page_at = 0.8                # start value, not yet calibrated
+-- hold_at = 0.3                # start value, not yet calibrated
+-- ---
+-- Sessions are scored, not events: a credential in one network with one client family in one half hour. Log-odds
+-- of a session are the sum over families of what speaks for a person less what speaks for a workload, each
+-- family capped. Sessions of the credential's first week are learning and do not count.
+WITH known AS (
+    SELECT credential, min(first_slice) AS first_slice
+    FROM credential_first_seen
+    GROUP BY credential
+),
+sessions AS (
+    SELECT s.*, date_trunc('day', s.slice) AS day
+    FROM credential_session s
+    JOIN known k ON k.credential = s.credential
+    WHERE s.slice >= as_of() - INTERVAL '14 days'
+      AND k.first_slice < as_of() - INTERVAL '7 days'
+      AND s.slice >= k.first_slice + INTERVAL '7 days'
+),
+days AS (
+    SELECT
+        credential, network, client_family, day,
+        mask_longest_gap(bit_or(CAST(1 AS BIGINT) << CAST(date_part('hour', slice) AS BIGINT)), CAST(24 AS BIGINT))
+            AS sleep_hours
+    FROM sessions
+    GROUP BY credential, network, client_family, day
+),
+evidence AS (
+    SELECT
+        s.*,
+        least(s.human_client, $family_cap) + least(s.human_network, $family_cap) + least(s.human_flow, $family_cap)
+            AS human,
+        least(s.workload_client, $family_cap) + least(s.workload_network, $family_cap)
+            + least(s.workload_flow, $family_cap)
+            + least($family_cap,
+                CASE WHEN popcount(s.minutes) BETWEEN $cadence_minutes_min AND $cadence_minutes_max
+                          AND mask_cadence_cv(s.minutes) < $cadence_cv_max THEN $cadence_weight ELSE 0.0 END
+                + CASE WHEN d.sleep_hours < $sleep_hours_min THEN $sleepless_weight ELSE 0.0 END)
+            AS workload
+    FROM sessions s
+    JOIN days d
+        ON d.credential = s.credential AND d.network = s.network
+       AND d.client_family = s.client_family AND d.day = s.day
+),
+judged AS (
+    SELECT
+        *,
+        CASE WHEN human - workload >= $human_at THEN 'human'
+             WHEN workload - human >= $workload_at THEN 'workload'
+             ELSE 'unknown' END AS who
+    FROM evidence
+),
+places AS (
+    SELECT
+        credential, who, client_family, network,
+        count(*) AS sessions,
+        row_number() OVER (
+            PARTITION BY credential, who ORDER BY count(*) DESC, client_family, network
+        ) AS place_in_list
+    FROM judged
+    GROUP BY credential, who, client_family, network
+),
+listed AS (
+    SELECT
+        credential,
+        string_agg(concat(client_family, ' from ', network), ', ' ORDER BY place_in_list)
+            FILTER (WHERE who = 'human') AS human_places,
+        string_agg(concat(client_family, ' from ', network), ', ' ORDER BY place_in_list)
+            FILTER (WHERE who = 'workload') AS workload_places
+    FROM places
+    WHERE place_in_list <= 3
+    GROUP BY credential
+),
+totals AS (
+    SELECT
+        credential,
+        count(*) AS sessions,
+        count(*) FILTER (WHERE who = 'human') AS human_sessions,
+        count(*) FILTER (WHERE who = 'workload') AS workload_sessions,
+        count(DISTINCT CASE WHEN who = 'human' THEN day END) AS human_days,
+        count(DISTINCT CASE WHEN who = 'workload' THEN day END) AS workload_days,
+        max(coalesce(attribution, 1.0)) AS attribution,
+        bool_or(shared) AS shared,
+        max(label) AS label,
+        max(credential_kind) AS credential_kind,
+        max(pilot) AS pilot,
+        max(team) AS team,
+        min(first_seen) FILTER (WHERE who <> 'unknown') AS first_seen,
+        max(last_seen) FILTER (WHERE who <> 'unknown') AS last_seen,
+        min(sample_first) FILTER (WHERE who = 'human') AS sample_first,
+        max(sample_last) FILTER (WHERE who = 'workload') AS sample_last
+    FROM judged
+    GROUP BY credential
+),
+terms AS (
+    SELECT
+        *,
+        1.0 - exp(-human_sessions / $sessions_scale) AS human_share,
+        1.0 - exp(-workload_sessions / $sessions_scale) AS workload_share,
+        least(1.0, least(human_days, workload_days) / $days_full) AS persistence,
+        CASE WHEN shared THEN $shared_factor ELSE 1.0 END AS prior
+    FROM totals
+    WHERE human_sessions > 0 AND workload_sessions > 0
+),
+scored AS (
+    SELECT
+        t.*, l.human_places, l.workload_places,
+        round(least(t.human_share, t.workload_share) * t.persistence * t.attribution * t.prior, 4) AS mixed
+    FROM terms t
+    JOIN listed l ON l.credential = t.credential
+)
+SELECT
+    credential AS subject,
+    CASE WHEN mixed >= $open_at THEN 'fire' ELSE 'hold' END AS level,
+    mixed AS score,
+    round(CAST(human_sessions + workload_sessions AS DOUBLE) / sessions, 4) AS coverage,
+    CASE WHEN mixed >= $page_at THEN 'high' ELSE 'medium' END AS severity,
+    first_seen,
+    last_seen,
+    concat('People and workloads share ', coalesce(label, credential)) AS title,
+    concat(
+        'Of ', sessions, ' sessions of ', coalesce(label, credential), ' in the last 14 days, ', human_sessions,
+        CASE WHEN human_sessions = 1 THEN ' looks like a person (' ELSE ' look like people (' END, human_places,
+        ') on ', human_days, CASE WHEN human_days = 1 THEN ' day' ELSE ' days' END, ' and ', workload_sessions,
+        CASE WHEN workload_sessions = 1 THEN ' like a workload (' ELSE ' like workloads (' END, workload_places,
+        ') on ', workload_days, CASE WHEN workload_days = 1 THEN ' day' ELSE ' days' END, '; ',
+        sessions - human_sessions - workload_sessions, ' could not be told apart.',
+        CASE WHEN attribution < 1.0 THEN ' The session names a person, which lowers the score.' ELSE '' END,
+        CASE WHEN shared THEN ' The registry declares it as shared, which lowers the score.' ELSE '' END,
+        ' Give the people and the workload credentials of their own, then replace this one.'
+    ) AS explanation,
+    sample_first,
+    sample_last,
+    pilot AS owner_pilot,
+    team AS owner_team,
+    CAST(human_sessions AS DOUBLE) AS term_human_sessions,
+    CAST(workload_sessions AS DOUBLE) AS term_workload_sessions,
+    CAST(human_days AS DOUBLE) AS term_human_days,
+    CAST(workload_days AS DOUBLE) AS term_workload_days,
+    round(human_share, 4) AS term_human_share,
+    round(workload_share, 4) AS term_workload_share,
+    round(persistence, 4) AS term_persistence,
+    attribution AS term_attribution,
+    prior AS term_shared_by_registry,
+    credential_kind AS fact_credential_kind,
+    label AS fact_label,
+    human_places AS fact_human_sessions,
+    workload_places AS fact_workload_sessions
+FROM scored
+WHERE mixed >= $hold_at
