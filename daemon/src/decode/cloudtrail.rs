@@ -1,0 +1,133 @@
+//! AWS CloudTrail. In: one record. Out: one event, or the items of an envelope: a delivered file's
+//! `Records`, EventBridge's `detail`, an item of lookup-events with its `CloudTrailEvent`. What an AWS
+//! service does by itself or on behalf of somebody gets no credential: it is not the credential's user.
+//!
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>,
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>,
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_Event.html>,
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/logging-using-cloudtrail.html>
+
+mod identity;
+mod record;
+
+use std::borrow::Cow;
+
+use super::RejectReason;
+use super::columns::{Fields, Joined, Outcome};
+use super::json::{Nested, Refusal, first_of};
+use super::time;
+pub(super) use record::Record;
+use record::RequestParameters;
+
+/// The facts of one record.
+pub(super) fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
+    let source = record.event_source.get();
+    if source.is_empty() && record.event_name.get().is_empty() {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "neither eventSource nor eventName"));
+    }
+    let mut fields = Fields {
+        event_time: event_time(record)?,
+        event_id: record.event_id.get(),
+        action: Joined::two(source, action_name(source, record.event_name.get())),
+        outcome: outcome(record),
+        user_agent: record.user_agent.get(),
+        region: record.aws_region.get(),
+        target: target(record),
+        model: model(record),
+        trace_id: record.request_id.get(),
+        ..Fields::default()
+    };
+    identity::fill(record, &mut fields);
+    Ok(fields)
+}
+
+fn event_time(record: &Record<'_>) -> Result<i64, Refusal> {
+    let text = first_of(&[record.event_time.get(), record.logged_at.get()]);
+    if text.is_empty() {
+        return Err(Refusal::new(RejectReason::MissingField, "eventTime"));
+    }
+    time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "eventTime: not a time"))
+}
+
+/// Lambda writes its API version behind the name: `AddPermission20150331v2` is AddPermission.
+fn action_name<'r>(source: &str, name: &'r str) -> &'r str {
+    if source != "lambda.amazonaws.com" {
+        return name;
+    }
+    let unversioned = match name.rsplit_once('v') {
+        Some((head, revision)) if revision.len() == 1 && revision.as_bytes()[0].is_ascii_digit() => head,
+        Some(_) | None => name,
+    };
+    let trimmed = unversioned.trim_end_matches(|c: char| c.is_ascii_digit());
+    if unversioned.len() - trimmed.len() == 8 { trimmed } else { name }
+}
+
+fn outcome(record: &Record<'_>) -> Outcome {
+    let sign_in = record.response_elements.object().map_or("", |r| r.console_login.get());
+    match record.error_code.get() {
+        "" if sign_in.eq_ignore_ascii_case("failure") => Outcome::Denied,
+        "" => Outcome::Success,
+        code => outcome_of(record.event_source.get(), code),
+    }
+}
+
+const DENIED: [&str; 9] = [
+    "AccessDenied",
+    "Unauthorized",
+    "NotAuthorized",
+    "AuthFailure",
+    "Forbidden",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "UnrecognizedClient",
+];
+const THROTTLED: [&str; 6] =
+    ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ThroughputExceeded", "RateExceeded"];
+const FAILED: [&str; 6] =
+    ["Internal", "ServiceUnavailable", "ServiceFailure", "ModelError", "ModelTimeout", "ModelNotReady"];
+
+/// S3 answers NoSuch... where a bucket simply has no such configuration: nothing went wrong.
+fn outcome_of(source: &str, code: &str) -> Outcome {
+    let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    let benign = code.starts_with("NoSuch") || code.ends_with("NotFoundError");
+    match () {
+        () if source == "s3.amazonaws.com" && benign => Outcome::Success,
+        () if is(&DENIED) => Outcome::Denied,
+        () if is(&THROTTLED) => Outcome::Throttled,
+        () if is(&FAILED) => Outcome::Failure,
+        () => Outcome::Rejected,
+    }
+}
+
+fn target<'r>(record: &'r Record<'_>) -> &'r str {
+    let asked = record.request_parameters.object().map_or("", RequestParameters::target);
+    let Some(resource) = record.resources.0.as_ref().and_then(Nested::object) else { return asked };
+    first_of(&[asked, resource.arn.get(), resource.arn_prefix.get()])
+}
+
+/// Bedrock's `modelId` may be an ARN: AWS's own models and inference profiles are named by their last part,
+/// an application inference profile stays whole, because its ARN is what a registry names.
+fn model<'r>(record: &'r Record<'_>) -> &'r str {
+    if !record.event_source.get().starts_with("bedrock") {
+        return "";
+    }
+    let model = record.request_parameters.object().map_or("", |p| p.model_id.get());
+    let shared = [":foundation-model/", ":inference-profile/"];
+    shared.iter().find_map(|infix| model.split_once(infix)).map_or(model, |(_, name)| name)
+}
+
+/// The record in an item of lookup-events.
+pub(super) fn written_record<'r>(record: &'r Record<'_>) -> Option<&'r str> {
+    let written = record.cloud_trail_event.get();
+    (!written.is_empty()).then_some(written)
+}
+
+/// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the
+/// issuer where the record does not name it (its path is not in the session's ARN).
+fn role_arn(session_arn: &str) -> Option<Cow<'static, str>> {
+    let (head, rest) = session_arn.split_once(":assumed-role/")?;
+    let (prefix, account) = head.split_once(":sts::")?;
+    let role = rest.split('/').next()?;
+    Some(Cow::Owned(format!("{prefix}:iam::{account}:role/{role}")))
+}

@@ -1,0 +1,174 @@
+//! Envoy JSON access log. In: one entry. Out: one event. The layout is the operator's own: read are the
+//! keys of Envoy Gateway's default, of Istio's, and the names that operators commonly give to further
+//! command operators. A status that cannot be read rejects the entry; no key but the time is required.
+//!
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>,
+//! <https://gateway.envoyproxy.io/docs/tasks/observability/proxy-accesslog/>,
+//! <https://istio.io/latest/docs/tasks/observability/logs/access-log/>,
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::RejectReason;
+use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
+use super::json::{Number, Refusal, Text, first_of};
+use super::time;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Entry<'a> {
+    #[serde(borrow)]
+    start_time: Text<'a>,
+    method: Text<'a>,
+    #[serde(rename = ":authority")]
+    authority_header: Text<'a>,
+    authority: Text<'a>,
+    host: Text<'a>,
+    #[serde(rename = "x-envoy-origin-path")]
+    origin_path: Text<'a>,
+    #[serde(rename = "x-envoy-original-path")]
+    original_path: Text<'a>,
+    path: Text<'a>,
+    response_code: Number,
+    response_flags: Text<'a>,
+    #[serde(rename = "x-forwarded-for")]
+    forwarded_for_header: Text<'a>,
+    x_forwarded_for: Text<'a>,
+    downstream_remote_address: Text<'a>,
+    #[serde(rename = "user-agent")]
+    user_agent_header: Text<'a>,
+    user_agent: Text<'a>,
+    #[serde(rename = "x-request-id")]
+    request_id_header: Text<'a>,
+    request_id: Text<'a>,
+    trace_id: Text<'a>,
+    traceparent: Text<'a>,
+    route_name: Text<'a>,
+    upstream_host: Text<'a>,
+    upstream_cluster: Text<'a>,
+    downstream_peer_uri_san: Text<'a>,
+    #[serde(rename = "x-forwarded-client-cert")]
+    client_cert_header: Text<'a>,
+    x_forwarded_client_cert: Text<'a>,
+    consumer: Text<'a>,
+    api_key_id: Text<'a>,
+    jwt_sub: Text<'a>,
+    #[serde(rename = "gen_ai.request.model")]
+    model: Text<'a>,
+}
+
+/// The facts of one entry.
+pub(super) fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
+    let request_id = first_of(&[entry.request_id_header.get(), entry.request_id.get()]);
+    let consumer = first_of(&[entry.consumer.get(), entry.api_key_id.get(), entry.jwt_sub.get()]);
+    let peer = peer(entry);
+    Ok(Fields {
+        event_time: event_time(entry)?,
+        event_id: request_id,
+        action: Joined::one(entry.method.get()),
+        outcome: outcome(entry)?,
+        status_code: entry.response_code.value(),
+        principal: Cow::Borrowed(peer),
+        principal_kind: if peer.is_empty() { PrincipalKind::None } else { PrincipalKind::Workload },
+        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
+        source_ip: source_ip(entry),
+        user_agent: first_of(&[entry.user_agent_header.get(), entry.user_agent.get()]),
+        host: host(first_of(&[entry.authority_header.get(), entry.authority.get(), entry.host.get()])),
+        route: route(entry),
+        target: first_of(&[entry.upstream_host.get(), entry.upstream_cluster.get()]),
+        model: entry.model.get(),
+        consumer,
+        peer,
+        trace_id: first_of(&[entry.trace_id.get(), traceparent_id(entry.traceparent.get()), request_id]),
+        ..Fields::default()
+    })
+}
+
+fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
+    let text = entry.start_time.get();
+    if !text.is_empty() {
+        return time::micros(text)
+            .ok_or_else(|| Refusal::new(RejectReason::BadField, "start_time: not a time"));
+    }
+    if entry.response_code == Number::Absent && entry.response_flags.get().is_empty() {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "no field of an Envoy access log"));
+    }
+    Err(Refusal::new(RejectReason::MissingField, "start_time"))
+}
+
+fn outcome(entry: &Entry<'_>) -> Result<Outcome, Refusal> {
+    match entry.response_code {
+        Number::Value(status) => Ok(Outcome::of_http(status)),
+        Number::Absent => Ok(Outcome::Unknown),
+        Number::Unreadable => Err(Refusal::new(RejectReason::BadField, "response_code: not a number")),
+    }
+}
+
+fn source_ip<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let forwarded = first_of(&[entry.forwarded_for_header.get(), entry.x_forwarded_for.get()]);
+    let client = forwarded.split(',').next().unwrap_or_default().trim();
+    without_port(first_of(&[client, entry.downstream_remote_address.get()]))
+}
+
+/// `10.0.0.12:59292`, `[2001:db8::1]:443`, `2001:db8::1` and `10.0.0.12` without the port.
+fn without_port(address: &str) -> &str {
+    if let Some(rest) = address.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    match address.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
+        Some(_) | None => address,
+    }
+}
+
+fn host(authority: &str) -> Cow<'_, str> {
+    let host = without_port(authority);
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Cow::Owned(host.to_ascii_lowercase());
+    }
+    Cow::Borrowed(host)
+}
+
+fn route<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let path = first_of(&[entry.origin_path.get(), entry.original_path.get(), entry.path.get()]);
+    first_of(&[entry.route_name.get(), first_segments(path)])
+}
+
+/// `/v1/chat/completions?user=7` gives `/v1/chat`.
+fn first_segments(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let third_slash = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at).nth(2);
+    &path[..third_slash.unwrap_or(path.len())]
+}
+
+/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
+fn traceparent_id(traceparent: &str) -> &str {
+    let trace_id = traceparent.split('-').nth(1).unwrap_or_default();
+    if trace_id.len() == 32 { trace_id } else { "" }
+}
+
+fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let san = entry.downstream_peer_uri_san.get().split(',').next().unwrap_or_default().trim();
+    let header = first_of(&[entry.client_cert_header.get(), entry.x_forwarded_client_cert.get()]);
+    first_of(&[san, last_uri(header)])
+}
+
+/// `URI=` of the last element of an `x-forwarded-client-cert` header: the peer that the last proxy
+/// verified itself; elements before it were merely forwarded. Quoted parts (a Subject) are skipped.
+fn last_uri(header: &str) -> &str {
+    let (mut uri, mut start, mut quoted) = ("", 0, false);
+    for (at, byte) in header.bytes().chain([b',']).enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' | b';' if !quoted || at == header.len() => {
+                let pair = header[start..at].trim();
+                uri = pair.strip_prefix("URI=").map_or(uri, |value| value.trim_matches('"'));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    uri
+}

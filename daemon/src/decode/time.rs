@@ -1,0 +1,116 @@
+//! The forms in which the four providers write an instant.
+//!
+//! In: text. Out: microseconds since 1970, or nothing where it is no instant between 1970 and 2262. A time
+//! without a zone is UTC, as every producer of this form says. No clock is read.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, fmt::strtime, fmt::temporal::DateTimeParser};
+
+static PARSER: DateTimeParser = DateTimeParser::new();
+
+/// Month first, as Microsoft's en-US serialisation writes it: `1/9/2007 10:41:00 AM +01:00`.
+const US_FORMS: [&str; 2] = ["%m/%d/%Y %I:%M:%S %p %:z", "%m/%d/%Y %I:%M:%S %p"];
+/// Beyond it nanoseconds in 64 bits end.
+const MICROS_MAX: i64 = 9_223_372_036_854_775;
+
+/// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone), the US form, or epoch
+/// seconds, milli-, micro- or nanoseconds.
+pub(super) fn micros(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let micros = match PARSER.parse_timestamp(text) {
+        Ok(instant) => instant.as_microsecond(),
+        Err(_) => civil(text).or_else(|| american(text)).or_else(|| epoch(text))?,
+    };
+    (0..=MICROS_MAX).contains(&micros).then_some(micros)
+}
+
+fn civil(text: &str) -> Option<i64> {
+    text.contains(':').then_some(())?;
+    utc(PARSER.parse_datetime(text).ok()?)
+}
+
+fn utc(time: DateTime) -> Option<i64> {
+    TimeZone::UTC.to_timestamp(time).ok().map(Timestamp::as_microsecond)
+}
+
+fn american(text: &str) -> Option<i64> {
+    US_FORMS.iter().find_map(|form| {
+        let parsed = strtime::parse(form, text).ok()?;
+        if parsed.offset().is_some() {
+            return parsed.to_timestamp().ok().map(Timestamp::as_microsecond);
+        }
+        utc(parsed.to_datetime().ok()?)
+    })
+}
+
+/// The unit follows from the number of digits before the point: ten are seconds until the year 2286.
+fn epoch(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: i64 = whole.parse().ok()?;
+    match whole.len() {
+        9..=10 => {
+            let digits = format!("{:0<6}", fraction.get(..6).unwrap_or(fraction));
+            Some(count * 1_000_000 + digits.parse::<i64>().ok()?)
+        }
+        12..=13 => Some(count * 1_000),
+        15..=16 => Some(count),
+        18..=19 => Some(count / 1_000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: Option<&str>) {
+        let expect = expect.map(|e| e.parse::<Timestamp>().unwrap().as_microsecond());
+        assert_eq!(micros(text), expect, "{text}");
+    }
+
+    #[test]
+    fn every_form_gives_the_same_instant() {
+        for (text, expect) in [
+            ("2026-03-02T08:00:05Z", "2026-03-02T08:00:05Z"),
+            ("2026-03-02T08:00:05.123Z", "2026-03-02T08:00:05.123Z"),
+            ("2026-03-02T08:00:05.1234567Z", "2026-03-02T08:00:05.123456Z"),
+            ("2026-03-02T08:00:05.123456789+02:00", "2026-03-02T06:00:05.123456Z"),
+            ("2026-03-02 08:00:05.123", "2026-03-02T08:00:05.123Z"),
+            ("2026-03-02 08:00:05.123456700", "2026-03-02T08:00:05.123456Z"),
+            ("2026-03-02 19:23:37+11:00", "2026-03-02T08:23:37Z"),
+            ("1/9/2007 10:41:00 AM +01:00", "2007-01-09T09:41:00Z"),
+            ("12/31/2025 12:05:09 PM", "2025-12-31T12:05:09Z"),
+            ("1772438405", "2026-03-02T08:00:05Z"),
+            ("1772438405.25", "2026-03-02T08:00:05.25Z"),
+            ("1772438405123", "2026-03-02T08:00:05.123Z"),
+            ("1772438405123456", "2026-03-02T08:00:05.123456Z"),
+            ("1772438405123456789", "2026-03-02T08:00:05.123456Z"),
+        ] {
+            check(text, Some(expect));
+        }
+    }
+
+    #[test]
+    fn what_is_no_instant_is_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-02T08:00:05Z",
+            "2026-03-02",
+            "xx/xx/2026",
+            "0001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "9999-12-31T23:59:59Z",
+            "12345",
+            "1772438405.é",
+            "99999999999999999999",
+            "-1772438405",
+        ] {
+            check(text, None);
+        }
+    }
+}
