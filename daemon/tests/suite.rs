@@ -1,7 +1,16 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker at SHADOWPROD_TEST_KAFKA for [`broker`]. Out: facts.
+//! In: a broker for [`broker`], see [`kafka`]; the scenarios of fixtures/ for [`golden`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]
 mod broker;
+#[cfg(test)]
+#[path = "suite/golden.rs"]
+mod golden;
+#[cfg(test)]
+#[path = "suite/kafka.rs"]
+mod kafka;
+#[cfg(test)]
+#[path = "suite/oracle.rs"]
+mod oracle;

@@ -142,3 +142,48 @@ fn enqueue(
 fn refused(error: KafkaError) -> SourceError {
     SourceError::Settings { reason: format!("embedded broker: {error}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KafkaConfig;
+    use crate::ingest::Source;
+    use crate::ingest::kafka::KafkaSource;
+
+    #[test]
+    fn paced_traffic_beyond_what_the_broker_keeps_arrives_whole() {
+        let broker = EmbeddedBroker::start(&[("traffic", 2)]).unwrap();
+        let brokers = broker.bootstrap_servers();
+        let kafka = KafkaConfig { brokers, group: "g".into(), ..KafkaConfig::default() };
+        let mut source = KafkaSource::start(&kafka, vec!["traffic".to_owned()].into(), &[0], vec![]).unwrap();
+        let mut producer = broker.producer().unwrap();
+        let payload = vec![b'x'; 60_000];
+        let (mut sent, mut next) = (0, [0_i64; 2]);
+        while next[0] + next[1] < 400 {
+            while sent < 400 && producer.send("traffic", sent % 2, Some(7), &payload).unwrap() {
+                sent += 1;
+            }
+            let batch = source.next_batch(Duration::from_millis(100)).unwrap().unwrap();
+            assert_eq!(batch.notices, []);
+            for message in &batch.messages {
+                let position = message.position;
+                assert_eq!(position.offset, next[position.partition as usize]);
+                assert_eq!((message.timestamp_ms, message.len), (Some(7), payload.len()));
+                next[position.partition as usize] += 1;
+                producer.consumed("traffic", position.partition, position.offset + 1);
+            }
+        }
+        Box::new(source).close(Duration::from_secs(20));
+    }
+
+    #[test]
+    fn unread_messages_stay_within_what_the_broker_keeps() {
+        let broker = EmbeddedBroker::start(&[("traffic", 1)]).unwrap();
+        let mut producer = broker.producer().unwrap();
+        let payload = vec![b'x'; limits::EMBEDDED_UNREAD_BYTES_MAX / 4];
+        let sent = (0..10).filter(|_| producer.send("traffic", 0, None, &payload).unwrap()).count();
+        assert_eq!(sent, 4);
+        producer.consumed("traffic", 0, 3);
+        assert!(producer.send("traffic", 0, None, &payload).unwrap());
+    }
+}

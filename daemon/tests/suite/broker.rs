@@ -1,170 +1,17 @@
 //! Facts about reading from a real Apache Kafka broker.
 //!
-//! In: SHADOWPROD_TEST_KAFKA=host:port and, to end and restart the broker, SHADOWPROD_TEST_KAFKA_CONTROL=
-//! "path/to/.ci/kafka DIR". Without the first the suite says that it did not run; with CI=true that is a failure.
-//! Every test has topics of its own; tests that stop the broker run alone.
+//! In: the broker of [`crate::kafka`]. Every test has topics of its own; tests that stop the broker run alone.
 
 use std::collections::BTreeMap;
-use std::process::Command;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::producer::{BaseProducer, Producer};
 use shadowprod::config::KafkaConfig;
 use shadowprod::ingest::kafka::{KafkaSource, probe};
 use shadowprod::ingest::{Checkpoint, Position, RawBatch, Source, SourceError, SourceNotice, Topics};
 
-/// How long anything may take: generous, because nothing here measures time.
-const DEADLINE: Duration = Duration::from_secs(90);
-
-/// Tests share the broker; those that stop it have it alone.
-static BROKER: RwLock<()> = RwLock::new(());
-
-/// The broker's address and a share of it, or `None` after saying that the test does not run.
-fn shared() -> Option<(String, RwLockReadGuard<'static, ()>)> {
-    let address = address()?;
-    Some((address, BROKER.read().unwrap_or_else(|poisoned| poisoned.into_inner())))
-}
-
-/// The broker alone, and the command that controls it.
-fn alone() -> Option<(String, Control, RwLockWriteGuard<'static, ()>)> {
-    let address = address()?;
-    let Ok(control) = std::env::var("SHADOWPROD_TEST_KAFKA_CONTROL") else {
-        assert!(std::env::var("CI").is_err(), "CI=true needs SHADOWPROD_TEST_KAFKA_CONTROL");
-        eprintln!("SHADOWPROD_TEST_KAFKA_CONTROL is not set: tests that end the broker DID NOT RUN");
-        return None;
-    };
-    Some((address, Control(control), BROKER.write().unwrap_or_else(|poisoned| poisoned.into_inner())))
-}
-
-fn address() -> Option<String> {
-    let address = std::env::var("SHADOWPROD_TEST_KAFKA").ok();
-    if address.is_none() {
-        assert!(std::env::var("CI").is_err(), "CI=true needs SHADOWPROD_TEST_KAFKA=host:port");
-        eprintln!("SHADOWPROD_TEST_KAFKA is not set: the broker suite DID NOT RUN");
-    }
-    address
-}
-
-/// `.ci/kafka` and its DIR.
-struct Control(String);
-
-impl Control {
-    fn run(&self, verb: &str) {
-        let (script, dir) = self.0.split_once(' ').expect("SHADOWPROD_TEST_KAFKA_CONTROL is `script DIR`");
-        let status = Command::new(script).args([verb, dir]).status().expect("the control script starts");
-        assert!(status.success(), "{} {verb} {dir}: {status}", script);
-    }
-}
-
-/// Waits for a condition; `what` is the fact that did not come true.
-fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-}
-
-fn unique(name: &str) -> String {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    format!("{name}-{}-{nanos}", std::process::id())
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// What an administrator does.
-struct Admin(AdminClient<DefaultClientContext>, String);
-
-impl Admin {
-    fn new(address: &str) -> Self {
-        let client = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
-        Self(client, address.to_owned())
-    }
-
-    fn create(&self, topic: &str, partitions: i32) {
-        until("the topic is created", || {
-            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-            let made = runtime().block_on(self.0.create_topics([&new], &AdminOptions::new()));
-            made.ok()?.remove(0).ok()
-        });
-        until("every partition has a leader", || {
-            (0..partitions).all(|p| self.watermarks(topic, p).is_some()).then_some(())
-        });
-    }
-
-    fn delete(&self, topic: &str) {
-        runtime().block_on(self.0.delete_topics(&[topic], &AdminOptions::new())).unwrap()[0].clone().unwrap();
-        until("the topic is gone", || self.watermarks(topic, 0).is_none().then_some(()));
-    }
-
-    fn grow(&self, topic: &str, partitions: usize) {
-        let new = NewPartitions::new(topic, partitions);
-        runtime().block_on(self.0.create_partitions([&new], &AdminOptions::new())).unwrap()[0]
-            .clone()
-            .unwrap();
-    }
-
-    fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
-        let deleted = runtime().block_on(self.0.delete_records(&list, &AdminOptions::new())).unwrap();
-        deleted.elements()[0].error().unwrap();
-    }
-
-    fn watermarks(&self, topic: &str, partition: i32) -> Option<(i64, i64)> {
-        self.0.inner().fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()
-    }
-
-    fn group_position(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", &self.1).set("group.id", group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
-        let committed = consumer.committed_offsets(list, Duration::from_secs(10)).ok()?;
-        committed.elements()[0].offset().to_raw().filter(|offset| *offset >= 0)
-    }
-}
-
-fn producer(address: &str) -> BaseProducer {
-    ClientConfig::new()
-        .set("bootstrap.servers", address)
-        .set("acks", "all")
-        .set("compression.type", "lz4")
-        .set("enable.idempotence", "true")
-        .create()
-        .unwrap()
-}
-
-/// Sends `payloads` to one partition; returns once the broker has acknowledged all of them.
-fn produce(producer: &BaseProducer, topic: &str, partition: i32, payloads: impl IntoIterator<Item = String>) {
-    for payload in payloads {
-        let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload.as_str());
-        while let Err((_, back)) = producer.send(record) {
-            producer.poll(Duration::from_millis(10));
-            record = back;
-        }
-    }
-    producer.flush(DEADLINE).unwrap();
-}
-
-fn payloads(range: std::ops::Range<i64>) -> impl Iterator<Item = String> {
-    range.map(|i| format!("{{\"message\":{i}}}"))
-}
-
-fn kafka(address: &str) -> KafkaConfig {
-    KafkaConfig { brokers: address.to_owned(), group: unique("group"), ..KafkaConfig::default() }
-}
+use crate::kafka::{Admin, DEADLINE, alone, kafka, new_producer, payloads, produce, shared, unique, until};
 
 /// A source and everything that it has given.
 struct Reading {
@@ -243,7 +90,7 @@ fn acknowledged_write_survives_kill_of_the_broker() {
     let admin = Admin::new(&address);
     let topic = unique("survives");
     admin.create(&topic, 1);
-    produce(&producer(&address), &topic, 0, payloads(0..1_000));
+    produce(&new_producer(&address), &topic, 0, payloads(0..1_000));
     control.run("kill");
     control.run("restart");
     let mut reading = Reading::start(&kafka(&address), &[&topic], vec![]);
@@ -254,7 +101,7 @@ fn acknowledged_write_survives_kill_of_the_broker() {
 #[test]
 fn several_topics_and_partitions_are_read_in_offset_order_and_their_ends_are_told() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topics = [unique("first"), unique("second"), unique("empty")];
     for topic in &topics {
         admin.create(topic, 3);
@@ -283,7 +130,7 @@ fn several_topics_and_partitions_are_read_in_offset_order_and_their_ends_are_tol
 #[test]
 fn restart_at_checkpoints_reads_each_message_exactly_once() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("restart");
     admin.create(&topic, 2);
     let kafka = kafka(&address);
@@ -312,14 +159,14 @@ fn restart_at_checkpoints_reads_each_message_exactly_once() {
 #[test]
 fn new_partition_is_noticed_and_read_from_its_beginning() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("grows");
     admin.create(&topic, 1);
     produce(&producer, &topic, 0, payloads(0..10));
     let mut reading = Reading::start(&kafka(&address), &[&topic], vec![]);
     reading.until("the first partition is read", |r| r.count() == 10);
     admin.grow(&topic, 2);
-    produce(&producer, &topic, 1, payloads(0..10));
+    produce(&new_producer(&address), &topic, 1, payloads(0..10));
     reading.until("the new partition is read", |r| r.count() == 20);
     assert_eq!(reading.offsets(0, 1), (0..10).collect::<Vec<_>>());
     let added = SourceNotice::PartitionAdded { position: Position { topic: 0, partition: 1, offset: 0 } };
@@ -332,7 +179,7 @@ fn new_partition_is_noticed_and_read_from_its_beginning() {
 #[test]
 fn retention_gap_is_an_exact_count_and_reading_goes_on() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("gap");
     admin.create(&topic, 1);
     produce(&producer, &topic, 0, payloads(0..100));
@@ -352,7 +199,7 @@ fn retention_gap_is_an_exact_count_and_reading_goes_on() {
 #[test]
 fn retention_that_overtakes_a_stalled_reader_is_an_exact_count() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("overtaken");
     admin.create(&topic, 1);
     let mut reading = Reading::start(&kafka(&address), &[&topic], vec![]);
@@ -375,7 +222,7 @@ fn retention_that_overtakes_a_stalled_reader_is_an_exact_count() {
 #[test]
 fn recreated_topic_is_noticed_and_read_from_its_beginning() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     // Shorter, as long, and longer than what was read before.
     for messages in [40, 100, 300] {
         let topic = unique("recreated");
@@ -399,7 +246,7 @@ fn recreated_topic_is_noticed_and_read_from_its_beginning() {
 #[test]
 fn topic_recreated_under_a_running_reader_is_noticed() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, first) = (Admin::new(&address), producer(&address));
+    let (admin, first) = (Admin::new(&address), new_producer(&address));
     for messages in [40, 300] {
         let topic = unique("replaced");
         admin.create(&topic, 1);
@@ -408,7 +255,7 @@ fn topic_recreated_under_a_running_reader_is_noticed() {
         reading.until("all is read", |r| r.count() == 100 && !r.ends.is_empty());
         admin.delete(&topic);
         admin.create(&topic, 1);
-        produce(&producer(&address), &topic, 0, payloads(1_000..1_000 + messages));
+        produce(&new_producer(&address), &topic, 0, payloads(1_000..1_000 + messages));
         reading.until("the new log is read", |r| r.count() == 100 + messages as usize);
         let recreated = |n: &SourceNotice| matches!(n, SourceNotice::TopicRecreated { resumed_at: 0, position } if position.offset == 100);
         assert!(reading.notices.iter().any(recreated), "{messages}: {:?}", reading.notices);
@@ -421,7 +268,7 @@ fn reading_goes_on_after_kill_and_restart_of_the_broker_and_both_are_told() {
     let admin = Admin::new(&address);
     let topic = unique("outage");
     admin.create(&topic, 2);
-    produce(&producer(&address), &topic, 0, payloads(0..1_000));
+    produce(&new_producer(&address), &topic, 0, payloads(0..1_000));
     let mut reading = Reading::start(&kafka(&address), &[&topic], vec![]);
     reading.until("all is read", |r| r.count() == 1_000);
     control.run("kill");
@@ -431,7 +278,7 @@ fn reading_goes_on_after_kill_and_restart_of_the_broker_and_both_are_told() {
     });
     control.run("restart");
     reading.until("the return is told", |r| r.notices.contains(&SourceNotice::BrokerUp));
-    let producer = producer(&address);
+    let producer = new_producer(&address);
     produce(&producer, &topic, 0, payloads(1_000..2_000));
     produce(&producer, &topic, 1, payloads(0..500));
     reading.until("reading goes on", |r| r.count() == 2_500);
@@ -446,7 +293,7 @@ fn reading_goes_on_after_kill_and_restart_of_the_broker_and_both_are_told() {
 #[test]
 fn stalled_pipeline_pauses_the_reader_and_nothing_is_lost_or_doubled() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topics = [unique("stalled"), unique("beside")];
     for topic in &topics {
         admin.create(topic, 2);
@@ -470,7 +317,7 @@ fn stalled_pipeline_pauses_the_reader_and_nothing_is_lost_or_doubled() {
 #[test]
 fn broker_is_told_what_is_durable_and_nothing_else() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("told");
     admin.create(&topic, 1);
     produce(&producer, &topic, 0, payloads(0..100));
@@ -520,7 +367,7 @@ fn aborted_transactions_are_not_read_and_markers_count_as_read() {
 #[test]
 fn topic_that_does_not_exist_is_told_and_read_once_it_does() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topics = [unique("there"), unique("not-yet")];
     admin.create(&topics[0], 1);
     produce(&producer, &topics[0], 0, payloads(0..10));
@@ -536,7 +383,7 @@ fn topic_that_does_not_exist_is_told_and_read_once_it_does() {
 #[test]
 fn probe_says_what_is_there_and_what_is_missing() {
     let Some((address, _shared)) = shared() else { return };
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topics = [unique("probed"), unique("absent")];
     admin.create(&topics[0], 2);
     produce(&producer, &topics[0], 1, payloads(0..7));
@@ -553,7 +400,7 @@ fn tls_and_sasl_work_and_a_wrong_password_is_said() {
     let Ok(control) = std::env::var("SHADOWPROD_TEST_KAFKA_CONTROL") else { return };
     let dir = control.split_once(' ').unwrap().1.to_owned();
     let (host, port) = address.rsplit_once(':').unwrap();
-    let (admin, producer) = (Admin::new(&address), producer(&address));
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
     let topic = unique("secured");
     admin.create(&topic, 1);
     produce(&producer, &topic, 0, payloads(0..10));
