@@ -200,11 +200,7 @@ fn default_format() -> String {
 impl Config {
     /// Reads, overlays the process's environment, validates, resolves paths.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path)?;
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-        });
-        Self::parse(path, &text, variables)
+        Self::parse(path, &read_text(path)?, environment::process())
     }
 
     /// Like [`Config::load`], of a text and variables handed in. `path` names it in errors, and its folder is
@@ -214,10 +210,28 @@ impl Config {
         text: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        read::read(text, variables, folder)
-            .map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+        let (config, problems) = read::read(text, variables, folder_of(path));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::Invalid { path: path.to_owned(), problems }),
+        }
     }
+
+    /// What could be read in spite of mistakes, and the mistakes: for `check`, which goes on to look at what the
+    /// config names. `None` where the text is no TOML.
+    pub fn examine(path: &Path) -> Result<(Option<Self>, Vec<ConfigProblem>), ConfigError> {
+        Ok(read::read(&read_text(path)?, environment::process(), folder_of(path)))
+    }
+
+    /// Folder of the signal tables: `signals` beside the queries; `None` for those built in.
+    pub fn signals_path(&self) -> Option<PathBuf> {
+        let folder = self.queries.as_ref()?.path.join("signals");
+        folder.is_dir().then_some(folder)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {

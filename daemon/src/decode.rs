@@ -1,23 +1,31 @@
 //! From payload bytes to events: one file a format, no generic JSON tree.
 //!
 //! In: a [`RawBatch`]. Out: an [`EventBatch`] and the rejects, which together account for everything that
-//! came in. Bad input is never an error and never takes a neighbour down.
+//! came in: every message gives at least one event or one reject. Bad input is never an error and never takes
+//! a neighbour down. Duplicates are not removed here; each event carries a hash to find them by.
 
+pub mod dedupe;
 mod cloudtrail;
 mod columns;
-pub mod dedupe;
+mod detect;
 mod entra;
-mod envelope;
 mod envoy;
 mod json;
 mod okta;
+mod redact;
 mod time;
 
-use crate::ingest::{Position, RawBatch};
-use crate::limits;
-use crate::schema::EventBatch;
-use columns::{Columns, Event};
+use serde::de::IgnoredAny;
 use xxhash_rust::xxh3::xxh3_64;
+
+pub use columns::FLOW_WORDS;
+pub use redact::redact;
+
+use crate::ingest::{Position, RawBatch};
+use crate::limits::{ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
+use crate::schema::EventBatch;
+use columns::{Columns, Place};
+use json::{Items, Refusal};
 
 /// A log format. `auto` is not one: it is a way to find one, message by message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,10 +40,38 @@ pub enum Format {
     EntraSignIn,
 }
 
+impl Format {
+    /// Every format, in the order in which detection tries them.
+    pub const ALL: [Self; 4] = [Self::CloudTrail, Self::Envoy, Self::Okta, Self::EntraSignIn];
+
+    /// The name in configs, in the column `format` and in metric labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CloudTrail => "cloudtrail",
+            Self::Envoy => "envoy",
+            Self::Okta => "okta",
+            Self::EntraSignIn => "entra_signin",
+        }
+    }
+
+    /// The format of that name; `None` for any other word, `auto` included.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Whether its events are delivered at least once and carry ids: duplicates are then removed by default.
+    pub fn is_audit_or_identity(self) -> bool {
+        match self {
+            Self::CloudTrail | Self::Okta | Self::EntraSignIn => true,
+            Self::Envoy => false,
+        }
+    }
+}
+
 /// Why something was not decoded: a closed set, also the metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RejectReason {
-    /// The message has no payload.
+    /// The message has no payload, or is an envelope of no events.
     Empty,
     /// Over MESSAGE_BYTES_MAX.
     TooLarge,
@@ -51,63 +87,14 @@ pub enum RejectReason {
     UnknownFormat,
     /// A required field is missing.
     MissingField,
-    /// A field has a form that cannot be read (time, number).
+    /// A field has a form that cannot be read (time, number) or stands twice.
     BadField,
     /// More events than ENVELOPE_EVENTS_MAX.
     EnvelopeTooLarge,
 }
 
-/// One thing that was not decoded: a message, or one event of an envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// The message it was in.
-    pub position: Position,
-    /// Index of the event in its envelope, 0 for a bare message.
-    pub index: u32,
-    /// Why.
-    pub reason: RejectReason,
-    /// What exactly, for a person: the field and the finding, never a value.
-    pub detail: String,
-    /// The payload with secrets masked, at most QUARANTINE_PAYLOAD_BYTES_MAX.
-    pub payload: String,
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::CloudTrail, Self::Envoy, Self::Okta, Self::EntraSignIn];
-
-    /// The name in configs, events and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CloudTrail => "cloudtrail",
-            Self::Envoy => "envoy",
-            Self::Okta => "okta",
-            Self::EntraSignIn => "entra_signin",
-        }
-    }
-
-    /// Inverse of [`Format::name`].
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|f| f.name() == name)
-    }
-
-    /// Whether its events are redelivered with stable ids.
-    pub fn is_audit_or_identity(self) -> bool {
-        self != Self::Envoy
-    }
-
-    fn read(self, json: &str) -> Result<Event<'_>, Problem> {
-        match self {
-            Self::CloudTrail => cloudtrail::read(json),
-            Self::Envoy => envoy::read(json),
-            Self::Okta => okta::read(json),
-            Self::EntraSignIn => entra::read(json),
-        }
-    }
-}
-
 impl RejectReason {
-    /// All of them.
+    /// Every reason.
     pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::TooLarge,
@@ -138,168 +125,271 @@ impl RejectReason {
     }
 }
 
-/// Why one event cannot be read.
+/// One thing that was not decoded: a message, or one event of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Problem {
-    reason: RejectReason,
-    detail: String,
+pub struct Reject {
+    /// The message it was in.
+    pub position: Position,
+    /// Index of the event in its envelope, 0 for a bare message.
+    pub index: u32,
+    /// Why.
+    pub reason: RejectReason,
+    /// What exactly, for a person: the field and the finding, never a value.
+    pub detail: String,
+    /// The payload with secrets masked, at most QUARANTINE_PAYLOAD_BYTES_MAX.
+    pub payload: String,
 }
 
-impl Problem {
-    fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
-    }
-
-    fn missing(field: &str) -> Self {
-        Self::new(RejectReason::MissingField, field)
-    }
-
-    fn bad(field: &str) -> Self {
-        Self::new(RejectReason::BadField, field)
-    }
-}
-
-impl From<serde_json::Error> for Problem {
-    fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        let reason = match error.classify() {
-            serde_json::error::Category::Data => RejectReason::BadField,
-            _ if text.starts_with("trailing characters") => RejectReason::TrailingBytes,
-            _ => RejectReason::NotJson,
-        };
-        Self::new(reason, format!("line {} column {}", error.line(), error.column()))
-    }
-}
-
-/// What a topic carries.
-#[derive(Debug, Clone)]
+/// What the config says of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSpec {
-    /// Name in events and evidence.
+    /// Name in the column `source`.
     pub name: String,
-    /// `None`: found message by message.
+    /// The one format it carries; `None` finds out message by message.
     pub format: Option<Format>,
-    /// What the records do not say: Okta's org.
+    /// Fills the column `account` where a record names none.
     pub account: Option<String>,
-    /// Whether repeats are dropped.
+    /// Whether later stages drop events with a known id and content.
     pub dedupe: bool,
 }
 
-/// What a batch of messages held. Conservation: each message gave at least one event or reject.
+/// What became of one [`RawBatch`].
+#[derive(Debug)]
 pub struct Decoded {
-    /// In message order.
+    /// One row an event, in message order, in an envelope's order.
     pub events: EventBatch,
-    /// xxh3-64 of each event's own JSON.
-    pub content_hashes: Vec<u64>,
-    /// In message order.
+    /// What gave no event.
     pub rejects: Vec<Reject>,
     /// Text fields cut at FIELD_BYTES_MAX.
     pub cut_fields: u64,
+    /// xxh3-64 of each event's own JSON, one a row: the same however it was wrapped.
+    pub content_hashes: Vec<u64>,
 }
 
-/// Decodes batches; remembers only which format a topic carried last.
+/// Decodes batches. Keeps builders between batches, and the format last seen on each topic.
 pub struct Decoder {
     sources: Vec<Option<SourceSpec>>,
     last_formats: Vec<Option<Format>>,
     columns: Columns,
+    content_hashes: Vec<u64>,
+    rejects: Vec<Reject>,
 }
 
 impl Decoder {
-    /// `sources` by topic number; a topic without one is decoded as `auto`.
+    /// `sources` by the topic number of [`Position`]; a message of a topic without one is rejected.
     pub fn new(sources: Vec<Option<SourceSpec>>) -> Self {
-        Self { last_formats: vec![None; sources.len()], sources, columns: Columns::default() }
+        Self {
+            last_formats: vec![None; sources.len()],
+            sources,
+            columns: Columns::default(),
+            content_hashes: Vec::new(),
+            rejects: Vec::new(),
+        }
     }
 
-    /// Decodes every message of a batch.
+    /// Decodes every message of `batch`.
     pub fn decode(&mut self, batch: &RawBatch) -> Decoded {
-        let mut rejects = Vec::new();
-        let mut content_hashes = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
-            let payload = batch.payload(message);
-            if let Err(problem) = self.message(message.position, payload, &mut content_hashes, &mut rejects) {
-                rejects.push(reject(message.position, 0, problem, payload));
+            let topic = usize::from(message.position.topic);
+            let mut pass = MessagePass {
+                source: self.sources.get(topic).and_then(Option::as_ref),
+                last_format: self.last_formats.get(topic).copied().flatten(),
+                position: message.position,
+                index: 0,
+                columns: &mut self.columns,
+                content_hashes: &mut self.content_hashes,
+                rejects: &mut self.rejects,
+            };
+            pass.decode(batch.payload(message));
+            let seen = pass.last_format;
+            if let Some(last) = self.last_formats.get_mut(topic) {
+                *last = seen;
             }
         }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Decoded {
         let (events, cut_fields) = self.columns.finish();
-        Decoded { events, content_hashes, rejects, cut_fields }
+        Decoded {
+            events,
+            cut_fields,
+            rejects: std::mem::take(&mut self.rejects),
+            content_hashes: std::mem::take(&mut self.content_hashes),
+        }
+    }
+}
+
+/// One message on its way into the columns.
+struct MessagePass<'d> {
+    source: Option<&'d SourceSpec>,
+    last_format: Option<Format>,
+    position: Position,
+    /// Of the next event or reject in the message.
+    index: u32,
+    columns: &'d mut Columns,
+    content_hashes: &'d mut Vec<u64>,
+    rejects: &'d mut Vec<Reject>,
+}
+
+/// What one JSON value turned out to be.
+enum Outcome<'t> {
+    /// A row was appended.
+    Event,
+    /// Values to decode one by one.
+    Envelope(Items<'t>),
+    /// JSON text that stood in a string.
+    Written(String),
+}
+
+impl MessagePass<'_> {
+    fn decode(&mut self, payload: &[u8]) {
+        if payload.len() > MESSAGE_BYTES_MAX {
+            let refusal = Refusal::new(RejectReason::TooLarge, "message over the bound");
+            return self.reject(&refusal, payload);
+        }
+        match std::str::from_utf8(payload) {
+            Ok(text) => self.decode_value(text.trim_ascii(), 0),
+            Err(_) => self.reject(&Refusal::new(RejectReason::NotUtf8, "message: not UTF-8"), payload),
+        }
     }
 
-    fn message(
-        &mut self,
-        position: Position,
-        payload: &[u8],
-        hashes: &mut Vec<u64>,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<(), Problem> {
-        let text = checked(payload)?;
-        let topic = usize::from(position.topic);
-        let source = self.sources.get(topic).and_then(Option::as_ref);
-        let wanted = source.and_then(|s| s.format);
-        let name = source.map_or("unknown", |s| s.name.as_str());
-        let account = source.and_then(|s| s.account.as_deref());
-        let last = &mut self.last_formats[topic];
-        let columns = &mut self.columns;
-        let mut index = 0;
-        envelope::each(text, |json| {
-            let read = envelope::format_of(json, wanted, *last).and_then(|format| {
-                *last = Some(format);
-                format.read(json).map(|event| (format, event))
-            });
-            match read {
-                Ok((format, mut event)) => {
-                    if event.account.is_none() {
-                        event.account = account.map(Into::into);
-                    }
-                    columns.push(position.pack(), name, format.name(), &event);
-                    hashes.push(xxh3_64(json.as_bytes()));
-                }
-                Err(problem) => rejects.push(reject(position, index, problem, json.as_bytes())),
+    fn decode_value(&mut self, text: &str, level: usize) {
+        match self.read_value(text) {
+            Ok(Outcome::Event) => {
+                self.content_hashes.push(xxh3_64(text.as_bytes()));
+                self.index += 1;
             }
-            index += 1;
-        })
-    }
-}
-
-fn reject(position: Position, index: u32, problem: Problem, payload: &[u8]) -> Reject {
-    Reject { position, index, reason: problem.reason, detail: problem.detail, payload: redact(payload) }
-}
-
-fn checked(payload: &[u8]) -> Result<&str, Problem> {
-    if payload.is_empty() {
-        return Err(Problem::new(RejectReason::Empty, "no payload"));
-    }
-    if payload.len() > limits::MESSAGE_BYTES_MAX {
-        return Err(Problem::new(RejectReason::TooLarge, format!("{} bytes", payload.len())));
-    }
-    if is_too_deep(payload) {
-        return Err(Problem::new(RejectReason::TooDeep, format!("over {} levels", limits::JSON_DEPTH_MAX)));
-    }
-    std::str::from_utf8(payload)
-        .map_err(|e| Problem::new(RejectReason::NotUtf8, format!("byte {}", e.valid_up_to())))
-}
-
-/// Few records open as many brackets as are allowed levels: only those are walked.
-fn is_too_deep(payload: &[u8]) -> bool {
-    if memchr::memchr2_iter(b'{', b'[', payload).nth(limits::JSON_DEPTH_MAX).is_none() {
-        return false;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in payload {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > limits::JSON_DEPTH_MAX {
-            return true;
+            Ok(Outcome::Envelope(items)) => self.decode_items(&items, text, level),
+            Ok(Outcome::Written(inner)) => self.decode_inner(&inner, text, level),
+            Err(refusal) => self.reject(&refusal, text.as_bytes()),
         }
     }
-    false
+
+    fn decode_items(&mut self, items: &Items<'_>, text: &str, level: usize) {
+        let refusal = if items.overflowed {
+            Refusal::new(RejectReason::EnvelopeTooLarge, "envelope of more events than the bound")
+        } else if items.elements.is_empty() {
+            Refusal::new(RejectReason::Empty, "envelope of no events")
+        } else if level >= ENVELOPE_LEVELS_MAX {
+            Refusal::new(RejectReason::TooDeep, "envelopes in envelopes")
+        } else {
+            return items.elements.iter().for_each(|element| self.decode_value(element, level + 1));
+        };
+        self.reject(&refusal, text.as_bytes());
+    }
+
+    fn decode_inner(&mut self, inner: &str, text: &str, level: usize) {
+        if level >= ENVELOPE_LEVELS_MAX {
+            let refusal = Refusal::new(RejectReason::TooDeep, "envelopes in envelopes");
+            return self.reject(&refusal, text.as_bytes());
+        }
+        self.decode_value(inner, level + 1);
+    }
+
+    fn read_value<'t>(&mut self, text: &'t str) -> Result<Outcome<'t>, Refusal> {
+        let Some(source) = self.source else {
+            return Err(Refusal::new(RejectReason::UnknownFormat, "topic without a source in the config"));
+        };
+        match (text.as_bytes().first(), source.format) {
+            (None, _) => Err(Refusal::new(RejectReason::Empty, "no payload")),
+            (Some(b'['), _) => json::parse(text).map(Outcome::Envelope),
+            (Some(_), Some(format)) => self.read_as(format, text, source),
+            (Some(_), None) => self.read_detected(text, source),
+        }
+    }
+
+    fn read_detected<'t>(&mut self, text: &'t str, source: &SourceSpec) -> Result<Outcome<'t>, Refusal> {
+        let last = self.last_format;
+        let others = Format::ALL.into_iter().filter(|format| Some(*format) != last);
+        for format in last.into_iter().chain(others) {
+            if !detect::carries(text, format) {
+                continue;
+            }
+            match self.read_as(format, text, source) {
+                Err(refusal) if refusal.reason == RejectReason::UnknownFormat => {}
+                outcome => {
+                    self.last_format = Some(format);
+                    return outcome;
+                }
+            }
+        }
+        json::parse::<IgnoredAny>(text)?;
+        Err(Refusal::new(RejectReason::UnknownFormat, "no known format's field names"))
+    }
+
+    fn read_as<'t>(
+        &mut self,
+        format: Format,
+        text: &'t str,
+        source: &SourceSpec,
+    ) -> Result<Outcome<'t>, Refusal> {
+        let place = Place {
+            position: self.position.pack(),
+            source: &source.name,
+            account: source.account.as_deref().unwrap_or_default(),
+        };
+        match format {
+            Format::CloudTrail => read_cloudtrail(text, place, self.columns),
+            Format::Envoy => read_envoy(text, place, self.columns),
+            Format::Okta => read_okta(text, place, self.columns),
+            Format::EntraSignIn => read_entra(text, place, self.columns),
+        }
+    }
+
+    fn reject(&mut self, refusal: &Refusal, payload: &[u8]) {
+        self.rejects.push(Reject {
+            position: self.position,
+            index: self.index,
+            reason: refusal.reason,
+            detail: refusal.detail.to_string(),
+            payload: redact(payload),
+        });
+        self.index += 1;
+    }
 }
 
-/// The payload as it may be kept.
-pub fn redact(payload: &[u8]) -> String {
-    String::from_utf8_lossy(&payload[..payload.len().min(16)]).into_owned()
+fn read_cloudtrail<'t>(
+    text: &'t str,
+    place: Place<'_>,
+    columns: &mut Columns,
+) -> Result<Outcome<'t>, Refusal> {
+    let mut record: cloudtrail::Record<'t> = json::parse(text)?;
+    if let Some(items) = record.take_items() {
+        return Ok(Outcome::Envelope(items));
+    }
+    if let Some(written) = cloudtrail::written_record(&record) {
+        return Ok(Outcome::Written(written.to_owned()));
+    }
+    columns.append(place, Format::CloudTrail, &cloudtrail::fields(&record)?);
+    Ok(Outcome::Event)
+}
+
+fn read_envoy<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
+    let entry: envoy::Entry<'_> = json::parse(text)?;
+    columns.append(place, Format::Envoy, &envoy::fields(&entry)?);
+    Ok(Outcome::Event)
+}
+
+fn read_okta<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
+    let mut event: okta::LogEvent<'t> = json::parse(text)?;
+    if let Some(items) = event.take_items() {
+        return Ok(Outcome::Envelope(items));
+    }
+    columns.append(place, Format::Okta, &okta::fields(&event)?);
+    Ok(Outcome::Event)
+}
+
+fn read_entra<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
+    let mut record: entra::SignIn<'t> = json::parse(text)?;
+    if let Some(items) = record.take_items() {
+        return Ok(Outcome::Envelope(items));
+    }
+    if let Some(written) = record.written_properties() {
+        let properties: entra::Properties<'_> = json::parse(written)?;
+        columns.append(place, Format::EntraSignIn, &entra::fields(&record, Some(&properties))?);
+    } else {
+        columns.append(place, Format::EntraSignIn, &entra::fields(&record, record.properties())?);
+    }
+    Ok(Outcome::Event)
 }

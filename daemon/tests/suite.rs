@@ -1,13 +1,20 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`] and [`process`], see [`kafka`]. Out: facts.
+//! In: a broker for [`broker`] and [`process`], see [`kafka`]; the scenarios of fixtures/ for [`golden`] and
+//! [`process`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]
 mod broker;
 #[cfg(test)]
+#[path = "suite/golden.rs"]
+mod golden;
+#[cfg(test)]
 #[path = "suite/kafka.rs"]
 mod kafka;
+#[cfg(test)]
+#[path = "suite/oracle.rs"]
+mod oracle;
 #[cfg(test)]
 #[path = "suite/process.rs"]
 mod process;

@@ -391,7 +391,7 @@ fn type_suffixes(source: &Source, violations: &mut Vec<String>) {
         for word in words(code) {
             let after = &code[word.as_ptr() as usize - code.as_ptr() as usize + word.len()..];
             let field = after.starts_with(':') && !after.starts_with("::");
-            let named = field || matches!(last, "let" | "mut" | "fn" | "struct" | "mod" | "static" | "const");
+            let named = field || matches!(last, "let" | "mut" | "struct" | "mod" | "static" | "const");
             if named && TYPE_SUFFIXES.iter().any(|suffix| word.ends_with(suffix)) {
                 violations
                     .push(source.violation(number, format!("`{word}` repeats its type: name what it holds")));
@@ -453,7 +453,7 @@ fn prints(source: &Source, violations: &mut Vec<String>) {
 
 fn channel_bounds(source: &Source, violations: &mut Vec<String>) {
     let names = ["unbounded_channel", "unbounded", "UnboundedSender", "UnboundedReceiver"];
-    for (number, code) in source.code() {
+    for (number, code) in source.production() {
         let std_channel = code.contains("mpsc::channel()") || code.contains(" channel()");
         if std_channel || words(code).any(|word| names.contains(&word)) {
             violations.push(source.violation(number, "an unbounded channel: give it a bound from limits.rs"));

@@ -23,6 +23,7 @@
 -- page_at = 0.7                # start value, not yet calibrated
 -- hold_at = 0.35               # start value, not yet calibrated
 -- callers_min = 2              # start value, not yet calibrated: one batch job is no business
+-- business_days_min = 5        # start value, not yet calibrated: less than a working week is a trial
 -- callers_full = 5             # start value, not yet calibrated
 -- teams_full = 3               # start value, not yet calibrated
 -- business_days_full = 10      # start value, not yet calibrated
@@ -158,7 +159,8 @@ judged AS (
 )
 SELECT
     pilot AS subject,
-    CASE WHEN dependence >= $open_at AND callers >= $callers_min THEN 'fire' ELSE 'hold' END AS level,
+    CASE WHEN dependence >= $open_at AND callers >= $callers_min AND business_days >= $business_days_min
+        THEN 'fire' ELSE 'hold' END AS level,
     dependence AS score,
     round(observed, 4) AS coverage,
     CASE WHEN dependence >= $page_at THEN 'high' ELSE 'medium' END AS severity,
@@ -170,12 +172,12 @@ SELECT
         ' (', names, CASE WHEN callers > 3 THEN ' and others' ELSE '' END, ')',
         CASE WHEN teams > 0 THEN concat(' of ', teams, CASE WHEN teams = 1 THEN ' team' ELSE ' teams' END) ELSE '' END,
         ' had ', answered, ' requests answered by "', name, '" on ', business_days, ' business days, ',
-        round(business_share * 100), '% of them in business hours.',
+        CAST(round(business_share * 100) AS BIGINT), '% of them in business hours.',
         CASE WHEN reliance IS NULL
             THEN ' Nothing else is registered for its purpose, so what they could use instead is not known.'
-            ELSE concat(' Of all that these callers asked for this purpose, ', round(reliance * 100), '% went to the pilot.')
+            ELSE concat(' Of all that these callers asked for this purpose, ', CAST(round(reliance * 100) AS BIGINT), '% went to the pilot.')
         END,
-        ' Its stage was ', stage, '. Dependence is ', dependence, ', from terms that are ', round(observed * 100),
+        ' Its stage was ', stage, '. Dependence is ', dependence, ', from terms that are ', CAST(round(observed * 100) AS BIGINT),
         '% of the whole index: failure behaviour, propagation, centrality and growth were not observed.',
         ' Promote the pilot or move its callers before it changes or stops.'
     ) AS explanation,

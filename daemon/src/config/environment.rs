@@ -37,6 +37,12 @@ impl Override {
     }
 }
 
+/// The process's environment, as far as names are text.
+pub(super) fn process() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+}
+
 /// The overrides among `variables`, list elements in order.
 pub(super) fn overrides(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Override> {
     let mut found: Vec<Override> = variables

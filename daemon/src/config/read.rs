@@ -39,12 +39,13 @@ impl Problems {
     }
 }
 
-/// Reads and validates; `folder` is what relative paths are relative to.
+/// Reads and validates; `folder` is what relative paths are relative to. The config is what could be read, and
+/// fit for use only where there is no problem; `None` where the text is no TOML.
 pub(super) fn read(
     text: &str,
     variables: impl IntoIterator<Item = (String, String)>,
     folder: &Path,
-) -> Result<Config, Vec<ConfigProblem>> {
+) -> (Option<Config>, Vec<ConfigProblem>) {
     let mut problems = Problems::default();
     let overrides = environment::overrides(variables);
     let mut document = match Document::parse(text) {
@@ -53,7 +54,7 @@ pub(super) fn read(
             for (place, message) in errors {
                 problems.add(place, format!("not valid TOML: {message}"), "correct the syntax, see toml.io");
             }
-            return Err(problems.in_order());
+            return (None, problems.in_order());
         }
     };
     let as_text = overlay(&mut document, &overrides, &mut problems);
@@ -62,7 +63,7 @@ pub(super) fn read(
     if let Some(config) = &resolved {
         validate::validate(config, &document, &mut problems);
     }
-    resolved.filter(|_| problems.all.is_empty()).ok_or_else(|| problems.in_order())
+    (resolved, problems.in_order())
 }
 
 fn resolve(mut config: Config, folder: &Path) -> Config {

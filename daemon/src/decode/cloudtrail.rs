@@ -1,319 +1,133 @@
-//! AWS CloudTrail records.
+//! AWS CloudTrail. In: one record. Out: one event, or the items of an envelope: a delivered file's
+//! `Records`, EventBridge's `detail`, an item of lookup-events with its `CloudTrailEvent`. What an AWS
+//! service does by itself or on behalf of somebody gets no credential: it is not the credential's user.
 //!
-//! In: one record. Out: one [`Event`]. Fields: CloudTrail user guide, "CloudTrail record contents" and
-//! "CloudTrail userIdentity element"; console sign-ins: "AWS Management Console sign-in events". The
-//! rotating ASIA key is never a credential: the session's issuer and name are.
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>,
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>,
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_Event.html>,
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/logging-using-cloudtrail.html>
+
+mod identity;
+mod record;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use super::RejectReason;
+use super::columns::{Fields, Joined, Outcome};
+use super::json::{Nested, Refusal, first_of};
+use super::time;
+pub(super) use record::Record;
+use record::RequestParameters;
 
-use crate::decode::columns::{Event, Flow};
-use crate::decode::json::{First, Object, Text};
-use crate::decode::{Problem, time};
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Record<'a> {
-    #[serde(borrow)]
-    event_time: Text<'a>,
-    #[serde(rename = "@timestamp")]
-    at_timestamp: Text<'a>,
-    #[serde(rename = "eventID")]
-    event_id: Text<'a>,
-    event_source: Text<'a>,
-    event_name: Text<'a>,
-    event_version: Text<'a>,
-    error_code: Text<'a>,
-    aws_region: Text<'a>,
-    recipient_account_id: Text<'a>,
-    #[serde(rename = "sourceIPAddress")]
-    source_ip_address: Text<'a>,
-    user_agent: Text<'a>,
-    #[serde(rename = "requestID")]
-    request_id: Text<'a>,
-    session_credential_from_console: Text<'a>,
-    user_identity: Object<Identity<'a>>,
-    request_parameters: Object<RequestParameters<'a>>,
-    response_elements: Object<ResponseElements<'a>>,
-    additional_event_data: Object<AdditionalData<'a>>,
-    resources: First<Resource<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Identity<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    principal_id: Text<'a>,
-    arn: Text<'a>,
-    account_id: Text<'a>,
-    access_key_id: Text<'a>,
-    user_name: Text<'a>,
-    invoked_by: Text<'a>,
-    session_context: Object<SessionContext<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct SessionContext<'a> {
-    #[serde(borrow)]
-    session_issuer: Object<Issuer<'a>>,
-    attributes: Object<Attributes<'a>>,
-    web_id_federation_data: Object<Federation<'a>>,
-    source_identity: Text<'a>,
-    ec2_role_delivery: Text<'a>,
-    session_credential_from_console: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Issuer<'a> {
-    #[serde(borrow)]
-    arn: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Attributes<'a> {
-    #[serde(borrow)]
-    mfa_authenticated: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Federation<'a> {
-    #[serde(borrow)]
-    federated_provider: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct RequestParameters<'a> {
-    #[serde(borrow)]
-    model_id: Text<'a>,
-    role_arn: Text<'a>,
-    bucket_name: Text<'a>,
-    function_name: Text<'a>,
-    table_name: Text<'a>,
-    secret_id: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ResponseElements<'a> {
-    #[serde(rename = "ConsoleLogin", borrow)]
-    console_login: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct AdditionalData<'a> {
-    #[serde(rename = "MFAUsed", borrow)]
-    mfa_used: Text<'a>,
-    #[serde(rename = "callWithBearerToken")]
-    bearer_token: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Resource<'a> {
-    #[serde(rename = "ARN", alias = "arn", borrow)]
-    arn: Text<'a>,
-}
-
-/// Who acted, in the words of the event schema.
-struct Actor<'a> {
-    principal: Option<Cow<'a, str>>,
-    kind: &'static str,
-    session_name: Option<Cow<'a, str>>,
-}
-
-/// Reads one record.
-pub(super) fn read(json: &str) -> Result<Event<'_>, Problem> {
-    let record: Record<'_> = serde_json::from_str(json)?;
-    if record.event_source.get().is_none() || record.event_name.get().is_none() {
-        return Err(Problem::missing("eventSource or eventName"));
+/// The facts of one record.
+pub(super) fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
+    let source = record.event_source.get();
+    if source.is_empty() && record.event_name.get().is_empty() {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "neither eventSource nor eventName"));
     }
-    let written =
-        record.event_time.get().or(record.at_timestamp.get()).ok_or(Problem::missing("eventTime"))?;
-    let event_time = time::parse(written).ok_or(Problem::bad("eventTime"))?;
-    let actor = actor(&record);
-    let flow = flow(&record, &actor);
-    let mut event = Event { event_time, outcome: outcome(&record), flow, ..Event::default() };
-    add_credential(&mut event, &record, &actor);
-    event.principal_kind = actor.kind;
-    event.principal = actor.principal;
-    event.session_name = actor.session_name;
-    add_target(&mut event, record);
-    Ok(event)
-}
-
-fn owned<'a>(text: &Text<'a>) -> Option<Cow<'a, str>> {
-    text.clone().take()
-}
-
-/// An AWS service acts on somebody's behalf: not a person's nor a workload's use of a credential.
-fn is_aws_service(record: &Record<'_>) -> bool {
-    let identity = &record.user_identity.0;
-    let from_service = record
-        .source_ip_address
-        .get()
-        .is_some_and(|ip| ip.ends_with(".amazonaws.com") || ip == "AWS Internal");
-    let linked = [&identity.arn, &identity.session_context.0.session_issuer.0.arn];
-    let linked = linked.iter().any(|arn| {
-        arn.get().is_some_and(|a| a.contains("/aws-service-role/") || a.contains("AWSServiceRoleFor"))
-    });
-    identity.kind.is("AWSService") || identity.invoked_by.get().is_some() || from_service || linked
-}
-
-fn actor<'a>(record: &Record<'a>) -> Actor<'a> {
-    let identity = &record.user_identity.0;
-    let session = &identity.session_context.0;
-    let issuer = owned(&session.session_issuer.0.arn);
-    let own =
-        owned(&identity.arn).or_else(|| owned(&identity.principal_id)).or_else(|| owned(&identity.user_name));
-    let own = own.or_else(|| owned(&identity.invoked_by));
-    if is_aws_service(record) {
-        return Actor { principal: issuer.or(own), kind: "aws_service", session_name: None };
-    }
-    let assumed = identity.kind.is("AssumedRole") || identity.kind.is("FederatedUser");
-    let named =
-        owned(&session.source_identity).or_else(|| if assumed { session_name(identity) } else { None });
-    let kind = match identity.kind.get() {
-        Some("Root") => "root",
-        Some("AssumedRole") => "role",
-        Some("WebIdentityUser") => "workload",
-        Some("SAMLUser") => "human",
-        _ => "unknown",
+    let mut fields = Fields {
+        event_time: event_time(record)?,
+        event_id: record.event_id.get(),
+        action: Joined::two(source, action_name(source, record.event_name.get())),
+        outcome: outcome(record),
+        user_agent: record.user_agent.get(),
+        region: record.aws_region.get(),
+        target: target(record),
+        model: model(record),
+        trace_id: record.request_id.get(),
+        ..Fields::default()
     };
-    let principal = if assumed { issuer.or_else(|| own.map(role_of_session)) } else { own };
-    Actor { principal, kind, session_name: named }
+    identity::fill(record, &mut fields);
+    Ok(fields)
 }
 
-/// The part after `:` in the principal id, else the last part of the ARN.
-fn session_name<'a>(identity: &Identity<'a>) -> Option<Cow<'a, str>> {
-    let from_id =
-        owned(&identity.principal_id).and_then(|id| id.split_once(':').map(|(_, name)| name.to_owned()));
-    let from_arn =
-        || owned(&identity.arn).and_then(|arn| arn.rsplit_once('/').map(|(_, name)| name.to_owned()));
-    from_id.or_else(from_arn).map(Cow::Owned)
-}
-
-/// `arn:aws:sts::1:assumed-role/NAME/SESSION` without its session.
-fn role_of_session(arn: Cow<'_, str>) -> Cow<'_, str> {
-    match arn.rsplit_once('/') {
-        Some((role, _)) if arn.contains(":assumed-role/") => Cow::Owned(role.to_owned()),
-        _ => arn,
+fn event_time(record: &Record<'_>) -> Result<i64, Refusal> {
+    let text = first_of(&[record.event_time.get(), record.logged_at.get()]);
+    if text.is_empty() {
+        return Err(Refusal::new(RejectReason::MissingField, "eventTime"));
     }
+    time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "eventTime: not a time"))
 }
 
-fn is_instance_session(name: Option<&str>) -> bool {
-    name.and_then(|n| n.strip_prefix("i-"))
-        .is_some_and(|id| id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-fn flow(record: &Record<'_>, actor: &Actor<'_>) -> Flow {
-    let session = &record.user_identity.0.session_context.0;
-    let agent = record.user_agent.get().unwrap_or("");
-    let console =
-        record.session_credential_from_console.is_true() || session.session_credential_from_console.is_true();
-    let sso = actor.principal.as_deref().is_some_and(|p| p.contains("AWSReservedSSO_"));
-    let mut flow = Flow::default();
-    flow.add_if(record.event_name.is("ConsoleLogin"), "console_login");
-    flow.add_if(console, "console_session");
-    flow.add_if(
-        session.attributes.0.mfa_authenticated.is_true() || record.additional_event_data.0.mfa_used.is_true(),
-        "mfa",
-    );
-    flow.add_if(agent.contains("exec-env/CloudShell"), "cloudshell");
-    flow.add_if(session.ec2_role_delivery.get().is_some(), "ec2_role_delivery");
-    flow.add_if(is_instance_session(actor.session_name.as_deref()), "instance_session");
-    let federated = session.web_id_federation_data.0.federated_provider.get().is_some();
-    flow.add_if(federated || record.user_identity.0.kind.is("WebIdentityUser"), "web_identity");
-    flow.add_if(agent.contains("exec-env/AWS_Lambda"), "lambda_exec_env");
-    flow.add_if(agent.contains("exec-env/AWS_ECS"), "ecs_exec_env");
-    flow.add_if(sso, "sso_session");
-    flow.add_if(session.source_identity.get().is_some(), "source_identity");
-    flow.add_if(record.additional_event_data.0.bearer_token.is_true(), "bearer_token");
-    flow
-}
-
-fn outcome(record: &Record<'_>) -> &'static str {
-    if let Some(login) = record.response_elements.0.console_login.get() {
-        return if login == "Success" { "success" } else { "denied" };
+/// Lambda writes its API version behind the name: `AddPermission20150331v2` is AddPermission.
+fn action_name<'r>(source: &str, name: &'r str) -> &'r str {
+    if source != "lambda.amazonaws.com" {
+        return name;
     }
+    let unversioned = match name.rsplit_once('v') {
+        Some((head, revision)) if revision.len() == 1 && revision.as_bytes()[0].is_ascii_digit() => head,
+        Some(_) | None => name,
+    };
+    let trimmed = unversioned.trim_end_matches(|c: char| c.is_ascii_digit());
+    if unversioned.len() - trimmed.len() == 8 { trimmed } else { name }
+}
+
+fn outcome(record: &Record<'_>) -> Outcome {
+    let sign_in = record.response_elements.object().map_or("", |r| r.console_login.get());
     match record.error_code.get() {
-        None => "success",
-        Some(code)
-            if code.contains("AccessDenied")
-                || code.contains("Unauthorized")
-                || code.contains("UnauthenticatedException") =>
-        {
-            "denied"
-        }
-        Some(code)
-            if code.contains("Throttl")
-                || code.contains("TooManyRequests")
-                || code.contains("LimitExceeded") =>
-        {
-            "throttled"
-        }
-        Some(code) if code.contains("Internal") || code.contains("ServiceUnavailable") => "failure",
-        // S3's NoSuchKey and its like answer a question: nothing failed and nothing was refused.
-        Some(code) if code.starts_with("NoSuch") => "success",
-        Some(_) => "rejected",
+        "" if sign_in.eq_ignore_ascii_case("failure") => Outcome::Denied,
+        "" => Outcome::Success,
+        code => outcome_of(record.event_source.get(), code),
     }
 }
 
-fn add_credential<'a>(event: &mut Event<'a>, record: &Record<'a>, actor: &Actor<'a>) {
-    let identity = &record.user_identity.0;
-    if actor.kind == "aws_service" {
-        return;
-    }
-    let key = owned(&identity.access_key_id);
-    if key.as_deref().is_some_and(|k| k.starts_with("AKIA")) {
-        event.credential_kind = Some("static_key");
-        event.credential_secret = key;
-        event.credential_attribution = Some(1.0);
-    } else if let (Some(principal), Some(session)) = (&actor.principal, &actor.session_name) {
-        let named = identity.session_context.0.source_identity.get().is_some()
-            || principal.contains("AWSReservedSSO_");
-        event.credential_kind = Some("role_session");
-        event.credential_secret = Some(Cow::Owned(format!("{principal}\n{session}")));
-        event.credential_attribution = Some(if named { 0.2 } else { 1.0 });
-    } else if record.event_name.is("ConsoleLogin") && actor.principal.is_some() {
-        event.credential_kind = Some("console");
-        event.credential_secret.clone_from(&actor.principal);
-        event.credential_attribution = Some(1.0);
+const DENIED: [&str; 9] = [
+    "AccessDenied",
+    "Unauthorized",
+    "NotAuthorized",
+    "AuthFailure",
+    "Forbidden",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "UnrecognizedClient",
+];
+const THROTTLED: [&str; 6] =
+    ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ThroughputExceeded", "RateExceeded"];
+const FAILED: [&str; 6] =
+    ["Internal", "ServiceUnavailable", "ServiceFailure", "ModelError", "ModelTimeout", "ModelNotReady"];
+
+/// S3 answers NoSuch... where a bucket simply has no such configuration: nothing went wrong.
+fn outcome_of(source: &str, code: &str) -> Outcome {
+    let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    let benign = code.starts_with("NoSuch") || code.ends_with("NotFoundError");
+    match () {
+        () if source == "s3.amazonaws.com" && benign => Outcome::Success,
+        () if is(&DENIED) => Outcome::Denied,
+        () if is(&THROTTLED) => Outcome::Throttled,
+        () if is(&FAILED) => Outcome::Failure,
+        () => Outcome::Rejected,
     }
 }
 
-fn add_target<'a>(event: &mut Event<'a>, record: Record<'a>) {
-    let Record { event_source, event_name, request_parameters, .. } = record;
-    let (service, name) = (event_source.take().unwrap_or_default(), event_name.take().unwrap_or_default());
-    event.action = Some(Cow::Owned(format!("{service}:{name}")));
-    let parameters = request_parameters.0;
-    let named = [
-        parameters.role_arn,
-        parameters.bucket_name,
-        parameters.function_name,
-        parameters.table_name,
-        parameters.secret_id,
-    ];
-    event.model = parameters.model_id.take();
-    event.target = record
-        .resources
-        .0
-        .arn
-        .take()
-        .or_else(|| named.into_iter().find_map(Text::take))
-        .or_else(|| event.model.clone());
-    event.account = record.recipient_account_id.take().or_else(|| record.user_identity.0.account_id.take());
-    event.region = record.aws_region.take();
-    event.event_id = record.event_id.take();
-    event.source_ip = record.source_ip_address.take();
-    event.user_agent = record.user_agent.take();
-    event.trace_id = record.request_id.take();
-    debug_assert!(record.event_version.get().is_none_or(|v| !v.is_empty()), "empty text is absent");
+fn target<'r>(record: &'r Record<'_>) -> &'r str {
+    let asked = record.request_parameters.object().map_or("", RequestParameters::target);
+    let Some(resource) = record.resources.0.as_ref().and_then(Nested::object) else { return asked };
+    first_of(&[asked, resource.arn.get(), resource.arn_prefix.get()])
+}
+
+/// Bedrock's `modelId` may be an ARN: AWS's own models and inference profiles are named by their last part,
+/// an application inference profile stays whole, because its ARN is what a registry names.
+fn model<'r>(record: &'r Record<'_>) -> &'r str {
+    if !record.event_source.get().starts_with("bedrock") {
+        return "";
+    }
+    let model = record.request_parameters.object().map_or("", |p| p.model_id.get());
+    let shared = [":foundation-model/", ":inference-profile/"];
+    shared.iter().find_map(|infix| model.split_once(infix)).map_or(model, |(_, name)| name)
+}
+
+/// The record in an item of lookup-events.
+pub(super) fn written_record<'r>(record: &'r Record<'_>) -> Option<&'r str> {
+    let written = record.cloud_trail_event.get();
+    (!written.is_empty()).then_some(written)
+}
+
+/// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the
+/// issuer where the record does not name it (its path is not in the session's ARN).
+fn role_arn(session_arn: &str) -> Option<Cow<'static, str>> {
+    let (head, rest) = session_arn.split_once(":assumed-role/")?;
+    let (prefix, account) = head.split_once(":sts::")?;
+    let role = rest.split('/').next()?;
+    Some(Cow::Owned(format!("{prefix}:iam::{account}:role/{role}")))
 }

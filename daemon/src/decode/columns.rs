@@ -1,7 +1,7 @@
-//! One event on its way into Arrow builders, and the builders.
+//! The columns of an [`EventBatch`] while they are being filled.
 //!
-//! In: [`Event`]s, borrowed from the payload where possible. Out: an [`EventBatch`]. Text beyond
-//! FIELD_BYTES_MAX is cut at a character boundary and counted.
+//! In: the [`Fields`] of one event, borrowed from its JSON. Out: an [`EventBatch`] and how many fields were cut.
+//! A row is appended whole or not at all; nothing here reads JSON or decides what a field means.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,227 +13,463 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 
-use crate::limits;
-use crate::schema::{EVENT_COLUMNS, EVENT_SCHEMA, EventBatch, Kind};
+use super::Format;
+use crate::limits::FIELD_BYTES_MAX;
+use crate::schema::{EVENT_SCHEMA, EventBatch};
 
-/// Every word that the column `flow` may hold, and what it says.
+/// The closed words of the column `flow`, in the order in which they are written, and what each states.
+/// Weights are given to them in queries/signals; decode only states facts.
 pub const FLOW_WORDS: &[(&str, &str)] = &[
-    ("console_login", "AWS ConsoleLogin"),
-    ("console_session", "the session came from the AWS console"),
-    ("mfa", "a second factor was used"),
-    ("cloudshell", "AWS CloudShell"),
-    ("ec2_role_delivery", "AWS delivered the role to an EC2 instance"),
-    ("instance_session", "the AWS session is named after an instance"),
-    ("web_identity", "a federated workload identity"),
-    ("lambda_exec_env", "AWS Lambda"),
-    ("ecs_exec_env", "AWS ECS"),
-    ("sso_session", "an IAM Identity Center role session"),
-    ("source_identity", "the AWS session carries a source identity"),
-    ("bearer_token", "a Bedrock API key"),
-    ("interactive_factor", "Okta: a factor that needs a person"),
-    ("known_browser", "Okta: a browser it recognises"),
-    ("device_fingerprint", "Okta: a device token hash"),
-    ("api_token", "Okta: an API token id"),
-    ("non_user_actor", "Okta: an actor that is not a user"),
-    ("client_credentials", "OAuth client credentials"),
-    ("private_key_jwt", "OAuth private key JWT"),
-    ("interactive", "Entra: interactive sign-in"),
-    ("non_interactive", "Entra: sign-in on a user's behalf"),
-    ("device_id", "Entra: a registered device"),
-    ("service_principal", "Entra: service principal"),
-    ("managed_identity", "Entra: managed identity"),
-    ("federated_credential", "Entra: federated credential"),
-    ("ropc", "OAuth resource owner password credentials"),
+    ("console_login", "CloudTrail: a ConsoleLogin event"),
+    ("console_session", "CloudTrail: the session's credentials came from the console"),
+    ("mfa", "CloudTrail: the session or the sign-in used MFA; Entra: an interactive sign-in with MFA"),
+    ("cloudshell", "CloudTrail: the client ran in AWS CloudShell"),
+    ("ec2_role_delivery", "CloudTrail: credentials were delivered by the EC2 metadata service"),
+    ("instance_session", "CloudTrail: the session is named after an EC2 instance"),
+    ("web_identity", "CloudTrail: a token of a workload's identity provider was exchanged for the session"),
+    ("lambda_exec_env", "CloudTrail: the client ran in AWS Lambda"),
+    ("ecs_exec_env", "CloudTrail: the client ran in Amazon ECS"),
+    ("sso_session", "CloudTrail: a role of IAM Identity Center or SAML; its session name is a person"),
+    ("source_identity", "CloudTrail: the session carries a source identity"),
+    ("bearer_token", "CloudTrail: called with a Bedrock API key"),
+    ("known_browser", "Okta: the client is a browser that Okta recognised"),
+    ("interactive_factor", "Okta: a person passed a factor"),
+    ("device_fingerprint", "Okta: the client sent a device fingerprint"),
+    ("api_token", "Okta: an API token was used"),
+    ("non_user_actor", "Okta: the actor is no user"),
+    ("client_credentials", "Okta: OAuth client credentials grant"),
+    ("private_key_jwt", "Okta: the client authenticated by a signed JWT"),
+    ("interactive", "Entra: a user's interactive sign-in"),
+    ("non_interactive", "Entra: a user's non-interactive sign-in"),
+    ("device_id", "Entra: the user's device is known to the directory"),
+    ("service_principal", "Entra: a service principal signed in"),
+    ("managed_identity", "Entra: a managed identity signed in"),
+    ("federated_credential", "Entra: a federated credential was used"),
+    ("ropc", "Entra: a user's password was sent by a program (ROPC)"),
 ];
 
-/// Words of the column `flow`, in the order in which they were added.
-#[derive(Debug, Default)]
-pub struct Flow(String);
+/// A member of [`FLOW_WORDS`], by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum FlowWord {
+    ConsoleLogin,
+    ConsoleSession,
+    Mfa,
+    CloudShell,
+    Ec2RoleDelivery,
+    InstanceSession,
+    WebIdentity,
+    LambdaExecEnv,
+    EcsExecEnv,
+    SsoSession,
+    SourceIdentity,
+    BearerToken,
+    KnownBrowser,
+    InteractiveFactor,
+    DeviceFingerprint,
+    ApiToken,
+    NonUserActor,
+    ClientCredentials,
+    PrivateKeyJwt,
+    Interactive,
+    NonInteractive,
+    DeviceId,
+    ServicePrincipal,
+    ManagedIdentity,
+    FederatedCredential,
+    Ropc,
+}
+
+/// A set of flow words.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flow(u32);
 
 impl Flow {
-    /// Adds `word` if `condition` holds.
-    pub fn add_if(&mut self, condition: bool, word: &'static str) {
-        debug_assert!(FLOW_WORDS.iter().any(|(w, _)| *w == word), "{word} is documented");
-        if condition {
-            if !self.0.is_empty() {
-                self.0.push(' ');
+    /// Adds `word` if the fact holds.
+    pub(super) fn set(&mut self, word: FlowWord, holds: bool) {
+        self.0 |= u32::from(holds) << word as u8;
+    }
+
+    pub(super) fn has(self, word: FlowWord) -> bool {
+        self.0 & (1 << word as u8) != 0
+    }
+
+    fn write(self, out: &mut String) {
+        let mut left = self.0;
+        while left != 0 {
+            let (word, _) = FLOW_WORDS[left.trailing_zeros() as usize];
+            if !out.is_empty() {
+                out.push(' ');
             }
-            self.0.push_str(word);
+            out.push_str(word);
+            left &= left - 1;
+        }
+    }
+}
+
+/// Members of the column `outcome`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    Failure,
+    Denied,
+    Throttled,
+    Rejected,
+    #[default]
+    Unknown,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
         }
     }
 
-    fn text(&self) -> Option<&str> {
-        (!self.0.is_empty()).then_some(&self.0)
+    /// What an HTTP status says; 0 is what gateways write where no answer was sent.
+    pub(super) fn of_http(status: i64) -> Self {
+        match status {
+            100..=399 => Self::Success,
+            401 | 403 => Self::Denied,
+            429 => Self::Throttled,
+            400..=499 => Self::Rejected,
+            500..=599 => Self::Failure,
+            _ => Self::Unknown,
+        }
     }
 }
 
-/// One event; the fields are the columns of `schema::EVENT_COLUMNS`.
-#[derive(Debug, Default)]
-
-pub struct Event<'a> {
-    pub event_time: i64,
-    pub event_id: Option<Cow<'a, str>>,
-    pub action: Option<Cow<'a, str>>,
-    pub outcome: &'static str,
-    pub status_code: Option<i64>,
-    pub principal: Option<Cow<'a, str>>,
-    pub principal_kind: &'static str,
-    pub session_name: Option<Cow<'a, str>>,
-    pub credential_kind: Option<&'static str>,
-    pub credential_secret: Option<Cow<'a, str>>,
-    pub credential_attribution: Option<f64>,
-    pub source_ip: Option<Cow<'a, str>>,
-    pub user_agent: Option<Cow<'a, str>>,
-    pub flow: Flow,
-    pub host: Option<Cow<'a, str>>,
-    pub route: Option<Cow<'a, str>>,
-    pub account: Option<Cow<'a, str>>,
-    pub region: Option<Cow<'a, str>>,
-    pub environment: Option<Cow<'a, str>>,
-    pub target: Option<Cow<'a, str>>,
-    pub model: Option<Cow<'a, str>>,
-    pub consumer: Option<Cow<'a, str>>,
-    pub peer: Option<Cow<'a, str>>,
-    pub trace_id: Option<Cow<'a, str>>,
+/// Members of the column `principal_kind`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PrincipalKind {
+    Human,
+    Workload,
+    Role,
+    AwsService,
+    Root,
+    Unknown,
+    #[default]
+    None,
 }
 
-/// What an HTTP status says of the outcome.
-pub fn outcome_of_status(status: i64) -> &'static str {
-    match status {
-        100..=399 => "success",
-        401 | 403 => "denied",
-        429 => "throttled",
-        400..=499 => "rejected",
-        500..=599 => "failure",
-        _ => "unknown",
+impl PrincipalKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Workload => "workload",
+            Self::Role => "role",
+            Self::AwsService => "aws_service",
+            Self::Root => "root",
+            Self::Unknown => "unknown",
+            Self::None => "none",
+        }
     }
 }
 
-enum Builder {
-    Dict(StringDictionaryBuilder<Int32Type>),
-    Text(StringBuilder),
-    Int(Int64Builder),
-    Float(Float64Builder),
-    Time(TimestampMicrosecondBuilder),
+/// Members of the column `credential_kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CredentialKind {
+    StaticKey,
+    RoleSession,
+    Console,
+    ApiToken,
+    Session,
+    ServicePrincipalKey,
+    ServicePrincipal,
+    UserObject,
+    GatewayKey,
 }
 
-/// One column's cell.
-enum Cell<'c> {
-    Text(Option<&'c str>),
-    Int(Option<i64>),
-    Float(Option<f64>),
+impl CredentialKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::StaticKey => "static_key",
+            Self::RoleSession => "role_session",
+            Self::Console => "console",
+            Self::ApiToken => "api_token",
+            Self::Session => "session",
+            Self::ServicePrincipalKey => "service_principal_key",
+            Self::ServicePrincipal => "service_principal",
+            Self::UserObject => "user_object",
+            Self::GatewayKey => "gateway_key",
+        }
+    }
 }
 
-/// Builders for all columns of `schema::EVENT_COLUMNS`.
-pub struct Columns {
-    builders: Vec<Builder>,
+/// Text of one or two parts, written `first:second`; absent where `first` is "".
+#[derive(Debug, Default, Clone)]
+pub(super) struct Joined<'r> {
+    pub(super) first: Cow<'r, str>,
+    pub(super) second: &'r str,
+}
+
+impl<'r> Joined<'r> {
+    pub(super) fn one(first: &'r str) -> Self {
+        Self { first: Cow::Borrowed(first), second: "" }
+    }
+
+    pub(super) fn two(first: &'r str, second: &'r str) -> Self {
+        Self { first: Cow::Borrowed(first), second }
+    }
+}
+
+/// The credential of an event.
+#[derive(Debug, Clone)]
+pub(super) struct Credential<'r> {
+    pub(super) kind: CredentialKind,
+    /// What identifies it, raw.
+    pub(super) secret: Joined<'r>,
+    /// How far it leaves open who used it: 1, or less where the session names a person.
+    pub(super) attribution: f64,
+}
+
+impl<'r> Credential<'r> {
+    /// A credential that names nobody; none where there is nothing to identify it by.
+    pub(super) fn new(kind: CredentialKind, secret: Joined<'r>) -> Option<Self> {
+        (!secret.first.is_empty()).then_some(Self { kind, secret, attribution: 1.0 })
+    }
+}
+
+/// One event, borrowed; "" is absent. Meanings: [`crate::schema::EVENT_COLUMNS`].
+#[derive(Debug, Default, Clone)]
+pub(super) struct Fields<'r> {
+    /// Microseconds since 1970.
+    pub(super) event_time: i64,
+    pub(super) event_id: &'r str,
+    pub(super) action: Joined<'r>,
+    pub(super) outcome: Outcome,
+    pub(super) status_code: Option<i64>,
+    pub(super) principal: Cow<'r, str>,
+    pub(super) principal_kind: PrincipalKind,
+    pub(super) session_name: &'r str,
+    pub(super) credential: Option<Credential<'r>>,
+    pub(super) source_ip: &'r str,
+    pub(super) user_agent: &'r str,
+    pub(super) flow: Flow,
+    pub(super) host: Cow<'r, str>,
+    pub(super) route: &'r str,
+    pub(super) account: &'r str,
+    pub(super) region: &'r str,
+    pub(super) environment: &'r str,
+    pub(super) target: &'r str,
+    pub(super) model: &'r str,
+    pub(super) consumer: &'r str,
+    pub(super) peer: &'r str,
+    pub(super) trace_id: &'r str,
+}
+
+/// What a row has besides the event's own facts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'s> {
+    /// Packed position.
+    pub(super) position: i64,
+    /// Name of the source.
+    pub(super) source: &'s str,
+    /// Account for formats whose records do not name one.
+    pub(super) account: &'s str,
+}
+
+type Dict = StringDictionaryBuilder<Int32Type>;
+
+/// Builders of all event columns.
+#[derive(Default)]
+pub(super) struct Columns {
+    event_time: TimestampMicrosecondBuilder,
+    position: Int64Builder,
+    source: Dict,
+    format: Dict,
+    event_id: StringBuilder,
+    action: Dict,
+    outcome: Dict,
+    status_code: Int64Builder,
+    principal: Dict,
+    principal_kind: Dict,
+    session_name: Dict,
+    credential_kind: Dict,
+    credential_secret: Dict,
+    credential_attribution: Float64Builder,
+    source_ip: Dict,
+    user_agent: Dict,
+    flow: Dict,
+    host: Dict,
+    route: Dict,
+    account: Dict,
+    region: Dict,
+    environment: Dict,
+    target: Dict,
+    model: Dict,
+    consumer: Dict,
+    peer: Dict,
+    trace_id: StringBuilder,
+    /// Reused for joined text.
+    joined: String,
     cut_fields: u64,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        let builder = |kind| match kind {
-            Kind::Dict => Builder::Dict(StringDictionaryBuilder::new()),
-            Kind::Text => Builder::Text(StringBuilder::new()),
-            Kind::Int => Builder::Int(Int64Builder::new()),
-            Kind::Float | Kind::Bool => Builder::Float(Float64Builder::new()),
-            Kind::Time => Builder::Time(TimestampMicrosecondBuilder::new()),
-        };
-        Self { builders: EVENT_COLUMNS.iter().map(|c| builder(c.kind)).collect(), cut_fields: 0 }
-    }
 }
 
 impl Columns {
     /// Appends one row.
-    pub fn push(&mut self, position: i64, source: &str, format: &'static str, event: &Event<'_>) {
-        let e = event;
-        let cells = [
-            Cell::Int(Some(e.event_time)),
-            Cell::Int(Some(position)),
-            Cell::Text(Some(source)),
-            Cell::Text(Some(format)),
-            Cell::Text(e.event_id.as_deref()),
-            Cell::Text(e.action.as_deref()),
-            Cell::Text(Some(e.outcome)),
-            Cell::Int(e.status_code),
-            Cell::Text(e.principal.as_deref()),
-            Cell::Text(Some(e.principal_kind)),
-            Cell::Text(e.session_name.as_deref()),
-            Cell::Text(e.credential_kind),
-            Cell::Text(e.credential_secret.as_deref()),
-            Cell::Float(e.credential_attribution),
-            Cell::Text(e.source_ip.as_deref()),
-            Cell::Text(e.user_agent.as_deref()),
-            Cell::Text(e.flow.text()),
-            Cell::Text(e.host.as_deref()),
-            Cell::Text(e.route.as_deref()),
-            Cell::Text(e.account.as_deref()),
-            Cell::Text(e.region.as_deref()),
-            Cell::Text(e.environment.as_deref()),
-            Cell::Text(e.target.as_deref()),
-            Cell::Text(e.model.as_deref()),
-            Cell::Text(e.consumer.as_deref()),
-            Cell::Text(e.peer.as_deref()),
-            Cell::Text(e.trace_id.as_deref()),
-        ];
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            self.cut_fields += append(builder, cell);
-        }
+    pub(super) fn append(&mut self, place: Place<'_>, format: Format, fields: &Fields<'_>) {
+        self.append_place(place, format, fields);
+        self.append_identity(fields);
+        let cut = &mut self.cut_fields;
+        append(&mut self.source_ip, fields.source_ip, cut);
+        append(&mut self.user_agent, fields.user_agent, cut);
+        append(&mut self.host, &fields.host, cut);
+        append(&mut self.route, fields.route, cut);
+        let account = if fields.account.is_empty() { place.account } else { fields.account };
+        append(&mut self.account, account, cut);
+        append(&mut self.region, fields.region, cut);
+        append(&mut self.environment, fields.environment, cut);
+        append(&mut self.target, fields.target, cut);
+        append(&mut self.model, fields.model, cut);
+        append(&mut self.consumer, fields.consumer, cut);
+        append(&mut self.peer, fields.peer, cut);
+        append_text(&mut self.trace_id, fields.trace_id, cut);
     }
 
-    /// The rows so far, and how many text fields were cut; the builders start anew.
-    pub fn finish(&mut self) -> (EventBatch, u64) {
-        let columns: Vec<ArrayRef> = self.builders.iter_mut().map(finish).collect();
-        let batch =
-            RecordBatch::try_new(EVENT_SCHEMA.clone(), columns).expect("each builder has its column's type");
-        let batch = EventBatch::new(batch).expect("the batch was built from the schema");
+    fn append_place(&mut self, place: Place<'_>, format: Format, fields: &Fields<'_>) {
+        self.event_time.append_value(fields.event_time);
+        self.position.append_value(place.position);
+        self.source.append_value(place.source);
+        self.format.append_value(format.name());
+        append_text(&mut self.event_id, fields.event_id, &mut self.cut_fields);
+        append_joined(&mut self.action, &fields.action, &mut self.joined, &mut self.cut_fields);
+        self.outcome.append_value(fields.outcome.name());
+        self.status_code.append_option(fields.status_code);
+    }
+
+    fn append_identity(&mut self, fields: &Fields<'_>) {
+        let cut = &mut self.cut_fields;
+        append(&mut self.principal, &fields.principal, cut);
+        self.principal_kind.append_value(fields.principal_kind.name());
+        append(&mut self.session_name, fields.session_name, cut);
+        match &fields.credential {
+            Some(credential) => {
+                self.credential_kind.append_value(credential.kind.name());
+                append_joined(&mut self.credential_secret, &credential.secret, &mut self.joined, cut);
+                self.credential_attribution.append_value(credential.attribution);
+            }
+            None => {
+                self.credential_kind.append_null();
+                self.credential_secret.append_null();
+                self.credential_attribution.append_null();
+            }
+        }
+        self.joined.clear();
+        fields.flow.write(&mut self.joined);
+        append(&mut self.flow, &self.joined, cut);
+    }
+
+    /// The rows so far as a batch, and how many fields were cut in them; leaves the builders empty.
+    pub(super) fn finish(&mut self) -> (EventBatch, u64) {
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(self.event_time.finish()),
+            Arc::new(self.position.finish()),
+            Arc::new(self.source.finish()),
+            Arc::new(self.format.finish()),
+            Arc::new(self.event_id.finish()),
+            Arc::new(self.action.finish()),
+            Arc::new(self.outcome.finish()),
+            Arc::new(self.status_code.finish()),
+            Arc::new(self.principal.finish()),
+            Arc::new(self.principal_kind.finish()),
+            Arc::new(self.session_name.finish()),
+            Arc::new(self.credential_kind.finish()),
+            Arc::new(self.credential_secret.finish()),
+            Arc::new(self.credential_attribution.finish()),
+            Arc::new(self.source_ip.finish()),
+            Arc::new(self.user_agent.finish()),
+            Arc::new(self.flow.finish()),
+            Arc::new(self.host.finish()),
+            Arc::new(self.route.finish()),
+            Arc::new(self.account.finish()),
+            Arc::new(self.region.finish()),
+            Arc::new(self.environment.finish()),
+            Arc::new(self.target.finish()),
+            Arc::new(self.model.finish()),
+            Arc::new(self.consumer.finish()),
+            Arc::new(self.peer.finish()),
+            Arc::new(self.trace_id.finish()),
+        ];
+        let batch = RecordBatch::try_new(EVENT_SCHEMA.clone(), arrays)
+            .expect("builders are listed in the schema's order with its types");
+        let batch = EventBatch::new(batch).expect("built from this very schema");
         (batch, std::mem::take(&mut self.cut_fields))
     }
 }
 
-fn append(builder: &mut Builder, cell: Cell<'_>) -> u64 {
-    match (builder, cell) {
-        (Builder::Dict(b), Cell::Text(text)) => {
-            let (text, cut) = bounded(text);
-            b.append_option(text);
-            cut
-        }
-        (Builder::Text(b), Cell::Text(text)) => {
-            let (text, cut) = bounded(text);
-            b.append_option(text);
-            cut
-        }
-        (Builder::Int(b), Cell::Int(value)) => {
-            b.append_option(value);
-            0
-        }
-        (Builder::Time(b), Cell::Int(value)) => {
-            b.append_option(value);
-            0
-        }
-        (Builder::Float(b), Cell::Float(value)) => {
-            b.append_option(value);
-            0
-        }
-        _ => unreachable!("cells stand in the order of the schema's columns"),
+fn append(column: &mut Dict, value: &str, cut: &mut u64) {
+    if value.is_empty() {
+        column.append_null();
+    } else {
+        column.append_value(clip(value, cut));
     }
 }
 
-fn bounded(text: Option<&str>) -> (Option<&str>, u64) {
-    match text {
-        Some(text) if text.len() > limits::FIELD_BYTES_MAX => {
-            (Some(&text[..text.floor_char_boundary(limits::FIELD_BYTES_MAX)]), 1)
-        }
-        other => (other, 0),
+fn append_text(column: &mut StringBuilder, value: &str, cut: &mut u64) {
+    if value.is_empty() {
+        column.append_null();
+    } else {
+        column.append_value(clip(value, cut));
     }
 }
 
-fn finish(builder: &mut Builder) -> ArrayRef {
-    match builder {
-        Builder::Dict(b) => Arc::new(b.finish()),
-        Builder::Text(b) => Arc::new(b.finish()),
-        Builder::Int(b) => Arc::new(b.finish()),
-        Builder::Float(b) => Arc::new(b.finish()),
-        Builder::Time(b) => Arc::new(b.finish()),
+fn append_joined(column: &mut Dict, value: &Joined<'_>, scratch: &mut String, cut: &mut u64) {
+    if value.second.is_empty() {
+        return append(column, &value.first, cut);
+    }
+    scratch.clear();
+    scratch.push_str(&value.first);
+    scratch.push(':');
+    scratch.push_str(value.second);
+    append(column, scratch, cut);
+}
+
+fn clip<'v>(value: &'v str, cut: &mut u64) -> &'v str {
+    if value.len() <= FIELD_BYTES_MAX {
+        return value;
+    }
+    *cut += 1;
+    &value[..value.floor_char_boundary(FIELD_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+
+    use super::*;
+
+    #[test]
+    fn flow_words_are_written_in_table_order() {
+        let mut flow = Flow::default();
+        flow.set(FlowWord::Ropc, true);
+        flow.set(FlowWord::Mfa, true);
+        flow.set(FlowWord::ConsoleLogin, true);
+        flow.set(FlowWord::ApiToken, false);
+        let mut text = String::new();
+        flow.write(&mut text);
+        assert_eq!(text, "console_login mfa ropc");
+        assert_eq!(FlowWord::Ropc as usize + 1, FLOW_WORDS.len());
+    }
+
+    #[test]
+    fn long_field_is_cut_at_a_character_boundary_and_counted() {
+        let mut columns = Columns::default();
+        let long = "é".repeat(FIELD_BYTES_MAX);
+        let agent = format!("x{long}");
+        let fields = Fields { user_agent: &agent, ..Fields::default() };
+        let place = Place { position: 7, source: "s", account: "org" };
+        columns.append(place, Format::Okta, &fields);
+        let (batch, cut) = columns.finish();
+        assert_eq!(cut, 1);
+        let column = batch.record_batch().column_by_name("user_agent").unwrap();
+        let values = column.as_dictionary::<Int32Type>().values().as_string::<i32>();
+        assert_eq!(values.value(0).len(), FIELD_BYTES_MAX - 1);
+        assert_eq!(values.len(), 1);
     }
 }

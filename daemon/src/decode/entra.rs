@@ -1,39 +1,42 @@
-//! Microsoft Entra sign-in logs: SignInLogs, NonInteractiveUserSignInLogs, ServicePrincipalSignInLogs,
-//! ManagedIdentitySignInLogs.
+//! Microsoft Entra sign-in logs, the four categories. In: one record of the Azure Monitor export. Out: one
+//! event, or the items of an Event Hub's `{"records": [...]}`. Top-level keys may be lower-cased, and
+//! `properties` may be a JSON string. A record of another category is refused as unknown.
 //!
-//! In: one record of a diagnostic setting. Out: one [`Event`]. Fields: Microsoft Learn, "signIn resource type"
-//! and "Sign-in log schema in Azure Monitor". Top-level keys may be lower-cased, `properties` may be text.
+//! <https://learn.microsoft.com/en-us/entra/identity/monitoring-health/reference-azure-monitor-sign-ins-log-schema>,
+//! <https://learn.microsoft.com/en-us/graph/api/resources/signin>,
+//! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/aadserviceprincipalsigninlogs>,
+//! <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::decode::columns::{Event, Flow};
-use crate::decode::json::{First, Object, Text};
-use crate::decode::{Problem, time};
+use super::RejectReason;
+use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
+use super::json::{Flag, Items, Nested, Number, Refusal, Text, first_of};
+use super::time;
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Record<'a> {
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SignIn<'a> {
     #[serde(borrow)]
     time: Text<'a>,
-    #[serde(alias = "Category")]
     category: Text<'a>,
-    #[serde(alias = "tenantid", alias = "TenantId")]
+    #[serde(alias = "tenantid")]
     tenant_id: Text<'a>,
-    #[serde(alias = "calleripaddress", alias = "CallerIpAddress")]
+    #[serde(alias = "calleripaddress")]
     caller_ip_address: Text<'a>,
-    #[serde(alias = "resulttype", alias = "ResultType")]
-    result_type: Text<'a>,
-    #[serde(alias = "correlationid", alias = "CorrelationId")]
+    #[serde(alias = "correlationid")]
     correlation_id: Text<'a>,
-    properties: Option<&'a RawValue>,
+    #[serde(alias = "resulttype")]
+    result_type: Text<'a>,
+    properties: Nested<'a, Properties<'a>>,
+    records: Option<Items<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Properties<'a> {
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Properties<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     created_date_time: Text<'a>,
@@ -42,44 +45,34 @@ struct Properties<'a> {
     service_principal_id: Text<'a>,
     service_principal_name: Text<'a>,
     service_principal_credential_key_id: Text<'a>,
+    service_principal_credential_thumbprint: Text<'a>,
     federated_credential_id: Text<'a>,
-    app_id: Text<'a>,
-    app_display_name: Text<'a>,
-    client_credential_type: Text<'a>,
     user_agent: Text<'a>,
     ip_address: Text<'a>,
     resource_display_name: Text<'a>,
     resource_id: Text<'a>,
-    status: Object<Status<'a>>,
-    is_interactive: Text<'a>,
+    correlation_id: Text<'a>,
+    status: Nested<'a, Status>,
+    is_interactive: Flag,
     authentication_requirement: Text<'a>,
-    authentication_details: First<AuthenticationDetail<'a>>,
     authentication_protocol: Text<'a>,
-    device_detail: Object<Device<'a>>,
+    device_detail: Nested<'a, Device<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Status<'a> {
-    #[serde(borrow)]
-    error_code: Text<'a>,
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    error_code: Number,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct AuthenticationDetail<'a> {
-    #[serde(borrow)]
-    authentication_method: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default, rename_all = "camelCase")]
 struct Device<'a> {
     #[serde(borrow)]
     device_id: Text<'a>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Category {
     Interactive,
     NonInteractive,
@@ -88,140 +81,151 @@ enum Category {
 }
 
 impl Category {
-    fn of(text: &Text<'_>) -> Option<Self> {
-        let known = [
-            ("SignInLogs", Self::Interactive),
-            ("NonInteractiveUserSignInLogs", Self::NonInteractive),
-            ("ServicePrincipalSignInLogs", Self::ServicePrincipal),
-            ("ManagedIdentitySignInLogs", Self::ManagedIdentity),
-        ];
-        known.into_iter().find(|(name, _)| text.is(name)).map(|(_, category)| category)
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "SignInLogs" => Self::Interactive,
+            "NonInteractiveUserSignInLogs" => Self::NonInteractive,
+            "ServicePrincipalSignInLogs" => Self::ServicePrincipal,
+            "ManagedIdentitySignInLogs" => Self::ManagedIdentity,
+            _ => return None,
+        })
     }
 
-    fn is_person(self) -> bool {
+    fn is_user(self) -> bool {
         matches!(self, Self::Interactive | Self::NonInteractive)
     }
 }
 
-/// Reads one record.
-pub(super) fn read(json: &str) -> Result<Event<'_>, Problem> {
-    let record: Record<'_> = serde_json::from_str(json)?;
-    let category = Category::of(&record.category).ok_or(Problem::missing("category"))?;
-    let raw = record.properties.map_or("{}", RawValue::get);
-    if raw.starts_with('"') {
-        let text: String = serde_json::from_str(raw)?;
-        let properties: Properties<'_> = serde_json::from_str(&text)?;
-        return event(record, category, properties).map(into_owned);
+impl<'a> SignIn<'a> {
+    /// What the message wraps, if it is an envelope.
+    pub(super) fn take_items(&mut self) -> Option<Items<'a>> {
+        self.records.take()
     }
-    let properties: Object<Properties<'_>> = serde_json::from_str(raw)?;
-    event(record, category, properties.0)
+
+    /// The JSON that stands as a string in the place of `properties`.
+    pub(super) fn written_properties(&self) -> Option<&str> {
+        match &self.properties {
+            Nested::Written(text) => Some(text),
+            Nested::Absent | Nested::Object(_) => None,
+        }
+    }
+
+    /// The properties of a record that holds them as an object.
+    pub(super) fn properties(&self) -> Option<&Properties<'a>> {
+        self.properties.object()
+    }
 }
 
-fn event<'a, 'p>(record: Record<'a>, category: Category, p: Properties<'p>) -> Result<Event<'p>, Problem>
-where
-    'a: 'p,
-{
-    let written =
-        p.created_date_time.get().and_then(time::parse).or_else(|| record.time.get().and_then(time::parse));
-    let nothing_written = record.time.get().is_none() && p.created_date_time.get().is_none();
-    let problem = if nothing_written { Problem::missing("time") } else { Problem::bad("time") };
-    let event_time = written.ok_or(problem)?;
-    let status = p.status.0.error_code.number().or_else(|| record.result_type.number());
-    let flow = flow(category, &p);
-    let (kind, secret) = credential(category, &p);
-    let principal = if category.is_person() {
-        p.user_principal_name.take().or_else(|| p.user_id.take())
-    } else {
-        p.service_principal_id
-            .take()
-            .or_else(|| p.service_principal_name.take())
-            .or_else(|| p.app_id.clone().take())
+/// The facts of one record; `properties` is handed in because it may have been written as a string.
+pub(super) fn fields<'r>(
+    record: &'r SignIn<'_>,
+    properties: Option<&'r Properties<'_>>,
+) -> Result<Fields<'r>, Refusal> {
+    let Some(category) = Category::parse(record.category.get()) else {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "category: not a sign-in log"));
     };
-    Ok(Event {
-        event_time,
-        event_id: p.id.take(),
-        action: record.category.take(),
-        outcome: outcome(status, record.result_type.get()),
-        status_code: status,
-        principal,
-        principal_kind: if category.is_person() { "human" } else { "workload" },
-        credential_kind: kind,
-        credential_attribution: kind.map(|_| 1.0),
-        credential_secret: secret,
-        source_ip: record.caller_ip_address.take().or_else(|| p.ip_address.take()),
-        user_agent: p.user_agent.take(),
-        flow,
-        account: record.tenant_id.take(),
-        target: p
-            .resource_display_name
-            .take()
-            .or_else(|| p.resource_id.take())
-            .or_else(|| p.app_display_name.take()),
-        trace_id: record.correlation_id.take(),
-        ..Event::default()
+    let Some(properties) = properties else {
+        return Err(Refusal::new(RejectReason::MissingField, "properties"));
+    };
+    let outcome = outcome(record, properties);
+    Ok(Fields {
+        event_time: event_time(record, properties)?,
+        event_id: properties.id.get(),
+        action: Joined::one(record.category.get()),
+        outcome,
+        status_code: error_code(record, properties),
+        principal: Cow::Borrowed(principal(properties, category)),
+        principal_kind: if category.is_user() { PrincipalKind::Human } else { PrincipalKind::Workload },
+        credential: (outcome == Outcome::Success).then(|| credential(properties, category)).flatten(),
+        source_ip: first_of(&[properties.ip_address.get(), record.caller_ip_address.get()]),
+        user_agent: properties.user_agent.get(),
+        flow: flow(properties, category, outcome),
+        account: record.tenant_id.get(),
+        target: first_of(&[properties.resource_display_name.get(), properties.resource_id.get()]),
+        trace_id: first_of(&[properties.correlation_id.get(), record.correlation_id.get()]),
+        ..Fields::default()
     })
 }
 
-/// The service principal's key id, else its own id; a user's object id.
-fn credential<'a>(category: Category, p: &Properties<'a>) -> (Option<&'static str>, Option<Cow<'a, str>>) {
-    let (kind, secret) = if category.is_person() {
-        ("user_object", p.user_id.clone().take())
-    } else if let Some(key) = p.service_principal_credential_key_id.clone().take() {
-        ("service_principal_key", Some(key))
+/// When the sign-in happened, else when the record was written.
+fn event_time(record: &SignIn<'_>, properties: &Properties<'_>) -> Result<i64, Refusal> {
+    let text = first_of(&[properties.created_date_time.get(), record.time.get()]);
+    if text.is_empty() {
+        return Err(Refusal::new(RejectReason::MissingField, "properties.createdDateTime and time"));
+    }
+    time::micros(text)
+        .ok_or_else(|| Refusal::new(RejectReason::BadField, "properties.createdDateTime or time: not a time"))
+}
+
+fn principal<'r>(properties: &'r Properties<'_>, category: Category) -> &'r str {
+    if category.is_user() {
+        first_of(&[properties.user_id.get(), properties.user_principal_name.get()])
     } else {
-        ("service_principal", p.service_principal_id.clone().take())
-    };
-    (secret.as_ref().map(|_| kind), secret)
+        first_of(&[properties.service_principal_id.get(), properties.service_principal_name.get()])
+    }
 }
 
-fn flow(category: Category, p: &Properties<'_>) -> Flow {
-    let mfa = p.authentication_requirement.is("multiFactorAuthentication");
-    let detailed = p.authentication_details.0.authentication_method.get().is_some();
-    let interactive =
-        category == Category::Interactive && (p.is_interactive.get().is_none() || p.is_interactive.is_true());
+fn error_code(record: &SignIn<'_>, properties: &Properties<'_>) -> Option<i64> {
+    let status = properties.status.object().and_then(|s| s.error_code.value());
+    status.or_else(|| record.result_type.get().parse().ok())
+}
+
+fn outcome(record: &SignIn<'_>, properties: &Properties<'_>) -> Outcome {
+    match (error_code(record, properties), record.result_type.get()) {
+        (Some(code), _) => outcome_of(code),
+        (None, word) if word.eq_ignore_ascii_case("success") => Outcome::Success,
+        (None, word) if word.eq_ignore_ascii_case("failure") => Outcome::Denied,
+        (None, _) => Outcome::Unknown,
+    }
+}
+
+/// AADSTS codes: the directory's own failures, its throttling, and everything else a refusal.
+fn outcome_of(code: i64) -> Outcome {
+    match code {
+        0 => Outcome::Success,
+        50_000 | 90_006 | 90_012 | 90_024 | 90_033 => Outcome::Failure,
+        50_196 | 90_055 => Outcome::Throttled,
+        _ => Outcome::Denied,
+    }
+}
+
+/// Only a successful sign-in used a credential. Managed identities have keys that Azure rotates: the identity itself is their credential.
+fn credential<'r>(properties: &'r Properties<'_>, category: Category) -> Option<Credential<'r>> {
+    if category.is_user() {
+        return Credential::new(CredentialKind::UserObject, Joined::one(properties.user_id.get()));
+    }
+    let key = first_of(&[
+        properties.service_principal_credential_key_id.get(),
+        properties.service_principal_credential_thumbprint.get(),
+        properties.federated_credential_id.get(),
+    ]);
+    if category == Category::ManagedIdentity || key.is_empty() || is_nil(key) {
+        let identity = Joined::one(properties.service_principal_id.get());
+        return Credential::new(CredentialKind::ServicePrincipal, identity);
+    }
+    Credential::new(CredentialKind::ServicePrincipalKey, Joined::one(key))
+}
+
+/// The nil GUID, written where there is no id.
+fn is_nil(id: &str) -> bool {
+    id.bytes().all(|b| b == b'0' || b == b'-')
+}
+
+/// A non-interactive sign-in may say MFA because its token once saw it: only an interactive one counts.
+fn flow(properties: &Properties<'_>, category: Category, outcome: Outcome) -> Flow {
+    let user = category.is_user();
+    let interactive = user && properties.is_interactive.0.unwrap_or(category == Category::Interactive);
+    let required_mfa = properties.authentication_requirement.get() == "multiFactorAuthentication";
+    let device = properties.device_detail.object().map_or("", |d| d.device_id.get());
+    let federated = properties.federated_credential_id.get();
     let mut flow = Flow::default();
-    flow.add_if(interactive, "interactive");
-    flow.add_if(category == Category::NonInteractive, "non_interactive");
-    flow.add_if(mfa && (detailed || interactive), "mfa");
-    flow.add_if(p.device_detail.0.device_id.get().is_some(), "device_id");
-    flow.add_if(category == Category::ServicePrincipal, "service_principal");
-    flow.add_if(category == Category::ManagedIdentity, "managed_identity");
-    let federated = p.federated_credential_id.get().is_some()
-        || p.client_credential_type.is("federatedIdentityCredential");
-    flow.add_if(federated, "federated_credential");
-    flow.add_if(p.authentication_protocol.is("ropc"), "ropc");
+    flow.set(FlowWord::Interactive, interactive);
+    flow.set(FlowWord::NonInteractive, user && !interactive);
+    flow.set(FlowWord::Mfa, interactive && required_mfa && outcome == Outcome::Success);
+    flow.set(FlowWord::DeviceId, user && !device.is_empty() && !is_nil(device));
+    flow.set(FlowWord::ServicePrincipal, category == Category::ServicePrincipal);
+    flow.set(FlowWord::ManagedIdentity, category == Category::ManagedIdentity);
+    flow.set(FlowWord::FederatedCredential, !federated.is_empty() && !is_nil(federated));
+    flow.set(FlowWord::Ropc, properties.authentication_protocol.get().eq_ignore_ascii_case("ropc"));
     flow
-}
-
-/// 0 is success; anything else was refused (Microsoft Learn, "Microsoft Entra authentication error codes").
-fn outcome(status: Option<i64>, result: Option<&str>) -> &'static str {
-    match (status, result) {
-        (Some(0), _) | (None, Some("Success" | "success")) => "success",
-        (Some(_), _) | (None, Some("Failure" | "failure")) => "denied",
-        (None, _) => "unknown",
-    }
-}
-
-/// Nothing borrowed: the text it came from ends here.
-fn into_owned(event: Event<'_>) -> Event<'static> {
-    let own = |text: Option<Cow<'_, str>>| text.map(|t| Cow::Owned(t.into_owned()));
-    Event {
-        event_time: event.event_time,
-        event_id: own(event.event_id),
-        action: own(event.action),
-        outcome: event.outcome,
-        status_code: event.status_code,
-        principal: own(event.principal),
-        principal_kind: event.principal_kind,
-        credential_kind: event.credential_kind,
-        credential_attribution: event.credential_attribution,
-        credential_secret: own(event.credential_secret),
-        source_ip: own(event.source_ip),
-        user_agent: own(event.user_agent),
-        flow: event.flow,
-        account: own(event.account),
-        target: own(event.target),
-        trace_id: own(event.trace_id),
-        ..Event::default()
-    }
 }

@@ -1,45 +1,57 @@
-//! Envoy's JSON access log.
+//! Envoy JSON access log. In: one entry. Out: one event. The layout is the operator's own: read are the
+//! keys of Envoy Gateway's default, of Istio's, and the names that operators commonly give to further
+//! command operators. A status that cannot be read rejects the entry; no key but the time is required.
 //!
-//! In: one log line. Out: one [`Event`]. Keys: Envoy documentation, "Access logging", default JSON format,
-//! and Envoy Gateway's default; `downstream_peer_uri_san`, `x-forwarded-client-cert`, `consumer`,
-//! `api_key_id` and `jwt_sub` are read where an operator adds them. A key's value is never a credential
-//! unless its name says that it is an id.
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>,
+//! <https://gateway.envoyproxy.io/docs/tasks/observability/proxy-accesslog/>,
+//! <https://istio.io/latest/docs/tasks/observability/logs/access-log/>,
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::decode::columns::{Event, outcome_of_status};
-use crate::decode::json::Text;
-use crate::decode::{Problem, time};
+use super::RejectReason;
+use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
+use super::json::{Number, Refusal, Text, first_of};
+use super::time;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Line<'a> {
+pub(super) struct Entry<'a> {
     #[serde(borrow)]
     start_time: Text<'a>,
-    #[serde(rename = ":authority", alias = "authority")]
-    authority: Text<'a>,
     method: Text<'a>,
+    #[serde(rename = ":authority")]
+    authority_header: Text<'a>,
+    authority: Text<'a>,
+    host: Text<'a>,
     #[serde(rename = "x-envoy-origin-path")]
     origin_path: Text<'a>,
+    #[serde(rename = "x-envoy-original-path")]
+    original_path: Text<'a>,
     path: Text<'a>,
-    route_name: Text<'a>,
-    response_code: Text<'a>,
-    upstream_host: Text<'a>,
-    upstream_peer_uri_san: Text<'a>,
-    #[serde(rename = "x-request-id", alias = "request_id")]
+    response_code: Number,
+    response_flags: Text<'a>,
+    #[serde(rename = "x-forwarded-for")]
+    forwarded_for_header: Text<'a>,
+    x_forwarded_for: Text<'a>,
+    downstream_remote_address: Text<'a>,
+    #[serde(rename = "user-agent")]
+    user_agent_header: Text<'a>,
+    user_agent: Text<'a>,
+    #[serde(rename = "x-request-id")]
+    request_id_header: Text<'a>,
     request_id: Text<'a>,
     trace_id: Text<'a>,
     traceparent: Text<'a>,
-    #[serde(rename = "user-agent", alias = "user_agent")]
-    user_agent: Text<'a>,
-    #[serde(rename = "x-forwarded-for", alias = "x_forwarded_for")]
-    forwarded_for: Text<'a>,
-    downstream_remote_address: Text<'a>,
+    route_name: Text<'a>,
+    upstream_host: Text<'a>,
+    upstream_cluster: Text<'a>,
     downstream_peer_uri_san: Text<'a>,
     #[serde(rename = "x-forwarded-client-cert")]
-    client_cert: Text<'a>,
+    client_cert_header: Text<'a>,
+    x_forwarded_client_cert: Text<'a>,
     consumer: Text<'a>,
     api_key_id: Text<'a>,
     jwt_sub: Text<'a>,
@@ -47,93 +59,116 @@ struct Line<'a> {
     model: Text<'a>,
 }
 
-/// Reads one line.
-pub(super) fn read(json: &str) -> Result<Event<'_>, Problem> {
-    let line: Line<'_> = serde_json::from_str(json)?;
-    let written = line.start_time.get().ok_or(Problem::missing("start_time"))?;
-    let event_time = time::parse(written).ok_or(Problem::bad("start_time"))?;
-    let status = line.response_code.number();
-    if line.response_code.get().is_some() && status.is_none() {
-        return Err(Problem::bad("response_code"));
-    }
-    let peer =
-        line.downstream_peer_uri_san.take().or_else(|| line.client_cert.get().and_then(uri_of_client_cert));
-    let consumer = line.consumer.take().or_else(|| line.api_key_id.take()).or_else(|| line.jwt_sub.take());
-    let path = line.origin_path.take().or_else(|| line.path.take());
-    let trace = line.traceparent.get().and_then(trace_of_parent).map(|t| Cow::Owned(t.to_owned()));
-    let request_id = line.request_id.take();
-    Ok(Event {
-        event_time,
-        outcome: status.map_or("unknown", outcome_of_status),
-        status_code: status.filter(|s| *s != 0),
-        action: line.method.take(),
-        principal_kind: if peer.is_some() { "workload" } else { "none" },
-        principal: peer.clone(),
-        peer,
-        credential_kind: consumer.as_ref().map(|_| "gateway_key"),
-        credential_attribution: consumer.as_ref().map(|_| 1.0),
-        credential_secret: consumer.clone(),
-        consumer,
-        source_ip: client_address(line.forwarded_for, line.downstream_remote_address),
-        user_agent: line.user_agent.take(),
-        host: line.authority.take().map(host_of),
-        route: line.route_name.take().or_else(|| path.map(first_segments)),
-        target: line.upstream_peer_uri_san.take().or_else(|| line.upstream_host.take()),
-        model: line.model.take(),
-        trace_id: line.trace_id.take().or(trace).or_else(|| request_id.clone()),
+/// The facts of one entry.
+pub(super) fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
+    let request_id = first_of(&[entry.request_id_header.get(), entry.request_id.get()]);
+    let consumer = first_of(&[entry.consumer.get(), entry.api_key_id.get(), entry.jwt_sub.get()]);
+    let peer = peer(entry);
+    Ok(Fields {
+        event_time: event_time(entry)?,
         event_id: request_id,
-        ..Event::default()
+        action: Joined::one(entry.method.get()),
+        outcome: outcome(entry)?,
+        status_code: entry.response_code.value(),
+        principal: Cow::Borrowed(peer),
+        principal_kind: if peer.is_empty() { PrincipalKind::None } else { PrincipalKind::Workload },
+        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
+        source_ip: source_ip(entry),
+        user_agent: first_of(&[entry.user_agent_header.get(), entry.user_agent.get()]),
+        host: host(first_of(&[entry.authority_header.get(), entry.authority.get(), entry.host.get()])),
+        route: route(entry),
+        target: first_of(&[entry.upstream_host.get(), entry.upstream_cluster.get()]),
+        model: entry.model.get(),
+        consumer,
+        peer,
+        trace_id: first_of(&[entry.trace_id.get(), traceparent_id(entry.traceparent.get()), request_id]),
+        ..Fields::default()
     })
 }
 
-/// Lower case, without port; an IPv6 literal keeps its brackets.
-fn host_of(authority: Cow<'_, str>) -> Cow<'_, str> {
-    let end = match (authority.rfind(':'), authority.rfind(']')) {
-        (Some(colon), Some(bracket)) if colon < bracket => authority.len(),
-        (Some(colon), _) => colon,
-        (None, _) => authority.len(),
-    };
-    match authority {
-        Cow::Borrowed(a) if !a.bytes().any(|b| b.is_ascii_uppercase()) => Cow::Borrowed(&a[..end]),
-        other => Cow::Owned(other[..end].to_ascii_lowercase()),
+fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
+    let text = entry.start_time.get();
+    if !text.is_empty() {
+        return time::micros(text)
+            .ok_or_else(|| Refusal::new(RejectReason::BadField, "start_time: not a time"));
+    }
+    if entry.response_code == Number::Absent && entry.response_flags.get().is_empty() {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "no field of an Envoy access log"));
+    }
+    Err(Refusal::new(RejectReason::MissingField, "start_time"))
+}
+
+fn outcome(entry: &Entry<'_>) -> Result<Outcome, Refusal> {
+    match entry.response_code {
+        Number::Value(status) => Ok(Outcome::of_http(status)),
+        Number::Absent => Ok(Outcome::Unknown),
+        Number::Unreadable => Err(Refusal::new(RejectReason::BadField, "response_code: not a number")),
     }
 }
 
-/// `/v1/run/7?x=y` is `/v1/run`.
-fn first_segments(path: Cow<'_, str>) -> Cow<'_, str> {
-    let bare = path.find(['?', '#']).unwrap_or(path.len());
-    let end = path[..bare].match_indices('/').nth(2).map_or(bare, |(at, _)| at);
-    match path {
-        Cow::Borrowed(p) => Cow::Borrowed(&p[..end]),
-        Cow::Owned(p) => Cow::Owned(p[..end].to_owned()),
+fn source_ip<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let forwarded = first_of(&[entry.forwarded_for_header.get(), entry.x_forwarded_for.get()]);
+    let client = forwarded.split(',').next().unwrap_or_default().trim();
+    without_port(first_of(&[client, entry.downstream_remote_address.get()]))
+}
+
+/// `10.0.0.12:59292`, `[2001:db8::1]:443`, `2001:db8::1` and `10.0.0.12` without the port.
+fn without_port(address: &str) -> &str {
+    if let Some(rest) = address.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    match address.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
+        Some(_) | None => address,
     }
 }
 
-fn client_address<'a>(forwarded_for: Text<'a>, remote: Text<'a>) -> Option<Cow<'a, str>> {
-    let cut = |text: Cow<'a, str>, end: usize| match text {
-        Cow::Borrowed(t) => Cow::Borrowed(t[..end].trim()),
-        Cow::Owned(t) => Cow::Owned(t[..end].trim().to_owned()),
-    };
-    let forwarded = forwarded_for.take().map(|f| {
-        let end = f.find(',').unwrap_or(f.len());
-        cut(f, end)
-    });
-    forwarded.or_else(|| {
-        remote.take().map(|r| {
-            let end = r.rfind(':').unwrap_or(r.len());
-            cut(r, end)
-        })
-    })
+fn host(authority: &str) -> Cow<'_, str> {
+    let host = without_port(authority);
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Cow::Owned(host.to_ascii_lowercase());
+    }
+    Cow::Borrowed(host)
 }
 
-/// The `URI=` part of the last element: Envoy documentation, "x-forwarded-client-cert".
-fn uri_of_client_cert<'a>(header: &str) -> Option<Cow<'a, str>> {
-    let element = header.rsplit(',').next()?;
-    let uri = element.split(';').find_map(|part| part.trim().strip_prefix("URI="))?;
-    Some(Cow::Owned(uri.trim_matches('"').to_owned()))
+fn route<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let path = first_of(&[entry.origin_path.get(), entry.original_path.get(), entry.path.get()]);
+    first_of(&[entry.route_name.get(), first_segments(path)])
 }
 
-/// W3C Trace Context: version, trace id, parent id, flags.
-fn trace_of_parent(parent: &str) -> Option<&str> {
-    parent.split('-').nth(1).filter(|id| id.len() == 32)
+/// `/v1/chat/completions?user=7` gives `/v1/chat`.
+fn first_segments(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let third_slash = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at).nth(2);
+    &path[..third_slash.unwrap_or(path.len())]
+}
+
+/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
+fn traceparent_id(traceparent: &str) -> &str {
+    let trace_id = traceparent.split('-').nth(1).unwrap_or_default();
+    if trace_id.len() == 32 { trace_id } else { "" }
+}
+
+fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let san = entry.downstream_peer_uri_san.get().split(',').next().unwrap_or_default().trim();
+    let header = first_of(&[entry.client_cert_header.get(), entry.x_forwarded_client_cert.get()]);
+    first_of(&[san, last_uri(header)])
+}
+
+/// `URI=` of the last element of an `x-forwarded-client-cert` header: the peer that the last proxy
+/// verified itself; elements before it were merely forwarded. Quoted parts (a Subject) are skipped.
+fn last_uri(header: &str) -> &str {
+    let (mut uri, mut start, mut quoted) = ("", 0, false);
+    for (at, byte) in header.bytes().chain([b',']).enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' | b';' if !quoted || at == header.len() => {
+                let pair = header[start..at].trim();
+                uri = pair.strip_prefix("URI=").map_or(uri, |value| value.trim_matches('"'));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    uri
 }

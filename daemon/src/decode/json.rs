@@ -1,164 +1,360 @@
-//! Lenient pieces of JSON: what providers write as a string today and as a number tomorrow.
+//! Lenient pieces of JSON, borrowed from the text wherever it holds no escapes.
 //!
-//! In: JSON of one value. Out: borrowed text where possible. A value of an unexpected shape is absent,
-//! never an error: one odd field must not cost an event.
+//! In: one JSON value as `&str`. Out: typed structs made of [`Text`], [`Number`], [`Flag`], [`Nested`],
+//! [`First`] and [`Items`], or a [`Refusal`]. No generic tree is built, no value gets into an error's words.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use memchr::memchr_iter;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// A scalar as text: string, number or boolean. Null, objects and arrays are absent, and so are the
-/// strings that providers write for nothing: ``, `-`, `null`, `unknown`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Text<'a>(Option<Cow<'a, str>>);
+use super::RejectReason;
+use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX};
 
-impl<'a> Text<'a> {
-    /// The text, if there is any.
-    pub fn take(self) -> Option<Cow<'a, str>> {
-        self.0
+/// Why one JSON value is not an event. `detail` names fields and places, never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: RejectReason,
+    pub(super) detail: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: RejectReason, detail: &'static str) -> Self {
+        Self { reason, detail: Cow::Borrowed(detail) }
     }
+}
 
-    /// The text, if there is any.
-    pub fn get(&self) -> Option<&str> {
-        self.0.as_deref()
+/// Reads exactly one JSON value.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    if depth_exceeds(text, JSON_DEPTH_MAX) {
+        return Err(Refusal::new(RejectReason::TooDeep, "nested deeper than the bound"));
     }
+    serde_json::from_str(text).map_err(|error| refusal(&error))
+}
 
-    /// Whether it is the word, without regard to ASCII case.
-    pub fn is(&self, word: &str) -> bool {
-        self.get().is_some_and(|t| t.eq_ignore_ascii_case(word))
+fn refusal(error: &serde_json::Error) -> Refusal {
+    let words = error.to_string();
+    let (reason, what) = if words.starts_with("trailing characters") {
+        (RejectReason::TrailingBytes, "more bytes after the JSON value")
+    } else if words.starts_with("number out of range") {
+        (RejectReason::BadField, "number out of range")
+    } else if words.starts_with("duplicate field") {
+        (RejectReason::BadField, words.split(" at line ").next().unwrap_or("duplicate field"))
+    } else if error.is_eof() {
+        (RejectReason::NotJson, "ends inside the JSON value")
+    } else if error.is_data() {
+        (RejectReason::UnknownFormat, "not a JSON object")
+    } else {
+        (RejectReason::NotJson, "not JSON")
+    };
+    let detail = format!("{what} at line {} column {}", error.line(), error.column());
+    Refusal { reason, detail: Cow::Owned(detail) }
+}
+
+/// Whether brackets nest deeper than `depth_max`. Counting all openers settles it for ordinary records.
+pub(super) fn depth_exceeds(text: &str, depth_max: usize) -> bool {
+    let bytes = text.as_bytes();
+    let openers = memchr_iter(b'{', bytes).count() + memchr_iter(b'[', bytes).count();
+    openers > depth_max && deepest(bytes, depth_max) > depth_max
+}
+
+fn deepest(bytes: &[u8], enough: usize) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut at) = (0_usize, 0, false, 0);
+    while at < bytes.len() && deepest <= enough {
+        match bytes[at] {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
     }
+    deepest
+}
 
-    /// True for `true`, `True`, `Yes` and 1, in whatever JSON type.
-    pub fn is_true(&self) -> bool {
-        ["true", "yes", "1"].iter().any(|word| self.is(word))
+/// First of `values` that is not absent, else absent.
+pub(super) fn first_of<'a>(values: &[&'a str]) -> &'a str {
+    values.iter().find(|value| !value.is_empty()).copied().unwrap_or_default()
+}
+
+/// Text of a string, number or boolean; "" stands for absent. Providers write the words `null`, `unknown`
+/// and `-` for nothing: those are absent too, and so are objects and arrays where text was expected.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(Cow<'a, str>);
+
+impl Text<'_> {
+    /// "" where absent.
+    pub(super) fn get(&self) -> &str {
+        &self.0
     }
+}
 
-    /// As a whole number.
-    pub fn number(&self) -> Option<i64> {
-        self.get().and_then(|t| t.parse().ok())
-    }
-
-    fn of(text: Cow<'a, str>) -> Self {
-        let nothing = matches!(&*text, "" | "-" | "null" | "unknown");
-        Self((!nothing).then_some(text))
+fn is_nothing(text: &str) -> bool {
+    match text.len() {
+        0 => true,
+        1 => text == "-",
+        4 => text.eq_ignore_ascii_case("null"),
+        7 => text.eq_ignore_ascii_case("unknown"),
+        _ => false,
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor(PhantomData))
+        deserializer.deserialize_any(TextVisitor)
     }
 }
 
-struct TextVisitor<'a>(PhantomData<&'a ()>);
+struct TextVisitor;
 
-impl<'de: 'a, 'a> Visitor<'de> for TextVisitor<'a> {
-    type Value = Text<'a>;
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("text")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'a>, E> {
-        Ok(Text::of(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Text<'de>, E> {
+        Ok(if is_nothing(v) { Text::default() } else { Text(Cow::Borrowed(v)) })
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Text<'a>, E> {
-        Ok(Text::of(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, v: &str) -> Result<Text<'de>, E> {
+        Ok(if is_nothing(v) { Text::default() } else { Text(Cow::Owned(v.to_owned())) })
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Text<'a>, E> {
-        Ok(Text(Some(Cow::Borrowed(if value { "true" } else { "false" }))))
+    fn visit_bool<E>(self, v: bool) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(if v { "true" } else { "false" })))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Text<'a>, E> {
-        Ok(Text(Some(Cow::Owned(value.to_string()))))
+    fn visit_i64<E>(self, v: i64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(v.to_string())))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Text<'a>, E> {
-        Ok(Text(Some(Cow::Owned(value.to_string()))))
+    fn visit_u64<E>(self, v: u64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(v.to_string())))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Text<'a>, E> {
-        Ok(Text(Some(Cow::Owned(value.to_string()))))
+    fn visit_f64<E>(self, v: f64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(v.to_string())))
     }
 
-    fn visit_unit<E>(self) -> Result<Text<'a>, E> {
-        Ok(Text(None))
+    fn visit_unit<E>(self) -> Result<Text<'de>, E> {
+        Ok(Text::default())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'a>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Text(None))
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Text<'de>, A::Error> {
+        drain_seq(seq).map(|()| Text::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'a>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Text(None))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text<'de>, A::Error> {
+        drain_map(map).map(|()| Text::default())
     }
 }
 
-/// An object, or its default where something else stands in its place.
-#[derive(Debug, Default)]
-pub struct Object<T>(pub T);
+fn drain_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
+    while seq.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Object<T> {
+fn drain_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// An integer written as number or string.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    /// Missing, null, or one of the words for nothing.
+    #[default]
+    Absent,
+    /// An integer.
+    Value(i64),
+    /// There is something, but no integer.
+    Unreadable,
+}
+
+impl Number {
+    /// The integer, if there is one.
+    pub(super) fn value(self) -> Option<i64> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        if is_nothing(text) {
+            return Self::Absent;
+        }
+        text.trim().parse().map_or(Self::Unreadable, Self::Value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+        deserializer.deserialize_any(NumberVisitor)
     }
 }
 
-struct ObjectVisitor<T>(PhantomData<T>);
+struct NumberVisitor;
 
-impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
+impl<'de> Visitor<'de> for NumberVisitor {
+    type Value = Number;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a number")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    fn visit_i64<E>(self, v: i64) -> Result<Number, E> {
+        Ok(Number::Value(v))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Object<T>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Object(T::default()))
+    fn visit_u64<E>(self, v: u64) -> Result<Number, E> {
+        Ok(i64::try_from(v).map_or(Number::Unreadable, Number::Value))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_f64<E>(self, v: f64) -> Result<Number, E> {
+        let whole = v.fract() == 0.0 && v.abs() < 9.0e15;
+        Ok(if whole { Number::Value(v as i64) } else { Number::Unreadable })
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_str<E>(self, v: &str) -> Result<Number, E> {
+        Ok(Number::of(v))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
+        Ok(Number::Unreadable)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_unit<E>(self) -> Result<Number, E> {
+        Ok(Number::Absent)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Number, A::Error> {
+        drain_seq(seq).map(|()| Number::Unreadable)
     }
 
-    fn visit_unit<E>(self) -> Result<Object<T>, E> {
-        Ok(Object(T::default()))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Number, A::Error> {
+        drain_map(map).map(|()| Number::Unreadable)
     }
 }
 
-/// The first element of an array of objects, or the default where there is none.
+/// A boolean written as boolean, number or word (`"true"`, `"False"`, `"Yes"`); `None` where it says nothing.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) Option<bool>);
+
+impl Flag {
+    /// Present and true.
+    pub(super) fn is_set(self) -> bool {
+        self.0 == Some(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        let is = |words: &[&str]| words.iter().any(|word| text.get().eq_ignore_ascii_case(word));
+        Ok(Self(match () {
+            () if is(&["true", "yes", "1"]) => Some(true),
+            () if is(&["false", "no", "0"]) => Some(false),
+            () => None,
+        }))
+    }
+}
+
+/// An object; or the text that some producers write in its place (a JSON string); else absent.
 #[derive(Debug, Default)]
-pub struct First<T>(pub T);
+pub(super) enum Nested<'a, T> {
+    /// Missing, null, or of another kind.
+    #[default]
+    Absent,
+    /// The object.
+    Object(T),
+    /// A string, which may hold the object's JSON.
+    Written(Cow<'a, str>),
+}
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for First<T> {
+impl<T> Nested<'_, T> {
+    /// The object, if it is one.
+    pub(super) fn object(&self) -> Option<&T> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Absent | Self::Written(_) => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Nested<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NestedVisitor(PhantomData))
+    }
+}
+
+struct NestedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NestedVisitor<T> {
+    type Value = Nested<'de, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Nested::Object)
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+        Ok(Nested::Written(Cow::Borrowed(v)))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+        Ok(Nested::Written(Cow::Owned(v.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        drain_seq(seq).map(|()| Nested::Absent)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+}
+
+/// First element of an array; absent for anything else.
+#[derive(Debug)]
+pub(super) struct First<T>(pub(super) Option<T>);
+
+impl<T> Default for First<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FirstVisitor(PhantomData))
     }
@@ -166,45 +362,85 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for First<T> {
 
 struct FirstVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for FirstVisitor<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
     type Value = First<T>;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<First<T>, A::Error> {
-        let first = seq.next_element::<Object<T>>()?;
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(First(first.map(|o| o.0).unwrap_or_default()))
+        let first = seq.next_element()?;
+        drain_seq(seq).map(|()| First(first))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<First<T>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(First(T::default()))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<First<T>, A::Error> {
+        drain_map(map).map(|()| First(None))
     }
 
     fn visit_str<E>(self, _: &str) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
     }
 
     fn visit_unit<E>(self) -> Result<First<T>, E> {
-        Ok(First(T::default()))
+        Ok(First(None))
+    }
+}
+
+/// The JSON of each element of an array, unparsed, so that a bad one cannot take its neighbours down.
+#[derive(Debug, Default)]
+pub(super) struct Items<'a> {
+    /// At most ENVELOPE_EVENTS_MAX of them.
+    pub(super) elements: Vec<&'a str>,
+    /// Whether there were more.
+    pub(super) overflowed: bool,
+}
+
+impl<'a> Items<'a> {
+    /// An envelope of one.
+    pub(super) fn one(element: &'a str) -> Self {
+        Self { elements: vec![element], overflowed: false }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ItemsVisitor)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<'de>, A::Error> {
+        let mut items = Items::default();
+        while items.elements.len() < ENVELOPE_EVENTS_MAX {
+            let Some(element) = seq.next_element::<&RawValue>()? else { return Ok(items) };
+            items.elements.push(element.get());
+        }
+        items.overflowed = seq.next_element::<IgnoredAny>()?.is_some();
+        drain_seq(seq).map(|()| items)
     }
 }

@@ -1,70 +1,117 @@
-//! Okta's System Log.
+//! Okta System Log. In: one LogEvent. Out: one event, or the items of an envelope: EventBridge `detail` or
+//! an event hook's `data.events`. The record does not name its org: that comes from the source's config.
 //!
-//! In: one LogEvent. Out: one [`Event`]. Fields: Okta developer documentation, "System Log API", LogEvent.
-//! Literal strings `null` and `unknown` are absent; the org is not in the record.
+//! <https://developer.okta.com/docs/reference/api/system-log/>,
+//! <https://developer.okta.com/docs/reference/api/event-types/>
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::decode::columns::{Event, Flow};
-use crate::decode::json::{First, Object, Text};
-use crate::decode::{Problem, time};
+use super::RejectReason;
+use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
+use super::json::{First, Items, Nested, Refusal, Text, first_of};
+use super::time;
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct LogEvent<'a> {
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct LogEvent<'a> {
     #[serde(borrow)]
     published: Text<'a>,
     uuid: Text<'a>,
     event_type: Text<'a>,
-    actor: Object<Actor<'a>>,
-    client: Object<Client<'a>>,
-    outcome: Object<Outcome<'a>>,
-    target: First<Target<'a>>,
-    transaction: Object<Transaction<'a>>,
-    authentication_context: Object<AuthenticationContext<'a>>,
-    debug_context: Object<DebugContext<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Actor<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(rename = "type")]
-    kind: Text<'a>,
-    alternate_id: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Client<'a> {
-    #[serde(borrow)]
-    user_agent: Object<UserAgent<'a>>,
-    ip_address: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct UserAgent<'a> {
-    #[serde(borrow)]
-    raw_user_agent: Text<'a>,
+    actor: Nested<'a, Actor<'a>>,
+    client: Nested<'a, Client<'a>>,
+    authentication_context: Nested<'a, AuthenticationContext<'a>>,
+    debug_context: Nested<'a, DebugContext<'a>>,
+    outcome: Nested<'a, Verdict<'a>>,
+    request: Nested<'a, Request<'a>>,
+    target: First<Nested<'a, Target<'a>>>,
+    transaction: Nested<'a, Transaction<'a>>,
+    detail: Option<&'a RawValue>,
+    data: Nested<'a, HookPayload<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Outcome<'a> {
+struct Actor<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    r#type: Text<'a>,
+    #[serde(rename = "alternateId")]
+    alternate_id: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Client<'a> {
+    #[serde(borrow)]
+    user_agent: Nested<'a, UserAgent<'a>>,
+    ip_address: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct UserAgent<'a> {
+    #[serde(borrow)]
+    raw_user_agent: Text<'a>,
+    browser: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct AuthenticationContext<'a> {
+    #[serde(borrow)]
+    external_session_id: Text<'a>,
+    root_session_id: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct DebugContext<'a> {
+    #[serde(borrow)]
+    debug_data: Nested<'a, DebugData<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct DebugData<'a> {
+    #[serde(borrow)]
+    device_fingerprint: Text<'a>,
+    factor: Text<'a>,
+    grant_type: Text<'a>,
+    client_auth_type: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Verdict<'a> {
     #[serde(borrow)]
     result: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default, rename_all = "camelCase")]
+struct Request<'a> {
+    #[serde(borrow)]
+    ip_chain: First<Nested<'a, Hop<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Hop<'a> {
+    #[serde(borrow)]
+    ip: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
 struct Target<'a> {
     #[serde(borrow)]
     id: Text<'a>,
-    alternate_id: Text<'a>,
+    r#type: Text<'a>,
+    display_name: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,130 +119,177 @@ struct Target<'a> {
 struct Transaction<'a> {
     #[serde(borrow)]
     id: Text<'a>,
-    detail: Object<TransactionDetail<'a>>,
+    detail: Nested<'a, TransactionDetail<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default, rename_all = "camelCase")]
 struct TransactionDetail<'a> {
     #[serde(borrow)]
     request_api_token_id: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct AuthenticationContext<'a> {
+#[serde(default)]
+struct HookPayload<'a> {
     #[serde(borrow)]
-    external_session_id: Text<'a>,
-    root_session_id: Text<'a>,
-    credential_type: Text<'a>,
+    events: Option<Items<'a>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct DebugContext<'a> {
-    #[serde(borrow)]
-    debug_data: Object<DebugData<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct DebugData<'a> {
-    #[serde(borrow)]
-    dt_hash: Text<'a>,
-    factor: Text<'a>,
-    grant_type: Text<'a>,
-    client_auth_type: Text<'a>,
-    known_device: Text<'a>,
-    behaviors: Text<'a>,
-}
-
-/// Factors that need a person: Okta documentation, "Authenticators".
-const INTERACTIVE_FACTORS: &[&str] = &[
-    "OTP",
-    "SMS",
-    "CALL",
-    "OKTA_VERIFY_PUSH",
-    "WEBAUTHN",
-    "FIDO",
-    "U2F",
-    "SIGNED_NONCE",
-    "ASSERTION",
-    "EMAIL",
-];
-
-/// Reads one event.
-pub(super) fn read(json: &str) -> Result<Event<'_>, Problem> {
-    let event: LogEvent<'_> = serde_json::from_str(json)?;
-    if event.event_type.get().is_none() {
-        return Err(Problem::missing("eventType"));
+impl<'a> LogEvent<'a> {
+    /// What the message wraps, if it is an envelope.
+    pub(super) fn take_items(&mut self) -> Option<Items<'a>> {
+        if !self.event_type.get().is_empty() {
+            return None;
+        }
+        if let Some(detail) = self.detail {
+            return Some(Items::one(detail.get()));
+        }
+        match &mut self.data {
+            Nested::Object(payload) => payload.events.take(),
+            Nested::Absent | Nested::Written(_) => None,
+        }
     }
-    let written = event.published.get().ok_or(Problem::missing("published"))?;
-    let event_time = time::parse(written).ok_or(Problem::bad("published"))?;
-    let is_person = event.actor.0.kind.is("User");
-    let flow = flow(&event, is_person);
-    let (kind, secret) = credential(&event);
-    let Actor { id, alternate_id, .. } = event.actor.0;
-    let result = event.outcome.0.result;
-    Ok(Event {
-        event_time,
-        event_id: event.uuid.take(),
-        action: event.event_type.take(),
-        outcome: outcome(result.get()),
-        principal_kind: if is_person { "human" } else { "workload" },
-        principal: alternate_id.take().or_else(|| id.take()),
-        credential_kind: kind,
-        credential_attribution: kind.map(|_| 1.0),
-        credential_secret: secret,
-        source_ip: event.client.0.ip_address.take(),
-        user_agent: event.client.0.user_agent.0.raw_user_agent.take(),
-        flow,
-        target: event.target.0.alternate_id.take().or_else(|| event.target.0.id.take()),
-        trace_id: event.transaction.0.id.take(),
-        ..Event::default()
+
+    fn debug(&self) -> Option<&DebugData<'a>> {
+        self.debug_context.object()?.debug_data.object()
+    }
+
+    fn api_token(&self) -> &str {
+        self.transaction
+            .object()
+            .and_then(|t| t.detail.object())
+            .map_or("", |detail| detail.request_api_token_id.get())
+    }
+
+    fn session(&self) -> &str {
+        self.authentication_context
+            .object()
+            .map_or("", |c| first_of(&[c.root_session_id.get(), c.external_session_id.get()]))
+    }
+}
+
+/// The facts of one LogEvent.
+pub(super) fn fields<'r>(event: &'r LogEvent<'_>) -> Result<Fields<'r>, Refusal> {
+    let Some(actor) = event.actor.object() else {
+        return Err(missing(event, "actor"));
+    };
+    let event_type = event.event_type.get();
+    if event_type.is_empty() {
+        return Err(missing(event, "eventType"));
+    }
+    let client = event.client.object();
+    let agent = client.and_then(|c| c.user_agent.object());
+    Ok(Fields {
+        event_time: event_time(event)?,
+        event_id: event.uuid.get(),
+        action: Joined::one(event_type),
+        outcome: outcome(event),
+        principal: Cow::Borrowed(first_of(&[actor.id.get(), actor.alternate_id.get()])),
+        principal_kind: principal_kind(event, actor),
+        credential: credential(event, actor),
+        source_ip: source_ip(event),
+        user_agent: agent.map_or("", |a| a.raw_user_agent.get()),
+        flow: flow(event, actor),
+        target: target(event),
+        trace_id: event.transaction.object().map_or("", |t| t.id.get()),
+        ..Fields::default()
     })
 }
 
-/// The API token with its actor, else the session.
-fn credential<'a>(event: &LogEvent<'a>) -> (Option<&'static str>, Option<Cow<'a, str>>) {
-    let actor = event.actor.0.id.get();
-    let token = event.transaction.0.detail.0.request_api_token_id.get();
-    if let (Some(token), Some(actor)) = (token, actor) {
-        return (Some("api_token"), Some(Cow::Owned(format!("{token}\n{actor}"))));
+fn missing(event: &LogEvent<'_>, field: &'static str) -> Refusal {
+    if event.published.get().is_empty() || event.event_type.get().is_empty() {
+        return Refusal::new(RejectReason::UnknownFormat, "not an Okta System Log event");
     }
-    let context = &event.authentication_context.0;
-    match context.root_session_id.clone().take().or_else(|| context.external_session_id.clone().take()) {
-        Some(session) => (Some("session"), Some(session)),
-        None => (None, None),
+    Refusal::new(RejectReason::MissingField, field)
+}
+
+fn event_time(event: &LogEvent<'_>) -> Result<i64, Refusal> {
+    let text = event.published.get();
+    if text.is_empty() {
+        return Err(Refusal::new(RejectReason::MissingField, "published"));
+    }
+    time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "published: not a time"))
+}
+
+/// FAILURE of an authentication is a denial; of anything else a refused request.
+fn outcome(event: &LogEvent<'_>) -> Outcome {
+    let event_type = event.event_type.get();
+    if event_type.contains("rate_limit") || event_type.contains("limit.violation") {
+        return Outcome::Throttled;
+    }
+    match event.outcome.object().map_or("", |o| o.result.get()) {
+        "SUCCESS" | "ALLOW" => Outcome::Success,
+        "DENY" => Outcome::Denied,
+        "FAILURE" if is_authentication(event_type) => Outcome::Denied,
+        "FAILURE" => Outcome::Rejected,
+        _ => Outcome::Unknown,
     }
 }
 
-fn flow(event: &LogEvent<'_>, is_person: bool) -> Flow {
-    let debug = &event.debug_context.0.debug_data.0;
-    let factor = debug.factor.get().or(event.authentication_context.0.credential_type.get());
-    let known = debug.known_device.is_true()
-        || debug.behaviors.get().is_some_and(|b| b.contains("New Device=NEGATIVE"));
-    let grant = debug.grant_type.get().unwrap_or("");
+fn is_authentication(event_type: &str) -> bool {
+    ["user.session.", "user.authentication.", "app.oauth2.", "policy."]
+        .iter()
+        .any(|prefix| event_type.starts_with(prefix))
+}
+
+/// A user's API token may be anybody's: its kind is unknown.
+fn principal_kind(event: &LogEvent<'_>, actor: &Actor<'_>) -> PrincipalKind {
+    match actor.r#type.get() {
+        "User" if event.api_token().is_empty() => PrincipalKind::Human,
+        "User" | "" => PrincipalKind::Unknown,
+        _ => PrincipalKind::Workload,
+    }
+}
+
+/// API token and its actor; else the OAuth client; else the session. What Okta itself does
+/// (SystemPrincipal) uses no credential of ours.
+fn credential<'r>(event: &'r LogEvent<'_>, actor: &'r Actor<'_>) -> Option<Credential<'r>> {
+    let actor_type = actor.r#type.get();
+    let token = event.api_token();
+    if !token.is_empty() {
+        return Credential::new(CredentialKind::ApiToken, Joined::two(token, actor.id.get()));
+    }
+    match actor_type {
+        "User" | "" => Credential::new(CredentialKind::Session, Joined::one(event.session())),
+        "SystemPrincipal" => None,
+        _ => Credential::new(CredentialKind::ServicePrincipal, Joined::one(actor.id.get())),
+    }
+}
+
+fn source_ip<'r>(event: &'r LogEvent<'_>) -> &'r str {
+    let client = event.client.object().map_or("", |c| c.ip_address.get());
+    let hop = event.request.object().and_then(|r| r.ip_chain.0.as_ref()).and_then(Nested::object);
+    first_of(&[client, hop.map_or("", |h| h.ip.get())])
+}
+
+fn target<'r>(event: &'r LogEvent<'_>) -> &'r str {
+    let Some(target) = event.target.0.as_ref().and_then(Nested::object) else { return "" };
+    match target.r#type.get() {
+        "AppInstance" => first_of(&[target.display_name.get(), target.id.get()]),
+        _ => first_of(&[target.id.get(), target.display_name.get()]),
+    }
+}
+
+fn flow(event: &LogEvent<'_>, actor: &Actor<'_>) -> Flow {
+    let agent = event.client.object().and_then(|c| c.user_agent.object());
+    let debug = event.debug();
+    let said = |fact: fn(&DebugData<'_>) -> bool| debug.is_some_and(fact);
     let mut flow = Flow::default();
-    flow.add_if(
-        factor.is_some_and(|f| INTERACTIVE_FACTORS.iter().any(|i| f.eq_ignore_ascii_case(i))),
-        "interactive_factor",
-    );
-    flow.add_if(known, "known_browser");
-    flow.add_if(debug.dt_hash.get().is_some(), "device_fingerprint");
-    flow.add_if(event.transaction.0.detail.0.request_api_token_id.get().is_some(), "api_token");
-    flow.add_if(!is_person && event.actor.0.kind.get().is_some(), "non_user_actor");
-    flow.add_if(grant == "client_credentials", "client_credentials");
-    flow.add_if(debug.client_auth_type.is("private_key_jwt"), "private_key_jwt");
-    flow.add_if(grant == "password", "ropc");
+    flow.set(FlowWord::KnownBrowser, agent.is_some_and(|a| !a.browser.get().is_empty()));
+    flow.set(FlowWord::InteractiveFactor, is_factor(event, debug));
+    flow.set(FlowWord::DeviceFingerprint, said(|d| !d.device_fingerprint.get().is_empty()));
+    flow.set(FlowWord::ApiToken, !event.api_token().is_empty());
+    flow.set(FlowWord::NonUserActor, !matches!(actor.r#type.get(), "User" | ""));
+    flow.set(FlowWord::ClientCredentials, said(|d| d.grant_type.get() == "client_credentials"));
+    flow.set(FlowWord::PrivateKeyJwt, said(|d| d.client_auth_type.get() == "private_key_jwt"));
     flow
 }
 
-fn outcome(result: Option<&str>) -> &'static str {
-    match result {
-        Some("SUCCESS" | "ALLOW" | "CHALLENGE") => "success",
-        Some("DENY" | "FAILURE") => "denied",
-        Some("RATE_LIMIT") => "throttled",
-        _ => "unknown",
-    }
+fn is_factor(event: &LogEvent<'_>, debug: Option<&DebugData<'_>>) -> bool {
+    let factor = debug.map_or("", |d| d.factor.get());
+    let by_event =
+        ["user.authentication.auth_via_mfa", "user.authentication.verify"].contains(&event.event_type.get());
+    let by_factor = !factor.is_empty() && !factor.contains("PASSWORD");
+    outcome(event) == Outcome::Success && (by_event || by_factor)
 }

@@ -111,16 +111,34 @@ impl QueryTexts {
         let files = |list: &[(&str, &str)]| -> Files {
             list.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
         };
-        read("builtin:", files(BUILTIN_ROLLUPS), files(BUILTIN_DETECTIONS), Problems::default())
-            .expect("a test reads the built-in queries")
+        let problems = Problems::default();
+        let (texts, problems) = read("builtin:", files(BUILTIN_ROLLUPS), files(BUILTIN_DETECTIONS), problems);
+        finish(problems).expect("a test reads the built-in queries");
+        texts
     }
 
     /// Reads `dir/rollups/*.sql`, `dir/detections/*.sql` and the cases beside them. Errors: every mistake.
     pub fn load(dir: &Path) -> Result<Self, QueryErrors> {
+        match Self::examine(dir) {
+            (texts, Ok(())) => Ok(texts),
+            (_, Err(errors)) => Err(errors),
+        }
+    }
+
+    /// Like [`QueryTexts::load`], with the queries that have no mistake of their own in spite of those in
+    /// others: for `check`, which goes on to plan them.
+    pub fn examine(dir: &Path) -> (Self, Result<(), QueryErrors>) {
         let mut problems = Problems::default();
         let rollups = read_folder(&dir.join(ROLLUPS), &mut problems);
         let detections = read_folder(&dir.join(DETECTIONS), &mut problems);
-        read(&format!("{}/", dir.display()), rollups, detections, problems)
+        let (mut texts, problems) = read(&format!("{}/", dir.display()), rollups, detections, problems);
+        let outcome = finish(problems);
+        if let Err(errors) = &outcome {
+            let is_sound = |text: &QueryText| !errors.errors.iter().any(|e| Path::new(&e.file) == text.path);
+            texts.rollups.retain(|r| is_sound(&r.text));
+            texts.detections.retain(|d| is_sound(&d.text));
+        }
+        (texts, outcome)
     }
 
     /// SHA-256 over the ids and contents of all queries, hex.
@@ -181,12 +199,7 @@ fn read_file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn read(
-    prefix: &str,
-    rollups: Files,
-    detections: Files,
-    mut problems: Problems,
-) -> Result<QueryTexts, QueryErrors> {
+fn read(prefix: &str, rollups: Files, detections: Files, mut problems: Problems) -> (QueryTexts, Problems) {
     let mut texts = QueryTexts::default();
     for (kind, files) in [(ROLLUPS, &rollups), (DETECTIONS, &detections)] {
         let count = files.keys().filter(|name| name.ends_with(".sql")).count();
@@ -211,7 +224,7 @@ fn read(
     report_stray_cases(prefix, &detections, &mut problems);
     texts.rollups.sort_by(|a, b| a.text.id.cmp(&b.text.id));
     texts.detections.sort_by(|a, b| a.text.id.cmp(&b.text.id));
-    finish(texts, problems)
+    (texts, problems)
 }
 
 fn sql_files(files: &Files) -> impl Iterator<Item = (&str, &str)> {
@@ -232,9 +245,9 @@ fn report_stray_cases(prefix: &str, files: &Files, problems: &mut Problems) {
     }
 }
 
-fn finish(texts: QueryTexts, problems: Problems) -> Result<QueryTexts, QueryErrors> {
+fn finish(problems: Problems) -> Result<(), QueryErrors> {
     let errors = match problems.finish() {
-        Ok(_) => return Ok(texts),
+        Ok(_) => return Ok(()),
         Err(errors) => errors,
     };
     let error = |e: crate::registry::RegistryError| QueryError {
@@ -334,4 +347,143 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
     };
     keys.finish(problems);
     Some(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DETECTION: &str = r#"-- ---
+-- id = "stale"
+-- version = 1
+-- title = "Stale"
+-- subject_kind = "pilot"
+-- window_days = 7
+-- grid_seconds = 60
+-- close_after_hours = 1
+-- reopen_within_hours = 1
+-- owner_role = "pilot_owner"
+-- [parameters]
+-- calls_min = 3
+-- ---
+SELECT pilot AS subject
+FROM pilot_caller_day
+WHERE requests >= $calls_min
+"#;
+
+    const CASES: &str = r#"[[case]]
+name = "one"
+kind = "quiet"
+as_of = "2026-03-02T06:00:00Z"
+[[case.events]]
+from = "2026-03-02T00:00:00Z"
+set = { pilot = "p" }
+"#;
+
+    /// Reads one detection with its cases and compares (file, line, part of the message or fix).
+    fn check(sql: &str, cases: &str, expected: &[(&str, usize, &str)]) {
+        let files = [("stale.sql", sql), ("stale.cases.toml", cases)];
+        let detections = files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+        let errors = read("q/", Files::new(), detections, Problems::default()).err();
+        let errors = errors.map(|e| e.errors).unwrap_or_default();
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), expected.len(), "{}", shown.join("\n"));
+        for (error, (file, line, part)) in errors.iter().zip(expected) {
+            assert_eq!(
+                (error.file.as_str(), error.line),
+                (format!("q/detections/{file}").as_str(), *line),
+                "{error}"
+            );
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn valid_query_is_read_with_its_case() {
+        check(DETECTION, CASES, &[]);
+    }
+
+    #[test]
+    fn each_mistake_points_at_its_line() {
+        let wrong = |from: &str, to: &str, line, part: &str| {
+            assert!(DETECTION.contains(from), "{from}");
+            check(&DETECTION.replacen(from, to, 1), CASES, &[("stale.sql", line, part)]);
+        };
+        wrong("\"stale\"", "\"stalest\"", 2, "write `-- id = \"stale\"`");
+        wrong("version = 1", "version = \"1\"", 3, "a whole number from 1");
+        wrong("window_days = 7", "window_days = 0", 6, "from 1 to 3650");
+        wrong("owner_role = \"pilot_owner\"", "", 1, "`owner_role` is missing");
+        wrong("-- owner_role", "-- mode = \"activ\"\n-- owner_role", 10, "did you mean `active`");
+        wrong("-- [parameters]", "-- frameworks = [1]\n-- [parameters]", 11, "a list of texts");
+        wrong("calls_min = 3", "calls_min = \"3\"", 12, "expected a number");
+        wrong("$calls_min", "$call_min AND $calls_min = 1", 16, "did you mean `calls_min`");
+        wrong("requests >=", "day > now() OR requests >=", 16, "as_of()");
+        wrong("-- title = \"Stale\"", "-- title = \"Stale", 4, "not valid TOML");
+        wrong("-- window_days", "window_days", 6, "not a comment");
+        wrong("-- ---", "-- --", 1, "the front matter is missing");
+    }
+
+    #[test]
+    fn all_mistakes_are_said_at_once() {
+        let sql = DETECTION.replacen("window_days", "window_dais", 1).replacen("$calls_min", "random()", 1);
+        let expected = [
+            ("stale.sql", 1, "`window_days` is missing"),
+            ("stale.sql", 6, "did you mean `window_days`"),
+            ("stale.sql", 12, "never used"),
+            ("stale.sql", 16, "`random` is not allowed"),
+        ];
+        check(&sql, CASES, &expected);
+    }
+
+    #[test]
+    fn mistakes_in_cases_point_into_their_file() {
+        let wrong = |from: &str, to: &str, line, part: &str| {
+            check(DETECTION, &CASES.replacen(from, to, 1), &[("stale.cases.toml", line, part)]);
+        };
+        wrong("\"quiet\"", "\"silent\"", 3, "unknown variant");
+        wrong("as_of", "asof", 4, "unknown field");
+        wrong("pilot = \"p\"", "pilt = \"p\"", 5, "did you mean `pilot`");
+        wrong("pilot = \"p\"", "synthetic = \"p\"", 5, "expected Bool");
+        wrong("06:00:00Z\"", "05:00:00Z\"", 1, "no point of a grid");
+        wrong("\"quiet\"", "\"firing\"", 1, "expects 0 findings");
+        wrong("\"quiet\"", "\"late\"", 1, "without late events");
+        let none = CASES.replacen("set =", "count = 0\nset =", 1);
+        let expected =
+            [("stale.cases.toml", 1, "no event stands before"), ("stale.cases.toml", 5, "`count` from 1")];
+        check(DETECTION, &none, &expected);
+    }
+
+    #[test]
+    fn cases_without_their_query_are_said() {
+        let detections = [("stale.sql", DETECTION), ("stael.cases.toml", CASES)];
+        let detections = detections.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+        let errors =
+            read("q/", Files::new(), detections, Problems::default()).expect_err("cases without a query");
+        assert!(errors.to_string().contains("rename it to stale.cases.toml"), "{errors}");
+    }
+
+    #[test]
+    fn built_in_queries_are_those_of_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
+        let mut problems = Problems::default();
+        let builtin = |list: &[(&str, &str)]| -> Files {
+            list.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
+        };
+        assert_eq!(read_folder(&folder.join(ROLLUPS), &mut problems), builtin(BUILTIN_ROLLUPS));
+        assert_eq!(read_folder(&folder.join(DETECTIONS), &mut problems), builtin(BUILTIN_DETECTIONS));
+        assert_eq!(QueryTexts::load(&folder).map(|t| t.version()), Ok(QueryTexts::builtin().version()));
+    }
+
+    #[test]
+    fn file_that_is_too_large_and_folder_that_is_missing_are_refused() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join(DETECTIONS)).expect("created");
+        std::fs::write(dir.path().join("detections/big.sql"), "-".repeat(QUERY_BYTES_MAX + 1))
+            .expect("written");
+        let errors = QueryTexts::load(dir.path()).expect_err("nothing here is right").to_string();
+        assert!(
+            errors.contains("more than 65536 bytes") && errors.contains("cannot list the folder"),
+            "{errors}"
+        );
+    }
 }

@@ -175,16 +175,13 @@ impl<'a> Keys<'a> {
         let mut parameters = BTreeMap::new();
         for (name, value) in table {
             let place = self.file.place(value.span());
-            let Some(number) = number_of(value.get_ref()).filter(|n| n.is_finite()) else {
-                let message = format!(
-                    "parameter `{}` is {}, expected a number",
-                    shown(name.get_ref()),
-                    value.get_ref().type_str()
-                );
-                problems.error(&place, message, format!("write `-- {} = 1.0`", shown(name.get_ref())));
-                continue;
-            };
-            parameters.insert(name.get_ref().to_string(), (number, place));
+            let number = number_of(value.get_ref()).filter(|n| n.is_finite());
+            if number.is_none() {
+                let (name, found) = (shown(name.get_ref()), value.get_ref().type_str());
+                let message = format!("parameter `{name}` is {found}, expected a number");
+                problems.error(&place, message, format!("write `-- {name} = 1.0`"));
+            }
+            parameters.insert(name.get_ref().to_string(), (number.unwrap_or_default(), place));
         }
         parameters
     }

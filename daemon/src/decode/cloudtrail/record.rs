@@ -1,0 +1,171 @@
+//! The fields of a CloudTrail record that are read, and its envelopes.
+//!
+//! In: JSON. Out: borrowed structs. What the fields mean is decided one floor up.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::decode::json::{First, Flag, Items, Nested, Text, first_of};
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(in crate::decode) struct Record<'a> {
+    #[serde(borrow)]
+    pub(super) event_time: Text<'a>,
+    #[serde(rename = "@timestamp")]
+    pub(super) logged_at: Text<'a>,
+    #[serde(rename = "eventID")]
+    pub(super) event_id: Text<'a>,
+    #[serde(rename = "requestID")]
+    pub(super) request_id: Text<'a>,
+    pub(super) event_source: Text<'a>,
+    pub(super) event_name: Text<'a>,
+    pub(super) aws_region: Text<'a>,
+    #[serde(rename = "sourceIPAddress")]
+    pub(super) source_ip_address: Text<'a>,
+    pub(super) user_agent: Text<'a>,
+    pub(super) error_code: Text<'a>,
+    pub(super) recipient_account_id: Text<'a>,
+    pub(super) session_credential_from_console: Flag,
+    pub(super) user_identity: Nested<'a, UserIdentity<'a>>,
+    pub(super) request_parameters: Nested<'a, RequestParameters<'a>>,
+    pub(super) response_elements: Nested<'a, ResponseElements<'a>>,
+    pub(super) additional_event_data: Nested<'a, AdditionalEventData<'a>>,
+    pub(super) resources: First<Nested<'a, Resource<'a>>>,
+    #[serde(rename = "CloudTrailEvent")]
+    pub(super) cloud_trail_event: Text<'a>,
+    #[serde(rename = "Records", alias = "Events")]
+    records: Option<Items<'a>>,
+    detail: Option<&'a RawValue>,
+}
+
+impl<'a> Record<'a> {
+    /// What the message wraps, if it is an envelope.
+    pub(in crate::decode) fn take_items(&mut self) -> Option<Items<'a>> {
+        if self.records.is_some() {
+            return self.records.take();
+        }
+        let bare = !self.event_name.get().is_empty();
+        self.detail.filter(|_| !bare).map(|detail| Items::one(detail.get()))
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct UserIdentity<'a> {
+    #[serde(borrow)]
+    pub(super) r#type: Text<'a>,
+    pub(super) principal_id: Text<'a>,
+    pub(super) arn: Text<'a>,
+    pub(super) user_name: Text<'a>,
+    pub(super) account_id: Text<'a>,
+    pub(super) access_key_id: Text<'a>,
+    pub(super) invoked_by: Text<'a>,
+    pub(super) identity_provider: Text<'a>,
+    pub(super) session_context: Nested<'a, SessionContext<'a>>,
+    pub(super) on_behalf_of: Nested<'a, OnBehalfOf<'a>>,
+    pub(super) in_scope_of: Nested<'a, InScopeOf<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SessionContext<'a> {
+    #[serde(borrow)]
+    pub(super) session_issuer: Nested<'a, SessionIssuer<'a>>,
+    pub(super) web_id_federation_data: Nested<'a, WebIdFederationData<'a>>,
+    pub(super) attributes: Nested<'a, Attributes>,
+    pub(super) ec2_role_delivery: Text<'a>,
+    pub(super) source_identity: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct SessionIssuer<'a> {
+    #[serde(borrow)]
+    pub(super) arn: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct WebIdFederationData<'a> {
+    #[serde(borrow)]
+    pub(super) federated_provider: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Attributes {
+    pub(super) mfa_authenticated: Flag,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct OnBehalfOf<'a> {
+    #[serde(borrow)]
+    pub(super) user_id: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct InScopeOf<'a> {
+    #[serde(borrow)]
+    pub(super) issuer_type: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RequestParameters<'a> {
+    #[serde(borrow)]
+    pub(super) model_id: Text<'a>,
+    bucket_name: Text<'a>,
+    role_arn: Text<'a>,
+    function_name: Text<'a>,
+    table_name: Text<'a>,
+    secret_id: Text<'a>,
+    endpoint_name: Text<'a>,
+    topic_arn: Text<'a>,
+    queue_url: Text<'a>,
+    key_id: Text<'a>,
+}
+
+impl RequestParameters<'_> {
+    /// The resource that the request names.
+    pub(super) fn target(&self) -> &str {
+        first_of(&[
+            self.bucket_name.get(),
+            self.role_arn.get(),
+            self.function_name.get(),
+            self.table_name.get(),
+            self.secret_id.get(),
+            self.endpoint_name.get(),
+            self.topic_arn.get(),
+            self.queue_url.get(),
+            self.key_id.get(),
+        ])
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ResponseElements<'a> {
+    #[serde(borrow, rename = "ConsoleLogin")]
+    pub(super) console_login: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct AdditionalEventData<'a> {
+    #[serde(borrow, rename = "MFAUsed")]
+    pub(super) mfa_used: Text<'a>,
+    #[serde(rename = "callWithBearerToken")]
+    pub(super) call_with_bearer_token: Flag,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Resource<'a> {
+    #[serde(borrow, rename = "ARN")]
+    pub(super) arn: Text<'a>,
+    #[serde(rename = "ARNPrefix")]
+    pub(super) arn_prefix: Text<'a>,
+}

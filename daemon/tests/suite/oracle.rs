@@ -1,0 +1,374 @@
+//! The oracle: incremental equals batch. Random streams, cut into random batches, spread over partitions,
+//! out of order within the lateness, with duplicates and restarts, give the same history, id for id and body
+//! for body, as one batch run of the same SQL over the same events on the same grid.
+//!
+//! The batch side shares no incremental state: at every grid point it rolls up all events before it from
+//! nothing and evaluates every subject.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::record_batch::RecordBatch;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use shadowprod::config::{Clock, TimeConfig};
+use shadowprod::decode::{Decoder, Format, SourceSpec};
+use shadowprod::detect::{self, Context};
+use shadowprod::enrich::{CredentialKey, Enricher, Signals};
+use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use shadowprod::findings::{ChangeKind, Finding, FindingChange};
+use shadowprod::ingest::{Position, RawBatch};
+use shadowprod::metrics::Metrics;
+use shadowprod::pipeline::{Parts, Pipeline, Rhythm};
+use shadowprod::query::QueryTexts;
+use shadowprod::query::plan::QuerySet;
+use shadowprod::registry::Registry;
+use shadowprod::rollup::schedule::Schedule;
+use shadowprod::rollup::{Rollups, View};
+use shadowprod::schema::EnrichedBatch;
+use shadowprod::store::Store;
+
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// 2026-03-02, a Monday.
+const START: i64 = 1_772_409_600_000_000;
+const DAYS: i64 = 17;
+const LATENESS_SECONDS: u32 = 1_800;
+const GRID_SECONDS: u32 = 3_600;
+/// Detections are evaluated this often here, so that the batch side stays affordable.
+const DETECTION_GRID_SECONDS: i64 = 21_600;
+const PARTITIONS: i32 = 3;
+
+const REGISTRY: &str = include_str!("oracle_registry.toml");
+
+/// One event before it has a place in a log.
+#[derive(Debug, Clone)]
+struct Event {
+    at: i64,
+    topic: u16,
+    payload: String,
+}
+
+/// A stream and how it arrives.
+#[derive(Debug, Clone)]
+struct Arrival {
+    events: Vec<(i32, Event)>,
+    cuts: Vec<usize>,
+    restarts: Vec<bool>,
+    early: bool,
+}
+
+fn text(at: i64) -> String {
+    Timestamp::from_microsecond(at).expect("within range").to_string()
+}
+
+fn envoy(at: i64, caller: u8, pilot: u8, status: u16) -> Event {
+    let payload = format!(
+        r#"{{"start_time":"{}","method":"POST",":authority":"pilot-{pilot}.ai.larkfield.example","x-envoy-origin-path":"/v1/run","route_name":"pilot-{pilot}","response_code":{status},"x-request-id":"r-{at}-{caller}","user-agent":"caller/{caller}","downstream_peer_uri_san":"spiffe://prod.larkfield.example/ns/shop/sa/caller-{caller}","downstream_remote_address":"10.1.2.{caller}:4711"}}"#,
+        text(at)
+    );
+    Event { at, topic: 1, payload }
+}
+
+fn cloudtrail(at: i64, key: u8, human: bool) -> Event {
+    let (agent, ip) = if human {
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
+            "198.51.100.7",
+        )
+    } else {
+        ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
+    };
+    let mfa = if human { "true" } else { "false" };
+    let payload = format!(
+        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{key}-{human}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE{key}","arn":"arn:aws:iam::111122223333:user/u{key}","accountId":"111122223333","accessKeyId":"AKIAORACLE{key:010}","userName":"u{key}","sessionContext":{{"attributes":{{"mfaAuthenticated":"{mfa}"}}}}}}}}"#,
+        text(at / 1_000_000 * 1_000_000)
+    );
+    Event { at: at / 1_000_000 * 1_000_000, topic: 0, payload }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let at = (0..DAYS * 24 * 60, 0..60_i64)
+        .prop_map(|(minute, second)| START + minute * MINUTE + second * 1_000_000);
+    prop_oneof![
+        3 => (at.clone(), 0..4_u8, 0..3_u8, prop_oneof![8 => Just(200_u16), 1 => Just(503), 1 => Just(403)])
+            .prop_map(|(at, caller, pilot, status)| envoy(at, caller, pilot, status)),
+        2 => (at, 0..3_u8, any::<bool>()).prop_map(|(at, key, human)| cloudtrail(at, key, human)),
+    ]
+}
+
+/// Events in time order but for disorder within the lateness; each twice where a duplicate is sent.
+fn arrival() -> impl Strategy<Value = Arrival> {
+    let jitter = i64::from(LATENESS_SECONDS) * 1_000_000 / 2;
+    let one = (event(), 0..PARTITIONS, 0..jitter, prop::bool::weighted(0.05));
+    (
+        prop::collection::vec(one, 40..220),
+        prop::collection::vec((1..60_usize, prop::bool::weighted(0.15)), 300),
+        any::<bool>(),
+    )
+        .prop_map(|(events, cuts, early)| {
+            let mut placed: Vec<(i64, i32, Event)> = Vec::new();
+            for (event, partition, jitter, twice) in events {
+                placed.push((event.at + jitter, partition, event.clone()));
+                if twice {
+                    placed.push((event.at + jitter + 1, partition, event));
+                }
+            }
+            placed.sort_by_key(|(arrives, partition, event)| (*arrives, *partition, event.payload.clone()));
+            Arrival {
+                events: placed.into_iter().map(|(_, partition, event)| (partition, event)).collect(),
+                cuts: cuts.iter().map(|(n, _)| *n).collect(),
+                restarts: cuts.iter().map(|(_, r)| *r).collect(),
+                early,
+            }
+        })
+}
+
+struct World {
+    registry: Arc<Registry>,
+    signals: Arc<Signals>,
+    texts: QueryTexts,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join("oracle.toml"), REGISTRY).expect("written");
+        let mut texts = QueryTexts::builtin();
+        for detection in &mut texts.detections {
+            detection.grid_seconds = DETECTION_GRID_SECONDS;
+        }
+        // Thresholds low enough that two hundred events reach them.
+        for (detection, parameter, value) in LOW_THRESHOLDS {
+            let found =
+                texts.detections.iter_mut().find(|d| d.text.id == *detection).expect("a built-in detection");
+            let known = found.text.parameters.get_mut(*parameter);
+            *known.unwrap_or_else(|| panic!("{detection} has no parameter {parameter}")) = *value;
+        }
+        Self {
+            registry: Arc::new(Registry::load(dir.path()).expect("the oracle's registry is valid")),
+            signals: Arc::new(Signals::load(None).expect("built-in signals are valid")),
+            texts,
+        }
+    }
+
+    fn sources() -> Vec<(String, SourceSpec)> {
+        let spec = |name: &str, format, dedupe| SourceSpec {
+            name: name.to_owned(),
+            format: Some(format),
+            account: None,
+            dedupe,
+        };
+        vec![
+            ("aws".to_owned(), spec("aws", Format::CloudTrail, true)),
+            ("gateway".to_owned(), spec("gateway", Format::Envoy, false)),
+        ]
+    }
+
+    fn time() -> TimeConfig {
+        TimeConfig {
+            clock: Clock::Log,
+            grid_seconds: GRID_SECONDS,
+            lateness_seconds: LATENESS_SECONDS,
+            idle_after_ms: 0,
+        }
+    }
+
+    fn key() -> CredentialKey {
+        CredentialKey::from_bytes([7; 32])
+    }
+
+    fn open(&self, dir: &Path, early: bool) -> Pipeline {
+        let (store, recovered) = Store::open(dir).expect("the state opens");
+        Pipeline::open(Parts {
+            sources: Self::sources(),
+            time: Self::time(),
+            rhythm: Rhythm { early_every: early.then_some(0), commit_every: 0 },
+            texts: self.texts.clone(),
+            registry: self.registry.clone(),
+            signals: self.signals.clone(),
+            key: Self::key(),
+            metrics: Arc::new(Metrics::new()),
+            store,
+            recovered,
+        })
+        .expect("the pipeline opens")
+    }
+}
+
+/// The messages of an arrival, cut into batches, the last one at the end of every partition's log.
+fn batches(arrival: &Arrival) -> Vec<RawBatch> {
+    let mut offsets: BTreeMap<(u16, i32), i64> = BTreeMap::new();
+    let all: Vec<Position> = [0, 1]
+        .into_iter()
+        .flat_map(|topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 }))
+        .collect();
+    let mut batches = vec![RawBatch { assigned: Some(all.clone()), ..RawBatch::default() }];
+    let mut cuts = arrival.cuts.iter().copied().cycle();
+    let mut room = cuts.next().unwrap_or(1);
+    for (partition, event) in &arrival.events {
+        let offset = offsets.entry((event.topic, *partition)).or_default();
+        let position = Position { topic: event.topic, partition: *partition, offset: *offset };
+        *offset += 1;
+        if room == 0 {
+            batches.push(RawBatch::default());
+            room = cuts.next().unwrap_or(1);
+        }
+        room -= 1;
+        batches.last_mut().expect("never empty").push(position, None, event.payload.as_bytes());
+    }
+    let next =
+        |p: &Position| Position { offset: offsets.get(&(p.topic, p.partition)).copied().unwrap_or(0), ..*p };
+    batches.push(RawBatch { ends: all.iter().map(next).collect(), ..RawBatch::default() });
+    batches
+}
+
+/// History and final findings of the real pipeline, restarted where the arrival says so.
+fn incremental(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut pipeline = world.open(dir.path(), arrival.early);
+    for (index, batch) in batches(arrival).iter().enumerate() {
+        pipeline.step(batch, index as i64).expect("a step never fails on input");
+        pipeline.commit(|| 0).expect("the commit succeeds");
+        if arrival.restarts[index % arrival.restarts.len()] {
+            drop(pipeline);
+            pipeline = world.open(dir.path(), arrival.early);
+            let assigned = batches(arrival).swap_remove(0);
+            pipeline.step(&assigned, index as i64).expect("a step never fails on input");
+        }
+    }
+    let findings = pipeline.findings().expect("findings are readable");
+    let history = pipeline.history().expect("revisions are readable");
+    (history, findings)
+}
+
+/// The same SQL over the same events, from nothing at every grid point.
+fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>) {
+    let events = enriched(world, arrival);
+    let queries = QuerySet::plan(&world.texts, &world.registry.tables()).expect("built-in queries plan");
+    let topics: Vec<String> = World::sources().into_iter().map(|(t, _)| t).collect();
+    let mut lifecycle = Lifecycle::default();
+    let (mut history, mut findings) = (Vec::new(), BTreeMap::new());
+    let grid = DETECTION_GRID_SECONDS * 1_000_000;
+    let newest = times(events.record_batch()).into_iter().max().unwrap_or(START);
+    let close = newest.div_euclid(i64::from(GRID_SECONDS) * 1_000_000) * i64::from(GRID_SECONDS) * 1_000_000
+        + i64::from(GRID_SECONDS) * 1_000_000;
+    let mut at = START;
+    while at <= close {
+        let mut rollups = Rollups::new(&queries);
+        rollups.absorb(&queries, &before(&events, at)).expect("rollups absorb");
+        let mut schedules: Vec<Schedule> =
+            queries.detections.iter().map(|_| Schedule::new(DETECTION_GRID_SECONDS)).collect();
+        rollups.settle(at, &queries, &mut schedules).expect("rollups settle");
+        for index in 0..queries.detections.len() {
+            let context = Context { registry: &world.registry, topics: &topics };
+            let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context)
+                .expect("detections run");
+            let query = &queries.detections[index].query;
+            let rule = Rule {
+                detection: query.text.id.clone(),
+                version: query.text.version,
+                subject_kind: query.subject_kind.clone(),
+                close_after: query.close_after_seconds * 1_000_000,
+                reopen_within: query.reopen_within_seconds * 1_000_000,
+            };
+            let instant = Timestamp::from_microsecond(at).expect("within range");
+            for change in lifecycle.apply_grid(&rule, instant, Evaluated::All, hits).changes {
+                findings.insert(change.finding.finding_id.clone(), change.finding.clone());
+                if change.kind.is_history() {
+                    history.push(change);
+                }
+            }
+        }
+        at += grid;
+    }
+    (history, findings.into_values().collect())
+}
+
+fn enriched(world: &World, arrival: &Arrival) -> EnrichedBatch {
+    let specs = World::sources().into_iter().map(|(_, s)| Some(s)).collect();
+    let mut all = RawBatch::default();
+    let mut seen = std::collections::HashSet::new();
+    for raw in batches(arrival) {
+        for message in &raw.messages {
+            let payload = raw.payload(message);
+            if message.position.topic == 1 || seen.insert(payload.to_vec()) {
+                all.push(message.position, None, payload);
+            }
+        }
+    }
+    let decoded = Decoder::new(specs).decode(&all);
+    assert!(decoded.rejects.is_empty(), "the oracle sends only good events: {:?}", decoded.rejects);
+    let mut enricher =
+        Enricher::new(world.registry.clone(), world.signals.clone(), World::key(), GRID_SECONDS);
+    enricher.enrich(decoded.events, &Metrics::new()).expect("enrichment never fails on input")
+}
+
+fn times(batch: &RecordBatch) -> Vec<i64> {
+    let column = batch.column_by_name("event_time").expect("a column of the schema");
+    column.as_primitive::<TimestampMicrosecondType>().values().to_vec()
+}
+
+fn before(events: &EnrichedBatch, at: i64) -> EnrichedBatch {
+    let keep: BooleanArray = times(events.record_batch()).into_iter().map(|t| Some(t < at)).collect();
+    EnrichedBatch::new(filter_record_batch(events.record_batch(), &keep).expect("filtering works"))
+        .expect("same schema")
+}
+
+/// A finding that only an early look has seen is no part of the history; the end of the log confirms or
+/// withdraws all but those after the last grid point.
+fn confirmed(findings: Vec<Finding>) -> Vec<String> {
+    let mut lines: Vec<String> = findings
+        .iter()
+        .filter(|f| f.confirmed)
+        .map(|f| serde_json::to_string(f).expect("serialisable"))
+        .collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn lines(history: Vec<FindingChange>) -> Vec<String> {
+    let mut lines: Vec<String> =
+        history.iter().map(|c| serde_json::to_string(c).expect("serialisable")).collect();
+    lines.sort_unstable();
+    lines
+}
+
+const LOW_THRESHOLDS: &[(&str, &str, f64)] = &[
+    ("unpromoted-production-traffic", "requests_min", 4.0),
+    ("unpromoted-production-traffic", "hold_requests_min", 2.0),
+    ("business-dependency", "open_at", 0.3),
+    ("business-dependency", "hold_at", 0.2),
+    ("shared-credential", "human_at", 1.0),
+    ("shared-credential", "workload_at", 1.0),
+    ("shared-credential", "days_full", 1.0),
+    ("shared-credential", "sessions_scale", 1.0),
+];
+
+#[test]
+fn incremental_equals_batch() {
+    let world = World::new();
+    let opened = std::cell::Cell::new(0_usize);
+    let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&arrival(), |arrival| {
+        let (history, findings) = incremental(&world, &arrival);
+        let (expected_history, expected) = batch(&world, &arrival);
+        opened.set(opened.get() + expected_history.iter().filter(|c| c.kind == ChangeKind::Opened).count());
+        prop_assert_eq!(confirmed(findings), confirmed(expected));
+        prop_assert_eq!(lines(history), lines(expected_history));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(opened.get() > 0, "streams that open no finding prove nothing");
+}
+
+/// Cases of one run; SHADOWPROD_ORACLE_CASES asks for more.
+fn cases() -> u32 {
+    std::env::var("SHADOWPROD_ORACLE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+}
