@@ -343,7 +343,9 @@ mod tests {
     fn registry_is_valid_and_promotions_are_complete() {
         let registry =
             Registry::from_texts(world(1).registry_files()).expect("a generated registry is valid");
-        assert!(registry.warnings().is_empty(), "{:?}", registry.warnings());
+        // The look-alike of a shared gateway key is two pilots behind one selector: that alone is warned of.
+        let shared = |w: &crate::registry::RegistryError| w.message.contains("share a");
+        assert!(registry.warnings().iter().all(shared), "{:?}", registry.warnings());
         assert!(registry.pilots().len() >= 12);
     }
 

@@ -111,10 +111,8 @@ impl QueryTexts {
         let files = |list: &[(&str, &str)]| -> Files {
             list.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
         };
-        let problems = Problems::default();
-        let (texts, problems) = read("builtin:", files(BUILTIN_ROLLUPS), files(BUILTIN_DETECTIONS), problems);
-        finish(problems).expect("a test reads the built-in queries");
-        texts
+        read("builtin:", files(BUILTIN_ROLLUPS), files(BUILTIN_DETECTIONS), Problems::default())
+            .expect("a test reads the built-in queries")
     }
 
     /// Reads `dir/rollups/*.sql`, `dir/detections/*.sql` and the cases beside them. Errors: every mistake.
@@ -131,7 +129,7 @@ impl QueryTexts {
         let mut problems = Problems::default();
         let rollups = read_folder(&dir.join(ROLLUPS), &mut problems);
         let detections = read_folder(&dir.join(DETECTIONS), &mut problems);
-        let (mut texts, problems) = read(&format!("{}/", dir.display()), rollups, detections, problems);
+        let (mut texts, problems) = gather(&format!("{}/", dir.display()), rollups, detections, problems);
         let outcome = finish(problems);
         if let Err(errors) = &outcome {
             let is_sound = |text: &QueryText| !errors.errors.iter().any(|e| Path::new(&e.file) == text.path);
@@ -199,7 +197,18 @@ fn read_file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn read(prefix: &str, rollups: Files, detections: Files, mut problems: Problems) -> (QueryTexts, Problems) {
+fn read(
+    prefix: &str,
+    rollups: Files,
+    detections: Files,
+    problems: Problems,
+) -> Result<QueryTexts, QueryErrors> {
+    let (texts, problems) = gather(prefix, rollups, detections, problems);
+    finish(problems).map(|()| texts)
+}
+
+/// The queries and everything that is wrong with them; one with a mistake stands in with what could be read.
+fn gather(prefix: &str, rollups: Files, detections: Files, mut problems: Problems) -> (QueryTexts, Problems) {
     let mut texts = QueryTexts::default();
     for (kind, files) in [(ROLLUPS, &rollups), (DETECTIONS, &detections)] {
         let count = files.keys().filter(|name| name.ends_with(".sql")).count();

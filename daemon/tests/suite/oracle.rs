@@ -33,8 +33,6 @@ use shadowprod::schema::EnrichedBatch;
 use shadowprod::store::Store;
 
 const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
 /// 2026-03-02, a Monday.
 const START: i64 = 1_772_409_600_000_000;
 const DAYS: i64 = 17;
