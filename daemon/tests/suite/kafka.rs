@@ -93,7 +93,11 @@ impl Admin {
         until("the topic is created", || {
             let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
             let made = runtime().block_on(self.0.create_topics([&new], &AdminOptions::new()));
-            made.ok()?.remove(0).ok()
+            match made.ok()?.remove(0) {
+                // The answer to an earlier attempt was lost.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Some(()),
+                Err(_) => None,
+            }
         });
         until("every partition has a leader", || {
             // A new client each time: one that asked too early may hold on to the answer.
@@ -113,8 +117,9 @@ impl Admin {
             .clone()
             .unwrap();
         // A new client, because one that knows the topic does not learn of its new partitions for minutes.
-        let fresh = Self::new(&self.1);
-        until("the new partition has a leader", || fresh.watermarks(topic, partitions as i32 - 1));
+        until("the new partition has a leader", || {
+            Self::new(&self.1).watermarks(topic, partitions as i32 - 1)
+        });
     }
 
     pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {

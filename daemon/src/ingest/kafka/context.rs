@@ -29,11 +29,9 @@ impl Context {
         self.lock().last_words.clone()
     }
 
-    /// Whether all brokers went down since the last call; with the reason.
-    pub(super) fn take_all_down(&self) -> Option<String> {
-        let mut heard = self.lock();
-        std::mem::take(&mut heard.all_down)
-            .then(|| heard.last_words.clone().unwrap_or_else(|| "all brokers are down".to_owned()))
+    /// Whether all brokers went down since the last call.
+    pub(super) fn take_all_down(&self) -> bool {
+        std::mem::take(&mut self.lock().all_down)
     }
 
     /// The newest statistics not yet taken.

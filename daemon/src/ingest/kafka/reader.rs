@@ -278,8 +278,12 @@ impl Reader {
                 Err(error) => tracing::debug!(%error, "Kafka client"),
             }
         }
-        if let Some(reason) = consumer.context().take_all_down() {
-            self.broker_lost(reason);
+        if consumer.context().take_all_down() {
+            // The reason may not have arrived yet; the addresses are known.
+            let words = consumer.context().last_words();
+            self.broker_lost(
+                words.unwrap_or_else(|| format!("no connection to {} is left", self.kafka.brokers)),
+            );
             // A full line means that it is about to look anyway.
             let _ = self.line.questions.try_send(Question::Look);
         }
