@@ -222,6 +222,12 @@ impl Config {
     pub fn examine(path: &Path) -> Result<(Option<Self>, Vec<ConfigProblem>), ConfigError> {
         Ok(read::read(&read_text(path)?, environment::process(), folder_of(path)))
     }
+
+    /// Folder of the signal tables: `signals` beside the queries; `None` for those built in.
+    pub fn signals_path(&self) -> Option<PathBuf> {
+        let folder = self.queries.as_ref()?.path.join("signals");
+        folder.is_dir().then_some(folder)
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

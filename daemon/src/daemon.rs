@@ -103,7 +103,9 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     let registry = Arc::new(Registry::load(&config.registry.path)?);
     let queries = config.queries.as_ref().map(|q| q.path.as_path());
     let texts = queries.map_or_else(|| Ok(QueryTexts::builtin()), QueryTexts::load)?;
-    let signals = Arc::new(Signals::load(queries)?);
+    let signals = Arc::new(Signals::load(config.signals_path().as_deref())?);
+    let state = &config.state.path;
+    std::fs::create_dir_all(state).map_err(|source| StoreError::Folder { path: state.clone(), source })?;
     let key = CredentialKey::from_file_or_create(&config.state.path.join("credential.key"))?;
     let (store, recovered) = match store_dir {
         Some(dir) => Store::open(dir)?,

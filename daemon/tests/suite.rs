@@ -14,3 +14,6 @@ mod kafka;
 #[cfg(test)]
 #[path = "suite/oracle.rs"]
 mod oracle;
+#[cfg(test)]
+#[path = "suite/process.rs"]
+mod process;

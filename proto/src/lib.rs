@@ -10,7 +10,6 @@
 pub use prost::Message;
 
 /// Package `shadowprod.v1`.
-#[allow(missing_docs, clippy::all, reason = "generated; the .proto files document every item")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/shadowprod.v1.rs"));
 }

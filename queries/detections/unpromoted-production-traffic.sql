@@ -24,7 +24,8 @@
 -- hold_requests_min = 5    # start value, not yet calibrated: keeps a finding open, opens none
 -- ---
 -- Stage, exceptions and the caller's team are those of event time. A pilot that is in production by now is
--- no longer shown: what it did before was a finding then.
+-- no longer shown: what it did before was a finding then. Coverage is the share of requests for which it could be
+-- decided whether they came from the pilot's own team; where the pilot itself acts, that question does not arise.
 WITH qualified AS (
     SELECT t.*
     FROM pilot_caller_day t
@@ -54,7 +55,9 @@ totals AS (
     SELECT
         pilot,
         sum(answered) AS answered,
-        CAST(sum(CASE WHEN caller_team IS NULL THEN 0 ELSE answered END) AS DOUBLE) / sum(answered) AS team_known,
+        CAST(sum(CASE
+            WHEN caller_team IS NOT NULL OR attribution IN ('role', 'entra_app', 'service_account') THEN answered
+            ELSE 0 END) AS DOUBLE) / sum(answered) AS team_known,
         count(DISTINCT day) AS days,
         max(p_production) AS p_production,
         max(confidence) AS confidence,
@@ -98,7 +101,7 @@ SELECT
     last_seen,
     concat('Pilot ', name, ' is in production without promotion') AS title,
     concat(
-        'In the last 7 days "', name, '" answered ', answered, ' production requests from ', callers,
+        'In the last 7 days "', name, '" handled ', answered, ' production requests of ', callers,
         CASE WHEN callers = 1 THEN ' caller (' ELSE ' callers (' END, names,
         CASE WHEN callers > 3 THEN ' and others' ELSE '' END, ') on ', days,
         CASE WHEN days = 1 THEN ' day' ELSE ' days' END, ', while its stage was ', stage,

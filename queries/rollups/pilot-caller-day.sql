@@ -25,6 +25,7 @@ SELECT
     excepted,
     p_production,
     coalesce(attribution_confidence, 0.0) AS confidence,
+    coalesce(attribution, 'unknown') AS attribution,
     count(*) AS requests,
     count(*) FILTER (WHERE outcome = 'success') AS answered,
     count(*) FILTER (
@@ -42,4 +43,4 @@ SELECT
     max(position) FILTER (WHERE outcome = 'success') AS sample_last
 FROM events
 WHERE pilot IS NOT NULL
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12

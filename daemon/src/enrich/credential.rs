@@ -53,13 +53,12 @@ impl CredentialKey {
         Self { mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") }
     }
 
-    /// The key in `path`; if there is none, 32 random bytes, written with mode 0600 into a folder made where needed.
+    /// The key in `path`; if there is none, 32 random bytes, written with mode 0600.
     pub fn from_file_or_create(path: &Path) -> Result<Self, KeyError> {
         let fail = |source| KeyError::File { path: path.to_owned(), source };
         match read_key(path) {
             Ok(bytes) => Self::from_slice(path, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(fail)?;
                 create_key(path).map_err(fail)?;
                 let bytes = read_key(path).map_err(fail)?;
                 Self::from_slice(path, &bytes)

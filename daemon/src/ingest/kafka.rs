@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use self::partition::Tail;
 pub use self::probe::{PartitionState, TopicState, probe};
 pub use self::settings::validate;
 use super::{Checkpoint, Position, RawBatch, Source, SourceError, Standing, Topics};
@@ -41,6 +42,8 @@ struct Shared {
     standing: Mutex<Standing>,
     /// NEXT offsets that are durable and not yet told to the broker.
     durable: Mutex<BTreeMap<(u16, i32), i64>>,
+    /// Where the log ended for the reader a moment ago.
+    tails: Mutex<BTreeMap<(u16, i32), Tail>>,
 }
 
 impl Shared {
@@ -50,6 +53,14 @@ impl Shared {
 
     fn change_standing(&self, change: impl FnOnce(&mut Standing)) {
         change(&mut self.standing.lock().expect("no holder of this lock can panic"));
+    }
+
+    fn tell_tails(&self, tails: BTreeMap<(u16, i32), Tail>) {
+        *self.tails.lock().expect("no holder of this lock can panic") = tails;
+    }
+
+    fn tails(&self) -> BTreeMap<(u16, i32), Tail> {
+        self.tails.lock().expect("no holder of this lock can panic").clone()
     }
 
     fn take_durable(&self) -> BTreeMap<(u16, i32), i64> {

@@ -117,10 +117,26 @@ impl QueryTexts {
 
     /// Reads `dir/rollups/*.sql`, `dir/detections/*.sql` and the cases beside them. Errors: every mistake.
     pub fn load(dir: &Path) -> Result<Self, QueryErrors> {
+        match Self::examine(dir) {
+            (texts, Ok(())) => Ok(texts),
+            (_, Err(errors)) => Err(errors),
+        }
+    }
+
+    /// Like [`QueryTexts::load`], with the queries that have no mistake of their own in spite of those in
+    /// others: for `check`, which goes on to plan them.
+    pub fn examine(dir: &Path) -> (Self, Result<(), QueryErrors>) {
         let mut problems = Problems::default();
         let rollups = read_folder(&dir.join(ROLLUPS), &mut problems);
         let detections = read_folder(&dir.join(DETECTIONS), &mut problems);
-        read(&format!("{}/", dir.display()), rollups, detections, problems)
+        let (mut texts, problems) = gather(&format!("{}/", dir.display()), rollups, detections, problems);
+        let outcome = finish(problems);
+        if let Err(errors) = &outcome {
+            let is_sound = |text: &QueryText| !errors.errors.iter().any(|e| Path::new(&e.file) == text.path);
+            texts.rollups.retain(|r| is_sound(&r.text));
+            texts.detections.retain(|d| is_sound(&d.text));
+        }
+        (texts, outcome)
     }
 
     /// SHA-256 over the ids and contents of all queries, hex.
@@ -185,8 +201,14 @@ fn read(
     prefix: &str,
     rollups: Files,
     detections: Files,
-    mut problems: Problems,
+    problems: Problems,
 ) -> Result<QueryTexts, QueryErrors> {
+    let (texts, problems) = gather(prefix, rollups, detections, problems);
+    finish(problems).map(|()| texts)
+}
+
+/// The queries and everything that is wrong with them; one with a mistake stands in with what could be read.
+fn gather(prefix: &str, rollups: Files, detections: Files, mut problems: Problems) -> (QueryTexts, Problems) {
     let mut texts = QueryTexts::default();
     for (kind, files) in [(ROLLUPS, &rollups), (DETECTIONS, &detections)] {
         let count = files.keys().filter(|name| name.ends_with(".sql")).count();
@@ -211,7 +233,7 @@ fn read(
     report_stray_cases(prefix, &detections, &mut problems);
     texts.rollups.sort_by(|a, b| a.text.id.cmp(&b.text.id));
     texts.detections.sort_by(|a, b| a.text.id.cmp(&b.text.id));
-    finish(texts, problems)
+    (texts, problems)
 }
 
 fn sql_files(files: &Files) -> impl Iterator<Item = (&str, &str)> {
@@ -232,9 +254,9 @@ fn report_stray_cases(prefix: &str, files: &Files, problems: &mut Problems) {
     }
 }
 
-fn finish(texts: QueryTexts, problems: Problems) -> Result<QueryTexts, QueryErrors> {
+fn finish(problems: Problems) -> Result<(), QueryErrors> {
     let errors = match problems.finish() {
-        Ok(_) => return Ok(texts),
+        Ok(_) => return Ok(()),
         Err(errors) => errors,
     };
     let error = |e: crate::registry::RegistryError| QueryError {

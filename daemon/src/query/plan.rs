@@ -78,15 +78,36 @@ pub enum PlanError {
 impl PlanError {
     pub(super) fn refused(text: &QueryText, message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        let line = text.sql_line + line_in(&message).saturating_sub(1);
+        let line = line_in(&message).or_else(|| line_of_named(&text.sql, &message)).unwrap_or(1);
+        Self::at(text, line, message)
+    }
+
+    /// What the engine says of `text`, at the place that it points to.
+    pub(super) fn refused_by_engine(text: &QueryText, error: &DataFusionError) -> Self {
+        let message = error.strip_backtrace();
+        match error.diagnostic().and_then(|d| d.span) {
+            Some(span) => Self::at(text, span.start.line as usize, message),
+            None => Self::refused(text, message),
+        }
+    }
+
+    fn at(text: &QueryText, line: usize, message: String) -> Self {
+        let line = text.sql_line + line.saturating_sub(1);
         Self::Refused { path: text.path.display().to_string(), line, message }
     }
 }
 
 /// DataFusion's parser says `Line: 3, Column: 7`.
-fn line_in(message: &str) -> usize {
-    let after = message.split("Line: ").nth(1).unwrap_or("1");
-    after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(1)
+fn line_in(message: &str) -> Option<usize> {
+    let after = message.split("Line: ").nth(1)?;
+    after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+}
+
+/// Line of the SQL with the first word that `message` puts in backticks.
+fn line_of_named(sql: &str, message: &str) -> Option<usize> {
+    let word = message.split('`').nth(1)?;
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    sql.lines().position(|line| line.split(|c| !is_word(c)).any(|found| found == word)).map(|i| i + 1)
 }
 
 /// A rollup ready to run.
@@ -251,7 +272,8 @@ impl Engine {
             .with_target_partitions(1)
             .with_information_schema(false)
             .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false)
-            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            .set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config(config);
         for function in functions::all(&self.as_of) {
             context.register_udf(function);
@@ -265,7 +287,7 @@ impl Engine {
     }
 
     fn logical(&self, context: &SessionContext, text: &QueryText) -> Result<LogicalPlan, PlanError> {
-        let refused = |e: DataFusionError| PlanError::refused(text, e.strip_backtrace());
+        let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
         let plan = self.runtime.block_on(context.state().create_logical_plan(&text.sql)).map_err(refused)?;
         let options =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -286,7 +308,7 @@ impl Engine {
         let plan = self
             .runtime
             .block_on(context.state().create_physical_plan(plan))
-            .map_err(|e| PlanError::refused(text, e.strip_backtrace()))?;
+            .map_err(|e| PlanError::refused_by_engine(text, &e))?;
         Ok(Runnable { plan, context: context.task_ctx() })
     }
 
@@ -298,8 +320,7 @@ impl Engine {
         let plan = self.logical(&context, text)?;
         let (projection, aggregate) = shape_of(text, &plan)?;
         let merges = merges_of(text, projection, aggregate)?;
-        let plan =
-            with_grid(projection, aggregate).map_err(|e| PlanError::refused(text, e.strip_backtrace()))?;
+        let plan = with_grid(projection, aggregate).map_err(|e| PlanError::refused_by_engine(text, &e))?;
         let schema = plain_schema(text, plan.schema().as_arrow(), &merges)?;
         check_named_columns(query, &schema, &merges)?;
         let plan = self.physical(&context, text, &plan)?;

@@ -63,7 +63,7 @@ fn static_key(key: &str) -> ExpectedSubject {
 fn role_session(role: &str, session: &str) -> ExpectedSubject {
     ExpectedSubject::Credential {
         kind: "role_session".to_owned(),
-        secret: format!("{}\n{session}", role_arn(role)),
+        secret: format!("{}:{session}", role_arn(role)),
     }
 }
 

@@ -72,7 +72,8 @@ fn each_scenario_gives_exactly_its_findings() {
         assert_eq!(pairs, planted(&scenario), "{}", scenario.display());
         let messages = metrics.ingest_messages.get_or_create(&topic("gateway")).get()
             + metrics.ingest_messages.get_or_create(&topic("cloudtrail")).get();
-        let accounted = metrics.rollup_events.get() + metrics.rollup_late_events.get() + metrics.decode_duplicates.get();
+        let accounted =
+            metrics.rollup_events.get() + metrics.rollup_late_events.get() + metrics.decode_duplicates.get();
         assert_eq!(messages, accounted, "nothing is dropped uncounted: {}", scenario.display());
         let golden = scenario.join("findings.ndjson");
         if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -89,7 +90,8 @@ fn topic(name: &str) -> shadowprod::metrics::TopicLabel {
 
 #[test]
 fn findings_do_not_depend_on_the_batch_size() {
-    let all: Vec<(PathBuf, String)> = scenarios().into_iter().map(|s| (s.clone(), ndjson(&findings(&s, 8_192).0))).collect();
+    let all: Vec<(PathBuf, String)> =
+        scenarios().into_iter().map(|s| (s.clone(), ndjson(&findings(&s, 8_192).0))).collect();
     let config = ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(batch in 1..200_usize, which in 0..3_usize)| {
         let (scenario, expected) = &all[which];

@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use shadowprod::config::KafkaConfig;
 
 /// How long anything may take: generous, because nothing here measures time.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Tests share the broker; those that stop it have it alone.
 static BROKER: RwLock<()> = RwLock::new(());

@@ -33,8 +33,6 @@ use shadowprod::schema::EnrichedBatch;
 use shadowprod::store::Store;
 
 const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
 /// 2026-03-02, a Monday.
 const START: i64 = 1_772_409_600_000_000;
 const DAYS: i64 = 17;
@@ -77,7 +75,10 @@ fn envoy(at: i64, caller: u8, pilot: u8, status: u16) -> Event {
 
 fn cloudtrail(at: i64, key: u8, human: bool) -> Event {
     let (agent, ip) = if human {
-        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36", "198.51.100.7")
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
+            "198.51.100.7",
+        )
     } else {
         ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
     };
@@ -90,7 +91,8 @@ fn cloudtrail(at: i64, key: u8, human: bool) -> Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let at = (0..DAYS * 24 * 60, 0..60_i64).prop_map(|(minute, second)| START + minute * MINUTE + second * 1_000_000);
+    let at = (0..DAYS * 24 * 60, 0..60_i64)
+        .prop_map(|(minute, second)| START + minute * MINUTE + second * 1_000_000);
     prop_oneof![
         3 => (at.clone(), 0..4_u8, 0..3_u8, prop_oneof![8 => Just(200_u16), 1 => Just(503), 1 => Just(403)])
             .prop_map(|(at, caller, pilot, status)| envoy(at, caller, pilot, status)),
@@ -102,8 +104,12 @@ fn event() -> impl Strategy<Value = Event> {
 fn arrival() -> impl Strategy<Value = Arrival> {
     let jitter = i64::from(LATENESS_SECONDS) * 1_000_000 / 2;
     let one = (event(), 0..PARTITIONS, 0..jitter, prop::bool::weighted(0.05));
-    (prop::collection::vec(one, 40..220), prop::collection::vec((1..60_usize, prop::bool::weighted(0.15)), 300), any::<bool>()).prop_map(
-        |(events, cuts, early)| {
+    (
+        prop::collection::vec(one, 40..220),
+        prop::collection::vec((1..60_usize, prop::bool::weighted(0.15)), 300),
+        any::<bool>(),
+    )
+        .prop_map(|(events, cuts, early)| {
             let mut placed: Vec<(i64, i32, Event)> = Vec::new();
             for (event, partition, jitter, twice) in events {
                 placed.push((event.at + jitter, partition, event.clone()));
@@ -118,8 +124,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
                 restarts: cuts.iter().map(|(_, r)| *r).collect(),
                 early,
             }
-        },
-    )
+        })
 }
 
 struct World {
@@ -138,7 +143,8 @@ impl World {
         }
         // Thresholds low enough that two hundred events reach them.
         for (detection, parameter, value) in LOW_THRESHOLDS {
-            let found = texts.detections.iter_mut().find(|d| d.text.id == *detection).expect("a built-in detection");
+            let found =
+                texts.detections.iter_mut().find(|d| d.text.id == *detection).expect("a built-in detection");
             let known = found.text.parameters.get_mut(*parameter);
             *known.unwrap_or_else(|| panic!("{detection} has no parameter {parameter}")) = *value;
         }
@@ -150,7 +156,12 @@ impl World {
     }
 
     fn sources() -> Vec<(String, SourceSpec)> {
-        let spec = |name: &str, format, dedupe| SourceSpec { name: name.to_owned(), format: Some(format), account: None, dedupe };
+        let spec = |name: &str, format, dedupe| SourceSpec {
+            name: name.to_owned(),
+            format: Some(format),
+            account: None,
+            dedupe,
+        };
         vec![
             ("aws".to_owned(), spec("aws", Format::CloudTrail, true)),
             ("gateway".to_owned(), spec("gateway", Format::Envoy, false)),
@@ -158,7 +169,12 @@ impl World {
     }
 
     fn time() -> TimeConfig {
-        TimeConfig { clock: Clock::Log, grid_seconds: GRID_SECONDS, lateness_seconds: LATENESS_SECONDS, idle_after_ms: 0 }
+        TimeConfig {
+            clock: Clock::Log,
+            grid_seconds: GRID_SECONDS,
+            lateness_seconds: LATENESS_SECONDS,
+            idle_after_ms: 0,
+        }
     }
 
     fn key() -> CredentialKey {
@@ -186,7 +202,10 @@ impl World {
 /// The messages of an arrival, cut into batches, the last one at the end of every partition's log.
 fn batches(arrival: &Arrival) -> Vec<RawBatch> {
     let mut offsets: BTreeMap<(u16, i32), i64> = BTreeMap::new();
-    let all: Vec<Position> = [0, 1].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 })).collect();
+    let all: Vec<Position> = [0, 1]
+        .into_iter()
+        .flat_map(|topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 }))
+        .collect();
     let mut batches = vec![RawBatch { assigned: Some(all.clone()), ..RawBatch::default() }];
     let mut cuts = arrival.cuts.iter().copied().cycle();
     let mut room = cuts.next().unwrap_or(1);
@@ -201,7 +220,8 @@ fn batches(arrival: &Arrival) -> Vec<RawBatch> {
         room -= 1;
         batches.last_mut().expect("never empty").push(position, None, event.payload.as_bytes());
     }
-    let next = |p: &Position| Position { offset: offsets.get(&(p.topic, p.partition)).copied().unwrap_or(0), ..*p };
+    let next =
+        |p: &Position| Position { offset: offsets.get(&(p.topic, p.partition)).copied().unwrap_or(0), ..*p };
     batches.push(RawBatch { ends: all.iter().map(next).collect(), ..RawBatch::default() });
     batches
 }
@@ -234,16 +254,19 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
     let (mut history, mut findings) = (Vec::new(), BTreeMap::new());
     let grid = DETECTION_GRID_SECONDS * 1_000_000;
     let newest = times(events.record_batch()).into_iter().max().unwrap_or(START);
-    let close = newest.div_euclid(i64::from(GRID_SECONDS) * 1_000_000) * i64::from(GRID_SECONDS) * 1_000_000 + i64::from(GRID_SECONDS) * 1_000_000;
+    let close = newest.div_euclid(i64::from(GRID_SECONDS) * 1_000_000) * i64::from(GRID_SECONDS) * 1_000_000
+        + i64::from(GRID_SECONDS) * 1_000_000;
     let mut at = START;
     while at <= close {
         let mut rollups = Rollups::new(&queries);
         rollups.absorb(&queries, &before(&events, at)).expect("rollups absorb");
-        let mut schedules: Vec<Schedule> = queries.detections.iter().map(|_| Schedule::new(DETECTION_GRID_SECONDS)).collect();
+        let mut schedules: Vec<Schedule> =
+            queries.detections.iter().map(|_| Schedule::new(DETECTION_GRID_SECONDS)).collect();
         rollups.settle(at, &queries, &mut schedules).expect("rollups settle");
         for index in 0..queries.detections.len() {
             let context = Context { registry: &world.registry, topics: &topics };
-            let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context).expect("detections run");
+            let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context)
+                .expect("detections run");
             let query = &queries.detections[index].query;
             let rule = Rule {
                 detection: query.text.id.clone(),
@@ -279,7 +302,8 @@ fn enriched(world: &World, arrival: &Arrival) -> EnrichedBatch {
     }
     let decoded = Decoder::new(specs).decode(&all);
     assert!(decoded.rejects.is_empty(), "the oracle sends only good events: {:?}", decoded.rejects);
-    let mut enricher = Enricher::new(world.registry.clone(), world.signals.clone(), World::key(), GRID_SECONDS);
+    let mut enricher =
+        Enricher::new(world.registry.clone(), world.signals.clone(), World::key(), GRID_SECONDS);
     enricher.enrich(decoded.events, &Metrics::new()).expect("enrichment never fails on input")
 }
 
@@ -290,20 +314,25 @@ fn times(batch: &RecordBatch) -> Vec<i64> {
 
 fn before(events: &EnrichedBatch, at: i64) -> EnrichedBatch {
     let keep: BooleanArray = times(events.record_batch()).into_iter().map(|t| Some(t < at)).collect();
-    EnrichedBatch::new(filter_record_batch(events.record_batch(), &keep).expect("filtering works")).expect("same schema")
+    EnrichedBatch::new(filter_record_batch(events.record_batch(), &keep).expect("filtering works"))
+        .expect("same schema")
 }
 
 /// A finding that only an early look has seen is no part of the history; the end of the log confirms or
 /// withdraws all but those after the last grid point.
 fn confirmed(findings: Vec<Finding>) -> Vec<String> {
-    let mut lines: Vec<String> =
-        findings.iter().filter(|f| f.confirmed).map(|f| serde_json::to_string(f).expect("serialisable")).collect();
+    let mut lines: Vec<String> = findings
+        .iter()
+        .filter(|f| f.confirmed)
+        .map(|f| serde_json::to_string(f).expect("serialisable"))
+        .collect();
     lines.sort_unstable();
     lines
 }
 
 fn lines(history: Vec<FindingChange>) -> Vec<String> {
-    let mut lines: Vec<String> = history.iter().map(|c| serde_json::to_string(c).expect("serialisable")).collect();
+    let mut lines: Vec<String> =
+        history.iter().map(|c| serde_json::to_string(c).expect("serialisable")).collect();
     lines.sort_unstable();
     lines
 }

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
-use super::partition::Watermarks;
+use super::partition::{Tail, Watermarks};
 use super::{Shared, SourceError, Topics, settings};
 use crate::config::KafkaConfig;
 use crate::limits;
@@ -46,6 +48,8 @@ pub(super) struct Found {
     pub(super) topic: u16,
     pub(super) partition: i32,
     pub(super) log: Watermarks,
+    /// It seems to be another log than the one that ended so.
+    pub(super) doubt: Option<Tail>,
 }
 
 /// Both ends of the line to the discovering thread.
@@ -61,6 +65,10 @@ pub(super) struct Discoverer {
     known: BTreeSet<(u16, i32)>,
     unreadable: BTreeMap<u16, String>,
     asked: BTreeSet<(u16, i32)>,
+    /// As of the last look.
+    tails: BTreeMap<(u16, i32), Tail>,
+    /// Doubts already raised: the offset that raised them.
+    doubted: BTreeMap<(u16, i32), i64>,
     shared: Arc<Shared>,
 }
 
@@ -83,6 +91,8 @@ impl Discoverer {
             known: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             asked: BTreeSet::new(),
+            tails: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             shared,
         };
         std::thread::Builder::new()
@@ -151,11 +161,67 @@ impl Discoverer {
                 }
             }
         }
+        for doubted in self.doubts()? {
+            let seen = |f: &Found| (f.topic, f.partition) == (doubted.topic, doubted.partition);
+            if !found.iter().any(seen) {
+                found.push(doubted);
+            }
+        }
         for partition in &found {
             self.known.insert((partition.topic, partition.partition));
             self.asked.remove(&(partition.topic, partition.partition));
         }
         Ok(Discovery::Looked { found, unreadable })
+    }
+
+    /// Partitions whose log seems to be another one. Up to the last message of a tail nothing is newer than
+    /// its newest; so a log in which something newer stands before that message is another log, or times are
+    /// out of order in what was read before this start: the reading thread compares the message itself.
+    fn doubts(&mut self) -> Result<Vec<Found>, KafkaError> {
+        let tails = std::mem::replace(&mut self.tails, self.shared.tails());
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), tail) in &tails {
+            let newer = Offset::Offset(tail.newest_ms + 1);
+            if let Some((_, name)) = self.topics.iter().find(|(t, _)| t == topic)
+                && self.known.contains(&(*topic, *partition))
+            {
+                list.add_partition_offset(name, *partition, newer)?;
+            }
+        }
+        if list.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let answers = match self.client.offsets_for_times(list, answer_time()) {
+            Err(error) if is_connection(&error) => return Err(error),
+            // A partition that just went: its topic says so at the next look.
+            Err(_) => return Ok(Vec::new()),
+            Ok(answers) => answers,
+        };
+        let mut found = Vec::new();
+        for answer in answers.elements() {
+            found.extend(self.doubt(&tails, &answer)?);
+        }
+        Ok(found)
+    }
+
+    fn doubt(
+        &mut self,
+        tails: &BTreeMap<(u16, i32), Tail>,
+        answer: &TopicPartitionListElem<'_>,
+    ) -> Result<Option<Found>, KafkaError> {
+        let number = self.topics.iter().find(|(_, name)| name == answer.topic()).map(|(number, _)| *number);
+        let (Some(topic), Offset::Offset(newer)) = (number, answer.offset()) else { return Ok(None) };
+        let (key, name) = ((topic, answer.partition()), answer.topic().to_owned());
+        let Some(tail) = tails.get(&key).filter(|tail| answer.error().is_ok() && newer <= tail.last.offset)
+        else {
+            return Ok(None);
+        };
+        if self.doubted.insert(key, newer) == Some(newer) {
+            return Ok(None);
+        }
+        self.asked.insert(key);
+        let found = self.find(topic, &name, answer.partition())?;
+        Ok(found.map(|found| Found { doubt: Some(*tail), ..found }))
     }
 
     fn find(&self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
@@ -164,7 +230,9 @@ impl Discoverer {
             return Ok(None);
         }
         match self.client.fetch_watermarks(name, partition, answer_time()) {
-            Ok((low, high)) => Ok(Some(Found { topic, partition, log: Watermarks { low, high } })),
+            Ok((low, high)) => {
+                Ok(Some(Found { topic, partition, log: Watermarks { low, high }, doubt: None }))
+            }
             Err(error) if is_connection(&error) => Err(error),
             // A partition without a leader yet: the next look finds it.
             Err(_) => Ok(None),

@@ -20,11 +20,19 @@ pub(super) struct Placement {
     pub(super) notice: Option<SourceNotice>,
 }
 
-/// The last message that was read.
+/// A message that was read: it must still stand where it stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seam {
+    pub(super) offset: i64,
     pub(super) hash: u64,
     pub(super) timestamp_ms: Option<i64>,
+}
+
+/// The end of what was handed on. No message up to `last` is newer than `newest_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) last: Seam,
+    pub(super) newest_ms: i64,
 }
 
 /// Lowest offset that can be read, and the one after the last.
@@ -48,12 +56,23 @@ pub(super) fn place(checkpoint: Option<&Checkpoint>, log: Watermarks) -> Placeme
         let notice = SourceNotice::RetentionGap { position, resumed_at: log.low, lost: log.low - next };
         return Placement { start: Offset::Offset(log.low), next: log.low, seam: None, notice: Some(notice) };
     }
-    let seam = checkpoint
-        .last_payload_hash
-        .filter(|_| next > log.low)
-        .map(|hash| Seam { hash, timestamp_ms: checkpoint.last_timestamp_ms });
+    let seam = checkpoint.last_payload_hash.filter(|_| next > log.low).map(|hash| Seam {
+        offset: next - 1,
+        hash,
+        timestamp_ms: checkpoint.last_timestamp_ms,
+    });
     let start = if seam.is_some() { next - 1 } else { next };
     Placement { start: Offset::Offset(start), next, seam, notice: None }
+}
+
+/// Where to start when the log seems to be another one than when `tail` was its end: at that message, to
+/// compare it. What was read since is passed over.
+pub(super) fn place_in_doubt(checkpoint: &Checkpoint, tail: Tail, log: Watermarks) -> Placement {
+    let usual = place(Some(checkpoint), log);
+    if usual.notice.is_some() || tail.last.offset < log.low || tail.last.offset >= usual.next {
+        return usual;
+    }
+    Placement { start: Offset::Offset(tail.last.offset), seam: Some(tail.last), ..usual }
 }
 
 /// Another log stands where ours was: everything in it is new.
@@ -83,14 +102,24 @@ pub(super) struct Partition {
     low: i64,
     seam: Option<Seam>,
     last: Option<Seam>,
+    newest_ms: Option<i64>,
     quiet_looks: u8,
 }
 
 impl Partition {
     /// A partition that is read from `placement` on.
     pub(super) fn new(topic: u16, partition: i32, low: i64, placement: &Placement) -> Self {
-        let mut new =
-            Self { topic, partition, next: 0, at_end: false, low, seam: None, last: None, quiet_looks: 0 };
+        let mut new = Self {
+            topic,
+            partition,
+            next: 0,
+            at_end: false,
+            low,
+            seam: None,
+            last: None,
+            newest_ms: None,
+            quiet_looks: 0,
+        };
         new.restart(low, placement);
         new
     }
@@ -100,7 +129,8 @@ impl Partition {
         self.low = low;
         self.next = placement.next;
         self.seam = placement.seam;
-        self.last = placement.seam;
+        self.last = self.last.filter(|l| l.offset + 1 == placement.next).or(placement.seam);
+        self.newest_ms = self.newest_ms.max(self.last.and_then(|l| l.timestamp_ms));
         self.at_end = false;
         self.quiet_looks = 0;
     }
@@ -124,10 +154,15 @@ impl Partition {
         }
     }
 
+    /// The end of what was handed on, where the log tells times.
+    pub(super) fn tail(&self) -> Option<Tail> {
+        Some(Tail { last: self.last?, newest_ms: self.newest_ms? })
+    }
+
     /// A message arrived.
     pub(super) fn arrive(&mut self, offset: i64, timestamp_ms: Option<i64>, payload: &[u8]) -> Arrival {
         if let Some(seam) = self.seam.take()
-            && offset == self.next - 1
+            && offset == seam.offset
         {
             let same_time = seam.timestamp_ms.is_none() || seam.timestamp_ms == timestamp_ms;
             let same = same_time && seam.hash == payload_hash(payload);
@@ -137,6 +172,7 @@ impl Partition {
             return Arrival::Known;
         }
         self.next = offset + 1;
+        self.newest_ms = self.newest_ms.max(timestamp_ms);
         self.at_end = false;
         self.quiet_looks = 0;
         Arrival::New
@@ -213,6 +249,22 @@ mod tests {
         assert_eq!(seam_at_15().arrive(14, Some(7), b"x"), Arrival::Known);
         assert_eq!(seam_at_15().arrive(14, Some(7), b"y"), Arrival::AnotherLog);
         assert_eq!(seam_at_15().arrive(14, Some(8), b"x"), Arrival::AnotherLog);
+    }
+
+    #[test]
+    fn doubted_log_is_compared_where_it_was_certain_and_nothing_is_read_twice() {
+        let now = checkpoint(18, b"z");
+        let tail =
+            Tail { last: Seam { offset: 14, hash: payload_hash(b"x"), timestamp_ms: Some(7) }, newest_ms: 7 };
+        let placement = place_in_doubt(&now, tail, LOG);
+        assert_eq!((placement.start, placement.next), (Offset::Offset(14), 18));
+        let mut same = Partition::new(0, 3, 10, &placement);
+        assert_eq!(same.arrive(14, Some(7), b"x"), Arrival::Known);
+        assert_eq!(same.arrive(17, Some(9), b"z"), Arrival::Known);
+        assert_eq!(same.arrive(18, Some(9), b"z"), Arrival::New);
+        assert_eq!(Partition::new(0, 3, 10, &placement).arrive(14, Some(8), b"x"), Arrival::AnotherLog);
+        let cut = Watermarks { low: 15, high: 20 };
+        assert_eq!(place_in_doubt(&now, tail, cut), place(Some(&now), cut));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
 use super::discovery::{Discovery, Found, Line, Question};
-use super::partition::{Arrival, Partition, Placement, Seam, place};
+use super::partition::{Arrival, Partition, Placement, Seam, place, place_in_doubt};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
 use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics, payload_hash};
@@ -251,7 +251,11 @@ impl Reader {
         let batch = &self.open.batch;
         let slot = &mut self.slots[slot];
         slot.remember_last(batch);
-        let placement = place(Some(&slot.partition.checkpoint()), found.log);
+        let checkpoint = slot.partition.checkpoint();
+        let placement = match found.doubt {
+            Some(tail) => place_in_doubt(&checkpoint, tail, found.log),
+            None => place(Some(&checkpoint), found.log),
+        };
         slot.partition.restart(found.log.low, &placement);
         slot.lost = Lost::No;
         self.noticed(placement)
@@ -317,6 +321,9 @@ impl Reader {
         let mut lag: Vec<(u16, i64)> = lag.into_iter().collect();
         lag.sort_unstable();
         self.shared.change_standing(|s| s.lag = lag);
+        let tails = self.slots.iter().map(|s| &s.partition);
+        let tails = tails.filter_map(|p| Some(((p.topic, p.partition), p.tail()?)));
+        self.shared.tell_tails(tails.collect());
     }
 
     fn place_lost(&mut self) -> Result<(), String> {
@@ -469,7 +476,8 @@ impl Slot {
     fn remember_last(&mut self, batch: &RawBatch) {
         if let Some(message) = self.last_message.take().map(|i| &batch.messages[i]) {
             let hash = payload_hash(batch.payload(message));
-            self.partition.remember(Seam { hash, timestamp_ms: message.timestamp_ms });
+            let offset = message.position.offset;
+            self.partition.remember(Seam { offset, hash, timestamp_ms: message.timestamp_ms });
         }
     }
 }

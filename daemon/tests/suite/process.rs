@@ -1,0 +1,239 @@
+//! Facts about the daemon as a process: what a person runs, ended as a machine ends it.
+//!
+//! In: the broker of [`crate::kafka`], the scenarios in fixtures/. Out: the findings of `shadowprod run` beside
+//! those of `shadowprod replay` over the same messages.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::kafka::{Admin, alone, new_producer, produce, shared, unique, until};
+
+/// One topic of a scenario: its name at the broker, its format, the messages.
+struct Log {
+    topic: String,
+    format: &'static str,
+    lines: Vec<String>,
+}
+
+/// A scenario of fixtures/ with topics of its own, and a folder for config, logs and state.
+struct Scenario {
+    dir: tempfile::TempDir,
+    logs: Vec<Log>,
+}
+
+impl Scenario {
+    fn new(name: &str, address: &str) -> Self {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scenarios").join(name);
+        let mut logs = Vec::new();
+        for (file, format) in [("gateway", "envoy"), ("cloudtrail", "cloudtrail")] {
+            if let Ok(text) = std::fs::read_to_string(fixtures.join(file).with_extension("jsonl")) {
+                let lines = text.lines().map(str::to_owned).collect();
+                logs.push(Log { topic: unique(file), format, lines });
+            }
+        }
+        let scenario = Self { dir: tempfile::tempdir().unwrap(), logs };
+        std::fs::write(scenario.config(), scenario.toml(address, &fixtures.join("registry"))).unwrap();
+        for log in &scenario.logs {
+            let path = scenario.dir.path().join(format!("{}.jsonl", log.topic));
+            std::fs::write(path, log.lines.join("\n") + "\n").unwrap();
+        }
+        scenario
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("shadowprod.toml")
+    }
+
+    fn toml(&self, address: &str, registry: &Path) -> String {
+        let mut text = format!("[kafka]\nbrokers = {address:?}\ngroup = {:?}\n", unique("daemon"));
+        for Log { topic, format, .. } in &self.logs {
+            text += &format!("[[source]]\nname = {format:?}\ntopic = {topic:?}\nformat = {format:?}\n");
+        }
+        text += &format!("[registry]\npath = {registry:?}\n[state]\npath = \"state\"\n");
+        // No partition is idle before all of it is there: only the logs move the clock.
+        text += "[time]\nclock = \"log\"\nidle_after_ms = 5000\n";
+        text + "[serve]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n"
+    }
+
+    fn create_topics(&self, address: &str) {
+        let admin = Admin::new(address);
+        for log in &self.logs {
+            admin.create(&log.topic, 1);
+        }
+    }
+
+    /// Sends the part of every log between two shares of it.
+    fn produce(&self, address: &str, from: f64, to: f64) {
+        let producer = new_producer(address);
+        for log in &self.logs {
+            let at = |share: f64| (log.lines.len() as f64 * share) as usize;
+            produce(&producer, &log.topic, 0, log.lines[at(from)..at(to)].iter().cloned());
+        }
+    }
+
+    fn messages(&self) -> usize {
+        self.logs.iter().map(|l| l.lines.len()).sum()
+    }
+
+    /// What `replay` finds in the same messages, one JSON object a finding, by id.
+    fn replayed(&self) -> Vec<String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
+            .args(["replay", "--config"])
+            .arg(self.config())
+            .arg("--input")
+            .arg(self.dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        sorted(&String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// What the history in the state folder says was opened, and the messages that were rejected.
+    fn history(&self) -> (i64, i64) {
+        let path = self.dir.path().join("state/shadowprod.db");
+        let store = rusqlite::Connection::open(path).unwrap();
+        let count = |sql| store.query_row(sql, [], |row| row.get(0)).unwrap();
+        (
+            count("SELECT count(*) FROM revision WHERE kind = 'opened'"),
+            count("SELECT count(DISTINCT finding_id) FROM revision WHERE kind = 'opened'"),
+        )
+    }
+}
+
+fn sorted(ndjson: &str) -> Vec<String> {
+    let mut lines: Vec<String> = ndjson.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// A running `shadowprod run`; ended when dropped.
+struct Daemon {
+    child: Child,
+    http: String,
+    log: Receiver<String>,
+}
+
+impl Daemon {
+    fn start(scenario: &Scenario) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
+            .args(["run", "--config"])
+            .arg(scenario.config())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut daemon = Self { child, http: String::new(), log };
+        daemon.http = until("the daemon says where it answers", || daemon.address());
+        daemon
+    }
+
+    fn address(&mut self) -> Option<String> {
+        let line = self.log.recv_timeout(Duration::from_millis(100)).ok()?;
+        eprintln!("{line}");
+        let rest = line.split_once("metrics and health on ")?.1;
+        Some(rest.trim().to_owned())
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut body = String::new();
+        let answer = ureq::get(format!("{}{path}", self.http)).call();
+        answer.unwrap().body_mut().as_reader().read_to_string(&mut body).unwrap();
+        body
+    }
+
+    /// Sum of one counter over its labels.
+    fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics");
+        let samples =
+            text.lines().filter(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])));
+        samples.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    fn confirmed(&self) -> Vec<String> {
+        let all = self.get("/api/v1/findings?format=ndjson");
+        sorted(&all).into_iter().filter(|line| line.contains("\"confirmed\":true")).collect()
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already ended where a test ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SCENARIOS: [&str; 3] = ["unpromoted-production-traffic", "shared-credential", "business-dependency"];
+
+#[test]
+fn daemon_finds_in_kafka_what_replay_finds_in_files_byte_for_byte() {
+    let Some((address, _shared)) = shared() else { return };
+    for name in SCENARIOS {
+        let scenario = Scenario::new(name, &address);
+        let expected = scenario.replayed();
+        assert!(!expected.is_empty(), "{name} plants something");
+        scenario.create_topics(&address);
+        scenario.produce(&address, 0.0, 1.0);
+        let daemon = Daemon::start(&scenario);
+        until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
+        assert_eq!(daemon.metric("shadowprod_ingest_messages_total") as usize, scenario.messages());
+    }
+}
+
+#[test]
+fn daemon_killed_in_the_middle_finds_the_same_and_nothing_twice() {
+    let Some((address, _shared)) = shared() else { return };
+    for name in SCENARIOS {
+        let scenario = Scenario::new(name, &address);
+        let expected = scenario.replayed();
+        scenario.create_topics(&address);
+        for step in 0..4 {
+            let (from, to) = (f64::from(step) / 4.0, f64::from(step + 1) / 4.0);
+            scenario.produce(&address, from, to);
+            let daemon = Daemon::start(&scenario);
+            until("the daemon reads", || {
+                (daemon.metric("shadowprod_ingest_messages_total") > 0.0).then_some(())
+            });
+            daemon.kill();
+        }
+        let daemon = Daemon::start(&scenario);
+        until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
+        let (opened, findings) = scenario.history();
+        assert_eq!((opened, findings), (expected.len() as i64, expected.len() as i64), "{name}");
+    }
+}
+
+#[test]
+fn daemon_outlives_the_broker_and_says_so() {
+    let Some((address, control, _alone)) = alone() else { return };
+    let scenario = Scenario::new(SCENARIOS[0], &address);
+    let expected = scenario.replayed();
+    scenario.create_topics(&address);
+    scenario.produce(&address, 0.0, 0.5);
+    let daemon = Daemon::start(&scenario);
+    until("the first half is read", || {
+        (daemon.metric("shadowprod_ingest_messages_total") > 0.0).then_some(())
+    });
+    control.run("kill");
+    until("the loss shows", || (daemon.metric("shadowprod_ingest_broker_up") == 0.0).then_some(()));
+    control.run("restart");
+    until("the return shows", || (daemon.metric("shadowprod_ingest_broker_up") == 1.0).then_some(()));
+    scenario.produce(&address, 0.5, 1.0);
+    until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
+}
