@@ -1,6 +1,7 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`], see [`kafka`]; the scenarios of fixtures/ for [`golden`]. Out: facts.
+//! In: a broker for [`broker`] and [`process`], see [`kafka`]; the scenarios of fixtures/ for [`golden`] and
+//! [`process`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]

@@ -96,7 +96,9 @@ impl Admin {
             made.ok()?.remove(0).ok()
         });
         until("every partition has a leader", || {
-            (0..partitions).all(|p| self.watermarks(topic, p).is_some()).then_some(())
+            // A new client each time: one that asked too early may hold on to the answer.
+            let fresh = Self::new(&self.1);
+            (0..partitions).all(|p| fresh.watermarks(topic, p).is_some()).then_some(())
         });
     }
 

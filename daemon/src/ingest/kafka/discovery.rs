@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -61,6 +61,9 @@ pub(super) struct Line {
 /// The thread's state.
 pub(super) struct Discoverer {
     client: BaseConsumer<Context>,
+    kafka: KafkaConfig,
+    /// A partition gave no watermarks: the client may hold on to what it once knew of its topic.
+    stale: bool,
     topics: Vec<(u16, String)>,
     known: BTreeSet<(u16, i32)>,
     unreadable: BTreeMap<u16, String>,
@@ -79,7 +82,7 @@ impl Discoverer {
         topics: &Topics,
         read: &[u16],
         shared: Arc<Shared>,
-        done: Sender<()>,
+        done: SyncSender<()>,
     ) -> Result<Line, SourceError> {
         let client = asking_client(kafka)?;
         let topics = read.iter().map(|n| (*n, topics[usize::from(*n)].clone())).collect();
@@ -87,6 +90,8 @@ impl Discoverer {
         let (discovery_sender, discoveries) = sync_channel(limits::DISCOVERIES_IN_FLIGHT_MAX);
         let discoverer = Self {
             client,
+            kafka: kafka.clone(),
+            stale: false,
             topics,
             known: BTreeSet::new(),
             unreadable: BTreeMap::new(),
@@ -124,7 +129,7 @@ impl Discoverer {
     }
 
     fn wait_after(&self, discovery: &Discovery) -> Duration {
-        let fine = matches!(discovery, Discovery::Looked { .. }) && self.unreadable.is_empty();
+        let fine = matches!(discovery, Discovery::Looked { .. }) && self.unreadable.is_empty() && !self.stale;
         Duration::from_millis(if fine { limits::METADATA_INTERVAL_MS } else { limits::METADATA_RETRY_MS })
     }
 
@@ -135,6 +140,11 @@ impl Discoverer {
     }
 
     fn look(&mut self) -> Discovery {
+        if std::mem::take(&mut self.stale)
+            && let Ok(client) = asking_client(&self.kafka)
+        {
+            self.client = client;
+        }
         match self.look_at_topics() {
             Ok(discovery) => discovery,
             Err(error) => Discovery::Unreachable(words(&self.client, &error)),
@@ -224,7 +234,7 @@ impl Discoverer {
         Ok(found.map(|found| Found { doubt: Some(*tail), ..found }))
     }
 
-    fn find(&self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
+    fn find(&mut self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
         let key = (topic, partition);
         if self.known.contains(&key) && !self.asked.contains(&key) {
             return Ok(None);
@@ -234,8 +244,11 @@ impl Discoverer {
                 Ok(Some(Found { topic, partition, log: Watermarks { low, high }, doubt: None }))
             }
             Err(error) if is_connection(&error) => Err(error),
-            // A partition without a leader yet: the next look finds it.
-            Err(_) => Ok(None),
+            // A partition without a leader yet, or one that the client does not know: the next look finds it.
+            Err(_) => {
+                self.stale = true;
+                Ok(None)
+            }
         }
     }
 }
