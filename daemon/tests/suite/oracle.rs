@@ -374,7 +374,7 @@ fn incremental_equals_batch() {
 
 /// Cases of one run; SHADOWPROD_ORACLE_CASES asks for more.
 fn cases() -> u32 {
-    std::env::var("SHADOWPROD_ORACLE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+    std::env::var("SHADOWPROD_ORACLE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
 }
 
 fn seed() -> u64 {
