@@ -314,6 +314,7 @@ impl MessagePass<'_> {
                 }
             }
         }
+        json::check_depth(text)?;
         json::parse::<IgnoredAny>(text)?;
         Err(Refusal::new(RejectReason::UnknownFormat, "no known format's field names"))
     }
@@ -361,12 +362,14 @@ fn read_cloudtrail<'t>(
     if let Some(written) = cloudtrail::written_record(&record) {
         return Ok(Outcome::Written(written.to_owned()));
     }
+    json::check_depth(text)?;
     columns.append(place, Format::CloudTrail, &cloudtrail::fields(&record)?);
     Ok(Outcome::Event)
 }
 
 fn read_envoy<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
     let entry: envoy::Entry<'_> = json::parse(text)?;
+    json::check_depth(text)?;
     columns.append(place, Format::Envoy, &envoy::fields(&entry)?);
     Ok(Outcome::Event)
 }
@@ -376,6 +379,7 @@ fn read_okta<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Resu
     if let Some(items) = event.take_items() {
         return Ok(Outcome::Envelope(items));
     }
+    json::check_depth(text)?;
     columns.append(place, Format::Okta, &okta::fields(&event)?);
     Ok(Outcome::Event)
 }
@@ -385,11 +389,15 @@ fn read_entra<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Res
     if let Some(items) = record.take_items() {
         return Ok(Outcome::Envelope(items));
     }
+    json::check_depth(text)?;
     if let Some(written) = record.written_properties() {
-        let properties: entra::Properties<'_> = json::parse(written)?;
+        let properties = entra::parse_properties(written)?;
         columns.append(place, Format::EntraSignIn, &entra::fields(&record, Some(&properties))?);
     } else {
         columns.append(place, Format::EntraSignIn, &entra::fields(&record, record.properties())?);
     }
     Ok(Outcome::Event)
 }
+
+#[cfg(test)]
+mod tests;

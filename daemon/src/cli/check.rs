@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use miette::IntoDiagnostic;
+use miette::{IntoDiagnostic, miette};
 
 use super::OutputFormat;
 use problem::{Level, Problem};
@@ -32,7 +32,8 @@ pub struct CheckArguments {
 
 /// Runs the command.
 pub fn main(arguments: &CheckArguments) -> miette::Result<ExitCode> {
-    let report = inspect::inspect(&arguments.config, arguments.connect).into_diagnostic()?;
+    let report = inspect::inspect(&arguments.config, arguments.connect)
+        .map_err(|error| miette!(help = "name the config file that the daemon is started with", "{error}"))?;
     let mut out = std::io::stdout().lock();
     match arguments.format {
         OutputFormat::Text => write_text(&mut out, &report, colours_wanted()),

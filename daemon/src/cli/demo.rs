@@ -23,7 +23,7 @@ use self::folder::{DemoFolder, Settings};
 use self::judge::{Verdict, judge};
 use self::progress::Progress;
 use self::report::{NextSteps, VerdictText};
-use self::send::{Line, send_history, send_live};
+use self::send::{send_history, send_live};
 use crate::config::{Clock, Config};
 use crate::daemon::{self, RunningDaemon};
 use crate::enrich::CredentialKey;
@@ -86,7 +86,8 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
         grpc: arguments.grpc,
         http: arguments.http,
         alertmanagers: arguments.alertmanager.clone(),
-        clock: Clock::Log,
+        // Live traffic goes on: only the wall clock never closes a minute that is still running.
+        clock: if arguments.once { Clock::Log } else { Clock::Wall },
     };
     folder.write(world, &settings)?;
     let config = Config::load(&folder.config()).map_err(|e| miette!("{e}"))?;
@@ -100,7 +101,7 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
     let producer = broker.producer().map_err(|e| miette!("{e}"))?;
     let mut line = BrokerLine { producer, running: &running };
     let mut progress = Progress::new(world.start(), world.end());
-    let sent = send_history(world, &mut line, &mut progress)?;
+    let sent = send_history(world, &mut |event| line.produce(event), &mut progress)?;
     progress.finish();
     wait_until_settled(&running, &sent, world.end())?;
 
@@ -129,9 +130,7 @@ impl BrokerLine<'_> {
             self.producer.consumed(&topic, partition, next);
         }
     }
-}
 
-impl Line for BrokerLine<'_> {
     fn produce(&mut self, event: &WorldEvent) -> miette::Result<()> {
         let partition = (event.key % PARTITIONS as u64) as i32;
         let started = Instant::now();
@@ -147,10 +146,6 @@ impl Line for BrokerLine<'_> {
             self.tell_what_was_read();
         }
         Ok(())
-    }
-
-    fn read(&self, topic: &str) -> u64 {
-        messages_read(self.running, topic)
     }
 }
 
@@ -230,7 +225,7 @@ fn go_on(world: &World, line: &mut BrokerLine<'_>) -> miette::Result<()> {
         super::run::stop_signal().await;
         told.store(true, Ordering::Relaxed);
     });
-    send_live(world, world.end(), line, &stop)
+    send_live(world, world.end(), &mut |event| line.produce(event), &stop)
 }
 
 /// Writes the world as files: `<topic>.jsonl`, `registry/`, `expected.ndjson`.

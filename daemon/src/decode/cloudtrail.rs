@@ -30,7 +30,7 @@ pub(super) fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> 
         event_id: record.event_id.get(),
         action: Joined::two(source, action_name(source, record.event_name.get())),
         outcome: outcome(record),
-        user_agent: record.user_agent.get(),
+        user_agent: user_agent(record.user_agent.get()),
         region: record.aws_region.get(),
         target: target(record),
         model: model(record),
@@ -47,6 +47,11 @@ fn event_time(record: &Record<'_>) -> Result<i64, Refusal> {
         return Err(Refusal::new(RejectReason::MissingField, "eventTime"));
     }
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "eventTime: not a time"))
+}
+
+/// S3 puts brackets around what the client sent.
+fn user_agent(written: &str) -> &str {
+    written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(written)
 }
 
 /// Lambda writes its API version behind the name: `AddPermission20150331v2` is AddPermission.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
-use super::json::{Flag, Items, Nested, Number, Refusal, Text, first_of};
+use super::json::{self, Flag, Items, Nested, Number, Refusal, Text, first_of};
 use super::time;
 
 #[derive(Deserialize, Default)]
@@ -116,6 +116,15 @@ impl<'a> SignIn<'a> {
     }
 }
 
+/// Reads properties that were written as a string.
+pub(super) fn parse_properties(written: &str) -> Result<Properties<'_>, Refusal> {
+    json::check_depth(written)?;
+    json::parse(written).map_err(|refusal| match refusal.reason {
+        RejectReason::BadField => refusal,
+        reason => Refusal::new(reason, "properties: not JSON"),
+    })
+}
+
 /// The facts of one record; `properties` is handed in because it may have been written as a string.
 pub(super) fn fields<'r>(
     record: &'r SignIn<'_>,
@@ -214,18 +223,27 @@ fn is_nil(id: &str) -> bool {
 /// A non-interactive sign-in may say MFA because its token once saw it: only an interactive one counts.
 fn flow(properties: &Properties<'_>, category: Category, outcome: Outcome) -> Flow {
     let user = category.is_user();
-    let interactive = user && properties.is_interactive.0.unwrap_or(category == Category::Interactive);
+    let ropc = is_ropc(properties);
+    let interactive = properties.is_interactive.0.unwrap_or(category == Category::Interactive);
+    let (interactive, person) = (user && interactive && !ropc, user && !ropc);
     let required_mfa = properties.authentication_requirement.get() == "multiFactorAuthentication";
     let device = properties.device_detail.object().map_or("", |d| d.device_id.get());
     let federated = properties.federated_credential_id.get();
     let mut flow = Flow::default();
     flow.set(FlowWord::Interactive, interactive);
-    flow.set(FlowWord::NonInteractive, user && !interactive);
+    flow.set(FlowWord::NonInteractive, person && !interactive);
     flow.set(FlowWord::Mfa, interactive && required_mfa && outcome == Outcome::Success);
     flow.set(FlowWord::DeviceId, user && !device.is_empty() && !is_nil(device));
     flow.set(FlowWord::ServicePrincipal, category == Category::ServicePrincipal);
     flow.set(FlowWord::ManagedIdentity, category == Category::ManagedIdentity);
     flow.set(FlowWord::FederatedCredential, !federated.is_empty() && !is_nil(federated));
-    flow.set(FlowWord::Ropc, properties.authentication_protocol.get().eq_ignore_ascii_case("ropc"));
+    flow.set(FlowWord::Ropc, ropc);
     flow
+}
+
+/// A password that a program sent is logged as an interactive sign-in; mail services that do it for old
+/// clients call themselves BAV2ROPC.
+fn is_ropc(properties: &Properties<'_>) -> bool {
+    properties.authentication_protocol.get().eq_ignore_ascii_case("ropc")
+        || properties.user_agent.get() == "BAV2ROPC"
 }

@@ -28,12 +28,18 @@ impl Refusal {
     }
 }
 
-/// Reads exactly one JSON value.
+/// Reads exactly one JSON value. What a type does not name is skipped without recursion, so the stack that
+/// this needs depends on the type and never on the input.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    serde_json::from_str(text).map_err(|error| refusal(&error))
+}
+
+/// Refuses an event that nests deeper than JSON_DEPTH_MAX.
+pub(super) fn check_depth(text: &str) -> Result<(), Refusal> {
     if depth_exceeds(text, JSON_DEPTH_MAX) {
         return Err(Refusal::new(RejectReason::TooDeep, "nested deeper than the bound"));
     }
-    serde_json::from_str(text).map_err(|error| refusal(&error))
+    Ok(())
 }
 
 fn refusal(error: &serde_json::Error) -> Refusal {
@@ -56,7 +62,7 @@ fn refusal(error: &serde_json::Error) -> Refusal {
 }
 
 /// Whether brackets nest deeper than `depth_max`. Counting all openers settles it for ordinary records.
-pub(super) fn depth_exceeds(text: &str, depth_max: usize) -> bool {
+fn depth_exceeds(text: &str, depth_max: usize) -> bool {
     let bytes = text.as_bytes();
     let openers = memchr_iter(b'{', bytes).count() + memchr_iter(b'[', bytes).count();
     openers > depth_max && deepest(bytes, depth_max) > depth_max

@@ -105,7 +105,9 @@ fn piece_len(rest: &str) -> usize {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Plain,
-    /// A secret field's name was read: its value follows.
+    /// A secret field's name was read: its separator follows.
+    Name,
+    /// The separator was read: the secret follows.
     Value,
     /// In an unquoted secret value, up to a delimiter.
     Bare,
@@ -126,6 +128,7 @@ impl State {
     fn after_symbol(self, symbol: &str, out: &mut String) -> Self {
         let quote = matches!(symbol, "\"" | "\\\"");
         let next = match self {
+            Self::Name if matches!(symbol, ":" | "=") => Self::Value,
             Self::Value if quote => Self::Quoted { escaped: symbol.len() == 2 },
             Self::Value if matches!(symbol, "{" | "[") => Self::Tree { depth: 1, quoted: false },
             Self::Value | Self::Bare if matches!(symbol, "," | "}" | "]" | "&" | "\n") => Self::Plain,
@@ -169,10 +172,10 @@ impl State {
             Self::Value | Self::Bare => (MASK, Self::Bare),
             Self::Tree { .. } => (MASK, self),
             Self::Credential => (MASK, Self::Plain),
-            Self::Plain if names_secret(word, tail) => (word, Self::Value),
+            Self::Plain if names_secret(word, tail) => (word, Self::Name),
             Self::Plain if SCHEMES.iter().any(|s| word.eq_ignore_ascii_case(s)) => (word, Self::Credential),
             Self::Plain if looks_secret(word) => (MASK, Self::Plain),
-            Self::Plain => (word, Self::Plain),
+            Self::Plain | Self::Name => (word, Self::Plain),
         };
         out.push_str(written);
         next
@@ -235,15 +238,18 @@ host: x",
             ),
             (r#"{"h":"Bearer abc"}"#, r#"{"h":"Bearer [masked]"}"#),
             (r#"{"h":"SSWS 00abc"}"#, r#"{"h":"SSWS [masked]"}"#),
-            (r#"{"Set-Cookie":"sid=1; b="2"; c=3","z":1}"#, r#"{"Set-Cookie":"[masked]","z":1}"#),
-            (r#"{"password":"p@ss "w,o}rd"","z":"y"}"#, r#"{"password":"[masked]","z":"y"}"#),
+            (r#"{"Set-Cookie":"sid=1; b=\"2\"; c=3","z":1}"#, r#"{"Set-Cookie":"[masked]","z":1}"#),
+            (r#"{"password":"p@ss \"w,o}rd\"","z":"y"}"#, r#"{"password":"[masked]","z":"y"}"#),
             (r#"{"user_password":12345,"z":"y"}"#, r#"{"user_password":[masked],"z":"y"}"#),
             (r#"{"token":null,"z":"y"}"#, r#"{"token":null,"z":"y"}"#),
             (
                 r#"{"clientSecret":{"a":"} b","c":["d"]},"z":"y"}"#,
                 r#"{"clientSecret":{"[masked]":"[masked]","[masked]":["[masked]"]},"z":"y"}"#,
             ),
-            (r#"{"p":"{"api_key":"k1 k2","z":"y"}"}"#, r#"{"p":"{"api_key":"[masked]","z":"y"}"}"#),
+            (
+                r#"{"p":"{\"api_key\":\"k1 k2\",\"z\":\"y\"}"}"#,
+                r#"{"p":"{\"api_key\":\"[masked]\",\"z\":\"y\"}"}"#,
+            ),
             ("GET /x?access_token=abc&page=2", "GET /x?access_token=[masked]&page=2"),
             (r#"{"x":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln"}"#, r#"{"x":"[masked]"}"#),
             (r#"{"x":"sk-abcdefghijkl","y":"risk-assessment"}"#, r#"{"x":"[masked]","y":"risk-assessment"}"#),

@@ -6,14 +6,16 @@
 
 mod context;
 mod discovery;
+mod open_batch;
 mod partition;
 mod probe;
 mod reader;
 mod settings;
+mod slot;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
@@ -68,6 +70,9 @@ impl Shared {
     }
 }
 
+/// Threads of one source, each of which says once that it has ended.
+const THREADS: usize = 2;
+
 impl KafkaSource {
     /// Starts reading the topics numbered `read` among `topics` at their checkpoints; a partition without
     /// one starts at its beginning. Returns at once: an unreachable broker is a notice, not an error.
@@ -81,7 +86,7 @@ impl KafkaSource {
         checkpoints: Vec<Checkpoint>,
     ) -> Result<Self, SourceError> {
         let shared = Arc::new(Shared::default());
-        let (done_sender, done) = channel();
+        let (done_sender, done) = sync_channel(THREADS);
         let (batch_sender, batches) = sync_channel(limits::BATCHES_IN_FLIGHT_MAX);
         let discovery =
             discovery::Discoverer::start(kafka, &topics, read, shared.clone(), done_sender.clone())?;
@@ -102,7 +107,10 @@ impl KafkaSource {
     }
 }
 
-fn spawn(reader: reader::Reader, done: Sender<()>) -> Result<JoinHandle<Result<(), String>>, SourceError> {
+fn spawn(
+    reader: reader::Reader,
+    done: SyncSender<()>,
+) -> Result<JoinHandle<Result<(), String>>, SourceError> {
     std::thread::Builder::new()
         .name("kafka-read".to_owned())
         .spawn(move || {

@@ -173,6 +173,9 @@ impl Pipeline {
             let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
             self.metrics.rollup_overflow.get_or_create(&label).inc_by(count);
         }
+        if let Ok(bytes) = self.store.size_bytes() {
+            self.metrics.store_size_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         if !changes.is_empty() {
             self.gauges.show(&self.metrics, self.lifecycle.all());
         }

@@ -185,7 +185,7 @@ fn write_rejects(connection: &Connection, rejects: &[Reject], rows_max: usize) -
     )?;
     for r in &rejects[rejects.len().saturating_sub(rows_max)..] {
         let at = r.position;
-        let reason = reason_name(r.reason);
+        let reason = r.reason.name();
         insert.execute(params![at.topic, at.partition, at.offset, r.index, reason, r.detail, r.payload])?;
     }
     connection
@@ -200,24 +200,9 @@ fn write_reject_counts(connection: &Connection, counts: &[(RejectReason, u64)]) 
          ON CONFLICT (reason) DO UPDATE SET rejects = rejects + ?2",
     )?;
     for (reason, count) in counts {
-        add.execute(params![reason_name(*reason), *count as i64])?;
+        add.execute(params![reason.name(), *count as i64])?;
     }
     Ok(())
-}
-
-fn reason_name(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::Empty => "empty",
-        RejectReason::TooLarge => "too_large",
-        RejectReason::TooDeep => "too_deep",
-        RejectReason::NotUtf8 => "not_utf8",
-        RejectReason::NotJson => "not_json",
-        RejectReason::TrailingBytes => "trailing_bytes",
-        RejectReason::UnknownFormat => "unknown_format",
-        RejectReason::MissingField => "missing_field",
-        RejectReason::BadField => "bad_field",
-        RejectReason::EnvelopeTooLarge => "envelope_too_large",
-    }
 }
 
 fn write_control(connection: &Connection, events: &[ControlEvent], rows_max: usize) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -82,7 +82,7 @@ impl Discoverer {
         topics: &Topics,
         read: &[u16],
         shared: Arc<Shared>,
-        done: Sender<()>,
+        done: SyncSender<()>,
     ) -> Result<Line, SourceError> {
         let client = asking_client(kafka)?;
         let topics = read.iter().map(|n| (*n, topics[usize::from(*n)].clone())).collect();

@@ -10,18 +10,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
 use super::discovery::{Discovery, Found, Line, Question};
-use super::partition::{Arrival, Partition, Placement, Seam, place, place_in_doubt};
+use super::open_batch::OpenBatch;
+use super::partition::{Partition, Placement, place, place_in_doubt};
+use super::slot::{Lost, Polled, Slot, poll, take};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
-use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics, payload_hash};
+use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics};
 use crate::limits;
 
 /// The thread's state.
@@ -43,57 +44,6 @@ pub(super) struct Reader {
     broker_up: Option<bool>,
     looked: bool,
     last_commit: Instant,
-}
-
-/// One assigned partition.
-struct Slot {
-    partition: Partition,
-    queue: PartitionQueue<Context>,
-    /// Its last message in the open batch.
-    last_message: Option<usize>,
-    /// The client stopped reading it: its watermarks are needed to place it again.
-    lost: Lost,
-    /// The last error told, so that a repeating one is told once.
-    told: Option<RDKafkaErrorCode>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    No,
-    Unasked,
-    Asked,
-}
-
-#[derive(Default)]
-struct OpenBatch {
-    batch: RawBatch,
-    since: Option<Instant>,
-}
-
-impl OpenBatch {
-    /// Something was added: the linger runs from the first time on.
-    fn touch(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
-    }
-
-    fn full(&self) -> bool {
-        self.batch.messages.len() >= limits::BATCH_MESSAGES_MAX
-            || self.batch.payloads.len() >= limits::BATCH_BYTES_MAX
-    }
-
-    fn linger_left(&self) -> Option<Duration> {
-        let linger = Duration::from_millis(limits::BATCH_LINGER_MS);
-        self.since.map(|since| linger.saturating_sub(since.elapsed()))
-    }
-
-    fn ready(&self) -> bool {
-        self.full() || self.linger_left().is_some_and(|left| left.is_zero())
-    }
-
-    fn notice(&mut self, notice: SourceNotice) {
-        self.batch.notices.push(notice);
-        self.touch();
-    }
 }
 
 impl Reader {
@@ -469,86 +419,5 @@ impl Reader {
         {
             tracing::debug!(%error, "offsets not committed to the broker");
         }
-    }
-}
-
-impl Slot {
-    fn is(&self, topic: u16, partition: i32) -> bool {
-        self.partition.topic == topic && self.partition.partition == partition
-    }
-
-    fn remember_last(&mut self, batch: &RawBatch) {
-        if let Some(message) = self.last_message.take().map(|i| &batch.messages[i]) {
-            let hash = payload_hash(batch.payload(message));
-            let offset = message.position.offset;
-            self.partition.remember(Seam { offset, hash, timestamp_ms: message.timestamp_ms });
-        }
-    }
-}
-
-enum Polled {
-    Nothing,
-    Event,
-    AnotherLog,
-    Fatal(String),
-}
-
-/// One event of one partition.
-fn poll(slot: &mut Slot, open: &mut OpenBatch) -> Polled {
-    let Slot { partition, queue, last_message, lost, told } = slot;
-    match queue.poll(Duration::ZERO) {
-        None => Polled::Nothing,
-        Some(Ok(message)) => {
-            *told = None;
-            if arrive(partition, last_message, open, &message) { Polled::AnotherLog } else { Polled::Event }
-        }
-        Some(Err(KafkaError::PartitionEOF(_))) => {
-            if partition.reach_end() {
-                open.touch();
-            }
-            Polled::Event
-        }
-        Some(Err(KafkaError::MessageConsumptionFatal(code))) => Polled::Fatal(format!("fatal: {code}")),
-        Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-            *lost = Lost::Unasked;
-            Polled::Event
-        }
-        Some(Err(error)) => {
-            let code = error.rdkafka_error_code();
-            if code.is_some() && *told != code {
-                *told = code;
-                let reason =
-                    format!("partition {} at offset {}: {error}", partition.partition, partition.next);
-                open.notice(SourceNotice::TopicUnreadable { topic: partition.topic, reason });
-            }
-            Polled::Event
-        }
-    }
-}
-
-fn take(slot: &mut Slot, open: &mut OpenBatch, message: &BorrowedMessage<'_>) -> bool {
-    arrive(&mut slot.partition, &mut slot.last_message, open, message)
-}
-
-/// True if the message shows that another log stands here.
-fn arrive(
-    partition: &mut Partition,
-    last_message: &mut Option<usize>,
-    open: &mut OpenBatch,
-    message: &BorrowedMessage<'_>,
-) -> bool {
-    let payload = message.payload().unwrap_or_default();
-    let timestamp_ms = message.timestamp().to_millis();
-    let mut position = partition.position();
-    position.offset = message.offset();
-    match partition.arrive(message.offset(), timestamp_ms, payload) {
-        Arrival::New => {
-            *last_message = Some(open.batch.messages.len());
-            open.batch.push(position, timestamp_ms, payload);
-            open.touch();
-            false
-        }
-        Arrival::Known => false,
-        Arrival::AnotherLog => true,
     }
 }

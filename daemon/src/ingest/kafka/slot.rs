@@ -1,0 +1,120 @@
+//! One assigned partition and what its queue gives.
+//!
+//! In: messages, end-of-log events and errors of one partition. Out: rows of the open batch, notices.
+//! Nothing here assigns, pauses or commits.
+
+use std::time::Duration;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::context::Context;
+use super::open_batch::OpenBatch;
+use super::partition::{Arrival, Partition, Seam};
+use crate::ingest::{RawBatch, SourceNotice, payload_hash};
+
+/// One assigned partition.
+pub(super) struct Slot {
+    pub(super) partition: Partition,
+    pub(super) queue: PartitionQueue<Context>,
+    /// Its last message in the open batch.
+    pub(super) last_message: Option<usize>,
+    /// The client stopped reading it: its watermarks are needed to place it again.
+    pub(super) lost: Lost,
+    /// The last error told, so that a repeating one is told once.
+    pub(super) told: Option<RDKafkaErrorCode>,
+}
+
+/// Whether the client stopped reading a partition, and whether its watermarks were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    No,
+    Unasked,
+    Asked,
+}
+
+impl Slot {
+    /// Whether it is this partition.
+    pub(super) fn is(&self, topic: u16, partition: i32) -> bool {
+        self.partition.topic == topic && self.partition.partition == partition
+    }
+
+    /// What the seam check needs of the last message handed over.
+    pub(super) fn remember_last(&mut self, batch: &RawBatch) {
+        if let Some(message) = self.last_message.take().map(|i| &batch.messages[i]) {
+            let hash = payload_hash(batch.payload(message));
+            let offset = message.position.offset;
+            self.partition.remember(Seam { offset, hash, timestamp_ms: message.timestamp_ms });
+        }
+    }
+}
+
+/// What one look at a partition's queue gave.
+pub(super) enum Polled {
+    Nothing,
+    Event,
+    AnotherLog,
+    Fatal(String),
+}
+
+/// One event of one partition.
+pub(super) fn poll(slot: &mut Slot, open: &mut OpenBatch) -> Polled {
+    let Slot { partition, queue, last_message, lost, told } = slot;
+    match queue.poll(Duration::ZERO) {
+        None => Polled::Nothing,
+        Some(Ok(message)) => {
+            *told = None;
+            if arrive(partition, last_message, open, &message) { Polled::AnotherLog } else { Polled::Event }
+        }
+        Some(Err(KafkaError::PartitionEOF(_))) => {
+            if partition.reach_end() {
+                open.touch();
+            }
+            Polled::Event
+        }
+        Some(Err(KafkaError::MessageConsumptionFatal(code))) => Polled::Fatal(format!("fatal: {code}")),
+        Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+            *lost = Lost::Unasked;
+            Polled::Event
+        }
+        Some(Err(error)) => {
+            let code = error.rdkafka_error_code();
+            if code.is_some() && *told != code {
+                *told = code;
+                let reason =
+                    format!("partition {} at offset {}: {error}", partition.partition, partition.next);
+                open.notice(SourceNotice::TopicUnreadable { topic: partition.topic, reason });
+            }
+            Polled::Event
+        }
+    }
+}
+
+/// A message that came outside the partition's own queue; true as for a polled one.
+pub(super) fn take(slot: &mut Slot, open: &mut OpenBatch, message: &BorrowedMessage<'_>) -> bool {
+    arrive(&mut slot.partition, &mut slot.last_message, open, message)
+}
+
+/// True if the message shows that another log stands here.
+fn arrive(
+    partition: &mut Partition,
+    last_message: &mut Option<usize>,
+    open: &mut OpenBatch,
+    message: &BorrowedMessage<'_>,
+) -> bool {
+    let payload = message.payload().unwrap_or_default();
+    let timestamp_ms = message.timestamp().to_millis();
+    let mut position = partition.position();
+    position.offset = message.offset();
+    match partition.arrive(message.offset(), timestamp_ms, payload) {
+        Arrival::New => {
+            *last_message = Some(open.batch.messages.len());
+            open.batch.push(position, timestamp_ms, payload);
+            open.touch();
+            false
+        }
+        Arrival::Known => false,
+        Arrival::AnotherLog => true,
+    }
+}
