@@ -163,6 +163,9 @@ impl Pipeline {
             if let SourceNotice::RetentionGap { lost, .. } = notice {
                 self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
             }
+            if let SourceNotice::BrokerDown { .. } = notice {
+                self.watermark.forget_ends();
+            }
             let event = self.control(kind, &format!("{notice:?} at {now}"));
             self.uncommitted.control.push(event);
         }

@@ -106,6 +106,15 @@ impl Watermark {
         progress.at_end_since.get_or_insert(now);
     }
 
+    /// The broker is gone: whether a partition stands at its end of log is not known until the source says it
+    /// again. Silence alone never moves the watermark.
+    pub fn forget_ends(&mut self) {
+        for progress in self.partitions.values_mut() {
+            progress.at_end_since = None;
+            progress.idle = false;
+        }
+    }
+
     /// Moves on: the minimum over partitions that are not idle, less the lateness; once all are idle, what
     /// the clock says. `now` is the wall clock, microseconds.
     pub fn advance(&mut self, now: i64) -> i64 {
@@ -184,6 +193,17 @@ mod tests {
             watermark.at_end(end(0), 0);
             assert_eq!(watermark.advance(5_000 * SECOND), expected * SECOND);
         }
+    }
+
+    #[test]
+    fn lost_broker_holds_the_watermark_until_the_end_of_log_is_seen_again() {
+        let mut watermark = watermark(Clock::Log);
+        watermark.observe((0, 0), 1_000 * SECOND, None);
+        watermark.at_end(end(0), 0);
+        watermark.forget_ends();
+        assert_eq!(watermark.advance(5_000 * SECOND), 900 * SECOND);
+        watermark.at_end(end(0), 5_000 * SECOND);
+        assert_eq!(watermark.advance(5_001 * SECOND), 1_020 * SECOND);
     }
 
     #[test]

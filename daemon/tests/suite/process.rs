@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::kafka::{Admin, new_producer, produce, shared, unique, until};
+use crate::kafka::{Admin, alone, new_producer, produce, shared, unique, until};
 
 /// One topic of a scenario: its name at the broker, its format, the messages.
 struct Log {
@@ -217,4 +217,24 @@ fn daemon_killed_in_the_middle_finds_the_same_and_nothing_twice() {
         let (opened, findings) = scenario.history();
         assert_eq!((opened, findings), (expected.len() as i64, expected.len() as i64), "{name}");
     }
+}
+
+#[test]
+fn daemon_outlives_the_broker_and_says_so() {
+    let Some((address, control, _alone)) = alone() else { return };
+    let scenario = Scenario::new(SCENARIOS[0], &address);
+    let expected = scenario.replayed();
+    scenario.create_topics(&address);
+    scenario.produce(&address, 0.0, 0.5);
+    let daemon = Daemon::start(&scenario);
+    until("the first half is read", || {
+        (daemon.metric("shadowprod_ingest_messages_total") > 0.0).then_some(())
+    });
+    control.run("kill");
+    until("the loss shows", || (daemon.metric("shadowprod_ingest_broker_up") == 0.0).then_some(()));
+    // However long it is gone, no log is closed meanwhile: the second half is not late.
+    control.run("restart");
+    scenario.produce(&address, 0.5, 1.0);
+    until("the return shows", || (daemon.metric("shadowprod_ingest_broker_up") == 1.0).then_some(()));
+    until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
 }

@@ -184,6 +184,11 @@ impl Partition {
         !std::mem::replace(&mut self.at_end, true)
     }
 
+    /// Whether the log goes on is not known any more.
+    pub(super) fn leave_end(&mut self) {
+        self.at_end = false;
+    }
+
     /// Remembers the last message that was handed on.
     pub(super) fn remember(&mut self, last: Seam) {
         self.last = Some(last);

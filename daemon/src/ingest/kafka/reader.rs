@@ -22,7 +22,7 @@ use super::partition::{Partition, Placement, place, place_in_doubt};
 use super::slot::{Lost, Polled, Slot, poll, take};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
-use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics};
+use crate::ingest::{Checkpoint, Position, RawBatch, SourceNotice, Topics};
 use crate::limits;
 
 /// The thread's state.
@@ -124,6 +124,9 @@ impl Reader {
             self.broker_up = Some(false);
             self.shared.change_standing(|s| s.broker_up = false);
             self.open.notice(SourceNotice::BrokerDown { reason });
+            for slot in &mut self.slots {
+                slot.partition.leave_end();
+            }
         }
     }
 
@@ -131,6 +134,11 @@ impl Reader {
     fn broker_answers(&mut self) {
         if self.broker_up == Some(false) {
             self.open.notice(SourceNotice::BrokerUp);
+            // Each log is looked at afresh: it may have been cut or replaced, and its end is told again only to
+            // a partition that is placed again.
+            for slot in &mut self.slots {
+                slot.lost = Lost::Unasked;
+            }
         }
         self.broker_up = Some(true);
         self.shared.change_standing(|s| s.broker_up = true);
@@ -351,8 +359,7 @@ impl Reader {
         for slot in &mut self.slots {
             slot.remember_last(&batch);
         }
-        batch.ends =
-            self.slots.iter().map(|s| &s.partition).filter(|p| p.at_end).map(Partition::position).collect();
+        batch.ends = self.ends();
         match self.batches.try_send(batch) {
             Ok(()) => {
                 self.open.since = None;
@@ -369,6 +376,13 @@ impl Reader {
                 Ok(false)
             }
         }
+    }
+
+    /// Partitions at their end of log; none while the broker is gone, because nobody knows.
+    fn ends(&self) -> Vec<Position> {
+        let known = self.broker_up != Some(false);
+        let partitions = self.slots.iter().map(|s| &s.partition);
+        partitions.filter(|p| known && p.at_end).map(Partition::position).collect()
     }
 
     fn stall(&mut self) -> Result<(), String> {
