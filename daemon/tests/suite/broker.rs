@@ -281,8 +281,10 @@ fn reading_goes_on_after_kill_and_restart_of_the_broker_and_both_are_told() {
         r.notices.iter().any(|n| matches!(n, SourceNotice::BrokerDown { .. }))
             && !r.source.standing().broker_up
     });
+    assert!(reading.ends.is_empty(), "nobody knows whether the logs go on");
     control.run("restart");
     reading.until("the return is told", |r| r.notices.contains(&SourceNotice::BrokerUp));
+    reading.until("the ends are told again", |r| r.ends.len() == 2);
     let producer = new_producer(&address);
     produce(&producer, &topic, 0, payloads(1_000..2_000));
     produce(&producer, &topic, 1, payloads(0..500));
