@@ -7,9 +7,10 @@
 pub mod dedupe;
 mod cloudtrail;
 mod columns;
-mod detect;
 mod entra;
+mod envelope;
 mod envoy;
+mod format;
 mod json;
 mod okta;
 mod redact;
@@ -19,54 +20,16 @@ use serde::de::IgnoredAny;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use columns::FLOW_WORDS;
+pub use format::{Family, Format};
 pub use redact::redact;
 
 use crate::ingest::{Position, RawBatch};
 use crate::limits::{ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EventBatch;
 use columns::{Columns, Place};
+use envelope::Content;
+use format::Row;
 use json::{Items, Refusal};
-
-/// A log format. `auto` is not one: it is a way to find one, message by message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// AWS CloudTrail: bare, `{"Records": [...]}`, EventBridge.
-    CloudTrail,
-    /// Envoy JSON access log.
-    Envoy,
-    /// Okta System Log.
-    Okta,
-    /// Microsoft Entra sign-in logs, all four categories.
-    EntraSignIn,
-}
-
-impl Format {
-    /// Every format, in the order in which detection tries them.
-    pub const ALL: [Self; 4] = [Self::CloudTrail, Self::Envoy, Self::Okta, Self::EntraSignIn];
-
-    /// The name in configs, in the column `format` and in metric labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CloudTrail => "cloudtrail",
-            Self::Envoy => "envoy",
-            Self::Okta => "okta",
-            Self::EntraSignIn => "entra_signin",
-        }
-    }
-
-    /// The format of that name; `None` for any other word, `auto` included.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-
-    /// Whether its events are delivered at least once and carry ids: duplicates are then removed by default.
-    pub fn is_audit_or_identity(self) -> bool {
-        match self {
-            Self::CloudTrail | Self::Okta | Self::EntraSignIn => true,
-            Self::Envoy => false,
-        }
-    }
-}
 
 /// Why something was not decoded: a closed set, also the metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -233,13 +196,11 @@ struct MessagePass<'d> {
 }
 
 /// What one JSON value turned out to be.
-enum Outcome<'t> {
-    /// A row was appended.
+enum Value<'t> {
+    /// An event, whose row was appended.
     Event,
-    /// Values to decode one by one.
-    Envelope(Items<'t>),
-    /// JSON text that stood in a string.
-    Written(String),
+    /// Something that wraps others.
+    Envelope(Content<'t>),
 }
 
 impl MessagePass<'_> {
@@ -256,12 +217,16 @@ impl MessagePass<'_> {
 
     fn decode_value(&mut self, text: &str, level: usize) {
         match self.read_value(text) {
-            Ok(Outcome::Event) => {
+            Ok(Value::Event) => {
                 self.content_hashes.push(xxh3_64(text.as_bytes()));
                 self.index += 1;
             }
-            Ok(Outcome::Envelope(items)) => self.decode_items(&items, text, level),
-            Ok(Outcome::Written(inner)) => self.decode_inner(&inner, text, level),
+            Ok(Value::Envelope(_)) if level >= ENVELOPE_LEVELS_MAX => {
+                let refusal = Refusal::new(RejectReason::TooDeep, "envelopes in envelopes");
+                self.reject(&refusal, text.as_bytes());
+            }
+            Ok(Value::Envelope(Content::Items(items))) => self.decode_items(&items, text, level),
+            Ok(Value::Envelope(Content::Written(inner))) => self.decode_value(&inner, level + 1),
             Err(refusal) => self.reject(&refusal, text.as_bytes()),
         }
     }
@@ -271,41 +236,44 @@ impl MessagePass<'_> {
             Refusal::new(RejectReason::EnvelopeTooLarge, "envelope of more events than the bound")
         } else if items.elements.is_empty() {
             Refusal::new(RejectReason::Empty, "envelope of no events")
-        } else if level >= ENVELOPE_LEVELS_MAX {
-            Refusal::new(RejectReason::TooDeep, "envelopes in envelopes")
         } else {
             return items.elements.iter().for_each(|element| self.decode_value(element, level + 1));
         };
         self.reject(&refusal, text.as_bytes());
     }
 
-    fn decode_inner(&mut self, inner: &str, text: &str, level: usize) {
-        if level >= ENVELOPE_LEVELS_MAX {
-            let refusal = Refusal::new(RejectReason::TooDeep, "envelopes in envelopes");
-            return self.reject(&refusal, text.as_bytes());
-        }
-        self.decode_value(inner, level + 1);
-    }
-
-    fn read_value<'t>(&mut self, text: &'t str) -> Result<Outcome<'t>, Refusal> {
+    fn read_value<'t>(&mut self, text: &'t str) -> Result<Value<'t>, Refusal> {
         let Some(source) = self.source else {
             return Err(Refusal::new(RejectReason::UnknownFormat, "topic without a source in the config"));
         };
-        match (text.as_bytes().first(), source.format) {
-            (None, _) => Err(Refusal::new(RejectReason::Empty, "no payload")),
-            (Some(b'['), _) => json::parse(text).map(Outcome::Envelope),
-            (Some(_), Some(format)) => self.read_as(format, text, source),
-            (Some(_), None) => self.read_detected(text, source),
+        if text.is_empty() {
+            return Err(Refusal::new(RejectReason::Empty, "no payload"));
         }
+        if envelope::is_obvious(text)
+            && let Some(content) = envelope::open(text)?
+        {
+            return Ok(Value::Envelope(content));
+        }
+        let refusal = match self.read_record(text, source) {
+            Ok(()) => return Ok(Value::Event),
+            Err(refusal) => refusal,
+        };
+        if refusal.reason == RejectReason::UnknownFormat
+            && let Some(content) = envelope::open(text)?
+        {
+            return Ok(Value::Envelope(content));
+        }
+        Err(refusal)
     }
 
-    fn read_detected<'t>(&mut self, text: &'t str, source: &SourceSpec) -> Result<Outcome<'t>, Refusal> {
+    /// Appends the event that `text` is in the source's format, or in whichever wants it.
+    fn read_record(&mut self, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
+        if let Some(format) = source.format {
+            return self.read_as(format, text, source);
+        }
         let last = self.last_format;
-        let others = Format::ALL.into_iter().filter(|format| Some(*format) != last);
-        for format in last.into_iter().chain(others) {
-            if !detect::carries(text, format) {
-                continue;
-            }
+        let others = Format::all().filter(|format| Some(*format) != last);
+        for format in last.into_iter().chain(others).filter(|format| format.is_likely(text)) {
             match self.read_as(format, text, source) {
                 Err(refusal) if refusal.reason == RejectReason::UnknownFormat => {}
                 outcome => {
@@ -319,23 +287,14 @@ impl MessagePass<'_> {
         Err(Refusal::new(RejectReason::UnknownFormat, "no known format's field names"))
     }
 
-    fn read_as<'t>(
-        &mut self,
-        format: Format,
-        text: &'t str,
-        source: &SourceSpec,
-    ) -> Result<Outcome<'t>, Refusal> {
+    fn read_as(&mut self, format: Format, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
         let place = Place {
             position: self.position.pack(),
             source: &source.name,
+            format: format.name(),
             account: source.account.as_deref().unwrap_or_default(),
         };
-        match format {
-            Format::CloudTrail => read_cloudtrail(text, place, self.columns),
-            Format::Envoy => read_envoy(text, place, self.columns),
-            Format::Okta => read_okta(text, place, self.columns),
-            Format::EntraSignIn => read_entra(text, place, self.columns),
-        }
+        format.read(text, &mut Row { place, columns: self.columns })
     }
 
     fn reject(&mut self, refusal: &Refusal, payload: &[u8]) {
@@ -348,55 +307,6 @@ impl MessagePass<'_> {
         });
         self.index += 1;
     }
-}
-
-fn read_cloudtrail<'t>(
-    text: &'t str,
-    place: Place<'_>,
-    columns: &mut Columns,
-) -> Result<Outcome<'t>, Refusal> {
-    let mut record: cloudtrail::Record<'t> = json::parse(text)?;
-    if let Some(items) = record.take_items() {
-        return Ok(Outcome::Envelope(items));
-    }
-    if let Some(written) = cloudtrail::written_record(&record) {
-        return Ok(Outcome::Written(written.to_owned()));
-    }
-    json::check_depth(text)?;
-    columns.append(place, Format::CloudTrail, &cloudtrail::fields(&record)?);
-    Ok(Outcome::Event)
-}
-
-fn read_envoy<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
-    let entry: envoy::Entry<'_> = json::parse(text)?;
-    json::check_depth(text)?;
-    columns.append(place, Format::Envoy, &envoy::fields(&entry)?);
-    Ok(Outcome::Event)
-}
-
-fn read_okta<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
-    let mut event: okta::LogEvent<'t> = json::parse(text)?;
-    if let Some(items) = event.take_items() {
-        return Ok(Outcome::Envelope(items));
-    }
-    json::check_depth(text)?;
-    columns.append(place, Format::Okta, &okta::fields(&event)?);
-    Ok(Outcome::Event)
-}
-
-fn read_entra<'t>(text: &'t str, place: Place<'_>, columns: &mut Columns) -> Result<Outcome<'t>, Refusal> {
-    let mut record: entra::SignIn<'t> = json::parse(text)?;
-    if let Some(items) = record.take_items() {
-        return Ok(Outcome::Envelope(items));
-    }
-    json::check_depth(text)?;
-    if let Some(written) = record.written_properties() {
-        let properties = entra::parse_properties(written)?;
-        columns.append(place, Format::EntraSignIn, &entra::fields(&record, Some(&properties))?);
-    } else {
-        columns.append(place, Format::EntraSignIn, &entra::fields(&record, record.properties())?);
-    }
-    Ok(Outcome::Event)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::metrics::{KindLabel, Metrics, PilotLabel};
 use crate::registry::Registry;
 use crate::registry::facts::{Pilot, Stage};
 use crate::registry::selectors::SelectorKind;
-use crate::schema::{ENRICHED_SCHEMA, EnrichedBatch, EventBatch, SchemaMismatch};
+use crate::schema::{ENRICHED_SCHEMA, EnrichedBatch, EventBatch, SECRET_COLUMNS, SchemaMismatch};
 use attribution::Attribution;
 use memory::{Inputs, Memory, Outcomes};
 
@@ -86,15 +86,16 @@ impl Enricher {
         &self.registry
     }
 
-    /// Adds [`crate::schema::ENRICHED_COLUMNS`] and drops `credential_secret`. Errors are bugs.
+    /// Adds [`crate::schema::ENRICHED_COLUMNS`] and drops [`SECRET_COLUMNS`]. Errors are bugs.
     pub fn enrich(&mut self, events: EventBatch, metrics: &Metrics) -> Result<EnrichedBatch, EnrichError> {
         let batch = events.record_batch();
         let (inputs, outcomes) = self.memory.look_up(batch, &self.registry, &self.signals);
         let credentials = Credentials::read(batch, &self.key);
         let kept = batch.schema_ref().fields().iter().zip(batch.columns());
-        let kept = kept.filter(|(field, _)| field.name() != "credential_secret");
+        let kept = kept.filter(|(field, _)| !SECRET_COLUMNS.contains(&field.name().as_str()));
         let mut columns: Vec<ArrayRef> = kept.map(|(_, column)| column.clone()).collect();
-        columns.extend(self.columns(&inputs, &outcomes, &credentials));
+        let tokens = ["token_secret", "issued_secret"].map(|name| token_column(batch, name, &self.key));
+        columns.extend(self.columns(&inputs, &outcomes, &credentials, tokens));
         self.count(&outcomes, metrics);
         let enriched =
             RecordBatch::try_new(ENRICHED_SCHEMA.clone(), columns).map_err(EnrichError::Columns)?;
@@ -102,12 +103,20 @@ impl Enricher {
     }
 
     /// In the order of ENRICHED_COLUMNS.
-    fn columns(&self, inputs: &Inputs, outcomes: &Outcomes, credentials: &Credentials) -> Vec<ArrayRef> {
+    fn columns(
+        &self,
+        inputs: &Inputs,
+        outcomes: &Outcomes,
+        credentials: &Credentials,
+        tokens: [ArrayRef; 2],
+    ) -> Vec<ArrayRef> {
         let mut columns = vec![self.grid_times(inputs)];
         columns.extend(self.pilot_columns(outcomes));
         columns.extend(self.caller_columns(outcomes));
+        let ids = credentials.rows.iter().map(|c| Some(credentials.distinct[(*c)?].id.as_str()));
+        columns.push(text_column(ids));
+        columns.extend(tokens);
         columns.extend([
-            text_column(credentials.rows.iter().map(|c| Some(credentials.distinct[(*c)?].id.as_str()))),
             text_column(credentials.rows.iter().map(|c| Some(credentials.distinct[(*c)?].label.as_str()))),
             flag_column(outcomes.shared.iter().map(|n| self.memory.is_shared(*n))),
         ]);
@@ -220,6 +229,14 @@ fn text_column<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
 
 fn flag_column(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(BooleanArray::from_iter(values.map(Some)))
+}
+
+/// The ids of the tokens in a raw column. Whoever issued a token and whoever presents it give the same id.
+fn token_column(batch: &RecordBatch, name: &str, key: &CredentialKey) -> ArrayRef {
+    let column = texts::dictionary(batch, name);
+    let values = texts::texts_of(column);
+    let ids: Vec<String> = values.iter().map(|v| key.id("token", v.unwrap_or_default())).collect();
+    text_column(texts::codes(column).map(|code| ids.get(code?).map(String::as_str)))
 }
 
 /// The credentials of one batch; nothing of it outlives the batch.

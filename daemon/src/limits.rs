@@ -7,7 +7,8 @@
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Events in one envelope such as `{"Records": [...]}`; a delivered CloudTrail object holds a few thousand.
 pub const ENVELOPE_EVENTS_MAX: usize = 65_536;
-/// Envelopes inside envelopes: an array of lookup-events items, each with a record in a string, has two.
+/// Envelopes inside envelopes: an array of lookup-events items, each with a record in a string, has two; a log line
+/// of a shipper around a CloudWatch subscription around a record has three.
 pub const ENVELOPE_LEVELS_MAX: usize = 3;
 /// Nesting of one JSON value. serde_json stops at 128 by itself; real records stay under 20.
 pub const JSON_DEPTH_MAX: usize = 64;

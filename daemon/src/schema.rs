@@ -55,7 +55,7 @@ const fn column(name: &'static str, kind: Kind, nullable: bool, meaning: &'stati
     Column { name, kind, nullable, meaning }
 }
 
-/// What decode fills in. `credential_secret` ends at enrich: it is replaced by a keyed hash.
+/// What decode fills in. The columns of [`SECRET_COLUMNS`] end at enrich: keyed hashes take their place.
 pub const EVENT_COLUMNS: &[Column] = &[
     column("event_time", Kind::Time, false, "when it happened, by the source's clock"),
     column("position", Kind::Int, false, "packed topic, partition, offset: see ingest::Position::pack"),
@@ -75,6 +75,7 @@ pub const EVENT_COLUMNS: &[Column] = &[
         "closed set: success, failure (the target's fault, HTTP 5xx), denied (401, 403, AccessDenied), throttled (429), rejected (other 4xx), unknown",
     ),
     column("status_code", Kind::Int, true, "HTTP status or the provider's numeric code"),
+    column("error", Kind::Dict, true, "the provider's own word or code for what went wrong, null on success"),
     column(
         "principal",
         Kind::Dict,
@@ -96,6 +97,18 @@ pub const EVENT_COLUMNS: &[Column] = &[
     ),
     column("credential_secret", Kind::Dict, true, "what identifies the credential, RAW: never leaves enrich"),
     column(
+        "token_secret",
+        Kind::Dict,
+        true,
+        "id of the short-lived token or session key that was presented, RAW: links it to who issued it",
+    ),
+    column(
+        "issued_secret",
+        Kind::Dict,
+        true,
+        "id of the token or key that this event issued to its principal, RAW: never leaves enrich",
+    ),
+    column(
         "credential_attribution",
         Kind::Float,
         true,
@@ -113,9 +126,16 @@ pub const EVENT_COLUMNS: &[Column] = &[
     column("route", Kind::Dict, true, "gateway: route name, else the first two path segments"),
     column("account", Kind::Dict, true, "cloud account, subscription or tenant of the target"),
     column("region", Kind::Dict, true, "cloud region"),
+    column(
+        "namespace",
+        Kind::Dict,
+        true,
+        "partition inside the account: Kubernetes or Vault namespace, Kong workspace, mesh namespace",
+    ),
     column("environment", Kind::Dict, true, "environment that the source itself names (stage, tag)"),
     column("target", Kind::Dict, true, "resource acted on: ARN, bucket, upstream host, application"),
     column("model", Kind::Dict, true, "AI model or inference profile asked for"),
+    column("tool", Kind::Dict, true, "tool that an agent called: MCP tool, function name"),
     column("consumer", Kind::Dict, true, "gateway consumer or key id (not secret)"),
     column(
         "peer",
@@ -126,7 +146,10 @@ pub const EVENT_COLUMNS: &[Column] = &[
     column("trace_id", Kind::Text, true, "distributed trace or request id that links retries"),
 ];
 
-/// What enrich adds. The enriched batch holds every event column but `credential_secret`, then these.
+/// Columns of raw values that no stage after enrich sees.
+pub const SECRET_COLUMNS: [&str; 3] = ["credential_secret", "token_secret", "issued_secret"];
+
+/// What enrich adds. The enriched batch holds every event column but [`SECRET_COLUMNS`], then these.
 pub const ENRICHED_COLUMNS: &[Column] = &[
     column(
         "grid_time",
@@ -167,6 +190,13 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
     column("caller_production", Kind::Bool, false, "the caller is itself a production workload"),
     column("own_team", Kind::Bool, false, "the caller belongs to the pilot's own team"),
     column("credential", Kind::Text, true, "keyed hash of the credential, c_ + 32 hex digits"),
+    column("token", Kind::Text, true, "keyed hash of the token presented, c_ + 32 hex digits"),
+    column(
+        "issued_token",
+        Kind::Text,
+        true,
+        "keyed hash of the token issued: equals `token` where it is used",
+    ),
     column(
         "credential_label",
         Kind::Text,
@@ -206,7 +236,7 @@ pub static EVENT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| schema_of(EVENT_
 
 /// Schema of [`EnrichedBatch`]: what the SQL table `events` looks like.
 pub static ENRICHED_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    schema_of(EVENT_COLUMNS.iter().filter(|c| c.name != "credential_secret").chain(ENRICHED_COLUMNS))
+    schema_of(EVENT_COLUMNS.iter().filter(|c| !SECRET_COLUMNS.contains(&c.name)).chain(ENRICHED_COLUMNS))
 });
 
 /// A batch did not have its stage's schema: a bug, never bad input.

@@ -50,7 +50,7 @@ pub struct DecodeArguments {
 }
 
 fn format_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(std::iter::once("auto").chain(Format::ALL.map(Format::name)))
+    PossibleValuesParser::new(std::iter::once("auto").chain(Format::all().map(Format::name)))
 }
 
 /// Runs the command.

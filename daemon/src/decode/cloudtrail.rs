@@ -1,5 +1,4 @@
-//! AWS CloudTrail. In: one record. Out: one event, or the items of an envelope: a delivered file's
-//! `Records`, EventBridge's `detail`, an item of lookup-events with its `CloudTrailEvent`. What an AWS
+//! AWS CloudTrail: management, data and network activity events. In: one record. Out: one event. What an AWS
 //! service does by itself or on behalf of somebody gets no credential: it is not the credential's user.
 //!
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>,
@@ -14,13 +13,20 @@ use std::borrow::Cow;
 
 use super::RejectReason;
 use super::columns::{Fields, Joined, Outcome};
+use super::format::{Family, Layout, read_record};
 use super::json::{Nested, Refusal, first_of};
 use super::time;
-pub(super) use record::Record;
-use record::RequestParameters;
+use record::{Record, RequestParameters};
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "cloudtrail",
+    family: Family::CloudAudit,
+    signatures: &[&["\"eventSource\"", "\"eventName\""]],
+    read: |text, row| read_record(text, row, fields),
+};
 
 /// The facts of one record.
-pub(super) fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
+fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
     let source = record.event_source.get();
     if source.is_empty() && record.event_name.get().is_empty() {
         return Err(Refusal::new(RejectReason::UnknownFormat, "neither eventSource nor eventName"));
@@ -120,12 +126,6 @@ fn model<'r>(record: &'r Record<'_>) -> &'r str {
     let model = record.request_parameters.object().map_or("", |p| p.model_id.get());
     let shared = [":foundation-model/", ":inference-profile/"];
     shared.iter().find_map(|infix| model.split_once(infix)).map_or(model, |(_, name)| name)
-}
-
-/// The record in an item of lookup-events.
-pub(super) fn written_record<'r>(record: &'r Record<'_>) -> Option<&'r str> {
-    let written = record.cloud_trail_event.get();
-    (!written.is_empty()).then_some(written)
 }
 
 /// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the

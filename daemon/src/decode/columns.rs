@@ -13,7 +13,6 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 
-use super::Format;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::schema::{EVENT_SCHEMA, EventBatch};
 
@@ -82,12 +81,12 @@ pub(super) enum FlowWord {
 
 /// A set of flow words.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flow(u32);
+pub(super) struct Flow(u64);
 
 impl Flow {
     /// Adds `word` if the fact holds.
     pub(super) fn set(&mut self, word: FlowWord, holds: bool) {
-        self.0 |= u32::from(holds) << word as u8;
+        self.0 |= u64::from(holds) << word as u8;
     }
 
     pub(super) fn has(self, word: FlowWord) -> bool {
@@ -244,10 +243,15 @@ pub(super) struct Fields<'r> {
     pub(super) action: Joined<'r>,
     pub(super) outcome: Outcome,
     pub(super) status_code: Option<i64>,
+    pub(super) error: &'r str,
     pub(super) principal: Cow<'r, str>,
     pub(super) principal_kind: PrincipalKind,
     pub(super) session_name: &'r str,
     pub(super) credential: Option<Credential<'r>>,
+    /// Raw, like the credential's.
+    pub(super) token: &'r str,
+    /// Raw, like the credential's.
+    pub(super) issued: &'r str,
     pub(super) source_ip: &'r str,
     pub(super) user_agent: &'r str,
     pub(super) flow: Flow,
@@ -255,9 +259,11 @@ pub(super) struct Fields<'r> {
     pub(super) route: &'r str,
     pub(super) account: &'r str,
     pub(super) region: &'r str,
+    pub(super) namespace: &'r str,
     pub(super) environment: &'r str,
     pub(super) target: &'r str,
     pub(super) model: &'r str,
+    pub(super) tool: &'r str,
     pub(super) consumer: &'r str,
     pub(super) peer: &'r str,
     pub(super) trace_id: &'r str,
@@ -270,6 +276,8 @@ pub(super) struct Place<'s> {
     pub(super) position: i64,
     /// Name of the source.
     pub(super) source: &'s str,
+    /// Name of the format.
+    pub(super) format: &'s str,
     /// Account for formats whose records do not name one.
     pub(super) account: &'s str,
 }
@@ -287,11 +295,14 @@ pub(super) struct Columns {
     action: Dict,
     outcome: Dict,
     status_code: Int64Builder,
+    error: Dict,
     principal: Dict,
     principal_kind: Dict,
     session_name: Dict,
     credential_kind: Dict,
     credential_secret: Dict,
+    token_secret: Dict,
+    issued_secret: Dict,
     credential_attribution: Float64Builder,
     source_ip: Dict,
     user_agent: Dict,
@@ -300,9 +311,11 @@ pub(super) struct Columns {
     route: Dict,
     account: Dict,
     region: Dict,
+    namespace: Dict,
     environment: Dict,
     target: Dict,
     model: Dict,
+    tool: Dict,
     consumer: Dict,
     peer: Dict,
     trace_id: StringBuilder,
@@ -313,8 +326,8 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Appends one row.
-    pub(super) fn append(&mut self, place: Place<'_>, format: Format, fields: &Fields<'_>) {
-        self.append_place(place, format, fields);
+    pub(super) fn append(&mut self, place: Place<'_>, fields: &Fields<'_>) {
+        self.append_place(place, fields);
         self.append_identity(fields);
         let cut = &mut self.cut_fields;
         append(&mut self.source_ip, fields.source_ip, cut);
@@ -324,23 +337,26 @@ impl Columns {
         let account = if fields.account.is_empty() { place.account } else { fields.account };
         append(&mut self.account, account, cut);
         append(&mut self.region, fields.region, cut);
+        append(&mut self.namespace, fields.namespace, cut);
         append(&mut self.environment, fields.environment, cut);
         append(&mut self.target, fields.target, cut);
         append(&mut self.model, fields.model, cut);
+        append(&mut self.tool, fields.tool, cut);
         append(&mut self.consumer, fields.consumer, cut);
         append(&mut self.peer, fields.peer, cut);
         append_text(&mut self.trace_id, fields.trace_id, cut);
     }
 
-    fn append_place(&mut self, place: Place<'_>, format: Format, fields: &Fields<'_>) {
+    fn append_place(&mut self, place: Place<'_>, fields: &Fields<'_>) {
         self.event_time.append_value(fields.event_time);
         self.position.append_value(place.position);
         self.source.append_value(place.source);
-        self.format.append_value(format.name());
+        self.format.append_value(place.format);
         append_text(&mut self.event_id, fields.event_id, &mut self.cut_fields);
         append_joined(&mut self.action, &fields.action, &mut self.joined, &mut self.cut_fields);
         self.outcome.append_value(fields.outcome.name());
         self.status_code.append_option(fields.status_code);
+        append(&mut self.error, fields.error, &mut self.cut_fields);
     }
 
     fn append_identity(&mut self, fields: &Fields<'_>) {
@@ -348,6 +364,8 @@ impl Columns {
         append(&mut self.principal, &fields.principal, cut);
         self.principal_kind.append_value(fields.principal_kind.name());
         append(&mut self.session_name, fields.session_name, cut);
+        append(&mut self.token_secret, fields.token, cut);
+        append(&mut self.issued_secret, fields.issued, cut);
         match &fields.credential {
             Some(credential) => {
                 self.credential_kind.append_value(credential.kind.name());
@@ -376,11 +394,14 @@ impl Columns {
             Arc::new(self.action.finish()),
             Arc::new(self.outcome.finish()),
             Arc::new(self.status_code.finish()),
+            Arc::new(self.error.finish()),
             Arc::new(self.principal.finish()),
             Arc::new(self.principal_kind.finish()),
             Arc::new(self.session_name.finish()),
             Arc::new(self.credential_kind.finish()),
             Arc::new(self.credential_secret.finish()),
+            Arc::new(self.token_secret.finish()),
+            Arc::new(self.issued_secret.finish()),
             Arc::new(self.credential_attribution.finish()),
             Arc::new(self.source_ip.finish()),
             Arc::new(self.user_agent.finish()),
@@ -389,9 +410,11 @@ impl Columns {
             Arc::new(self.route.finish()),
             Arc::new(self.account.finish()),
             Arc::new(self.region.finish()),
+            Arc::new(self.namespace.finish()),
             Arc::new(self.environment.finish()),
             Arc::new(self.target.finish()),
             Arc::new(self.model.finish()),
+            Arc::new(self.tool.finish()),
             Arc::new(self.consumer.finish()),
             Arc::new(self.peer.finish()),
             Arc::new(self.trace_id.finish()),
@@ -463,8 +486,8 @@ mod tests {
         let long = "é".repeat(FIELD_BYTES_MAX);
         let agent = format!("x{long}");
         let fields = Fields { user_agent: &agent, ..Fields::default() };
-        let place = Place { position: 7, source: "s", account: "org" };
-        columns.append(place, Format::Okta, &fields);
+        let place = Place { position: 7, source: "s", format: "okta", account: "org" };
+        columns.append(place, &fields);
         let (batch, cut) = columns.finish();
         assert_eq!(cut, 1);
         let column = batch.record_batch().column_by_name("user_agent").unwrap();

@@ -1,6 +1,6 @@
 //! Microsoft Entra sign-in logs, the four categories. In: one record of the Azure Monitor export. Out: one
-//! event, or the items of an Event Hub's `{"records": [...]}`. Top-level keys may be lower-cased, and
-//! `properties` may be a JSON string. A record of another category is refused as unknown.
+//! event. Top-level keys may be lower-cased, and `properties` may be a JSON string. A record of another
+//! category is refused as unknown.
 //!
 //! <https://learn.microsoft.com/en-us/entra/identity/monitoring-health/reference-azure-monitor-sign-ins-log-schema>,
 //! <https://learn.microsoft.com/en-us/graph/api/resources/signin>,
@@ -13,12 +13,16 @@ use serde::Deserialize;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
-use super::json::{self, Flag, Items, Nested, Number, Refusal, Text, first_of};
+use super::format::{Family, Layout, Row};
+use super::json::{self, Flag, Nested, Number, Refusal, Text, first_of};
 use super::time;
+
+pub(super) const LAYOUT: Layout =
+    Layout { name: "entra_signin", family: Family::Identity, signatures: &[&["SignInLogs\""]], read };
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct SignIn<'a> {
+struct SignIn<'a> {
     #[serde(borrow)]
     time: Text<'a>,
     category: Text<'a>,
@@ -31,12 +35,11 @@ pub(super) struct SignIn<'a> {
     #[serde(alias = "resulttype")]
     result_type: Text<'a>,
     properties: Nested<'a, Properties<'a>>,
-    records: Option<Items<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Properties<'a> {
+struct Properties<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     created_date_time: Text<'a>,
@@ -96,40 +99,20 @@ impl Category {
     }
 }
 
-impl<'a> SignIn<'a> {
-    /// What the message wraps, if it is an envelope.
-    pub(super) fn take_items(&mut self) -> Option<Items<'a>> {
-        self.records.take()
+/// Reads the record, and its properties where they were written as a string.
+fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
+    let record: SignIn<'_> = json::parse(text)?;
+    if let Nested::Written(written) = &record.properties {
+        let properties = json::parse_written(written, "properties: not JSON")?;
+        row.append(&fields(&record, Some(&properties))?);
+    } else {
+        row.append(&fields(&record, record.properties.object())?);
     }
-
-    /// The JSON that stands as a string in the place of `properties`.
-    pub(super) fn written_properties(&self) -> Option<&str> {
-        match &self.properties {
-            Nested::Written(text) => Some(text),
-            Nested::Absent | Nested::Object(_) => None,
-        }
-    }
-
-    /// The properties of a record that holds them as an object.
-    pub(super) fn properties(&self) -> Option<&Properties<'a>> {
-        self.properties.object()
-    }
-}
-
-/// Reads properties that were written as a string.
-pub(super) fn parse_properties(written: &str) -> Result<Properties<'_>, Refusal> {
-    json::check_depth(written)?;
-    json::parse(written).map_err(|refusal| match refusal.reason {
-        RejectReason::BadField => refusal,
-        reason => Refusal::new(reason, "properties: not JSON"),
-    })
+    Ok(())
 }
 
 /// The facts of one record; `properties` is handed in because it may have been written as a string.
-pub(super) fn fields<'r>(
-    record: &'r SignIn<'_>,
-    properties: Option<&'r Properties<'_>>,
-) -> Result<Fields<'r>, Refusal> {
+fn fields<'r>(record: &'r SignIn<'_>, properties: Option<&'r Properties<'_>>) -> Result<Fields<'r>, Refusal> {
     let Some(category) = Category::parse(record.category.get()) else {
         return Err(Refusal::new(RejectReason::UnknownFormat, "category: not a sign-in log"));
     };

@@ -13,12 +13,20 @@ use serde::Deserialize;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
+use super::format::{Family, Layout, read_record};
 use super::json::{Number, Refusal, Text, first_of};
 use super::time;
 
+pub(super) const LAYOUT: Layout = Layout {
+    name: "envoy",
+    family: Family::Gateway,
+    signatures: &[&["\"start_time\"", "\"response_code\""]],
+    read: |text, row| read_record(text, row, fields),
+};
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Entry<'a> {
+struct Entry<'a> {
     #[serde(borrow)]
     start_time: Text<'a>,
     method: Text<'a>,
@@ -60,7 +68,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// The facts of one entry.
-pub(super) fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
+fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
     let request_id = first_of(&[entry.request_id_header.get(), entry.request_id.get()]);
     let consumer = first_of(&[entry.consumer.get(), entry.api_key_id.get(), entry.jwt_sub.get()]);
     let peer = peer(entry);

@@ -34,6 +34,18 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal>
     serde_json::from_str(text).map_err(|error| refusal(&error))
 }
 
+/// Reads the JSON that a field holds as a string; `otherwise` names the field where it is none.
+pub(super) fn parse_written<'a, T: Deserialize<'a>>(
+    written: &'a str,
+    otherwise: &'static str,
+) -> Result<T, Refusal> {
+    check_depth(written)?;
+    parse(written).map_err(|refusal| match refusal.reason {
+        RejectReason::BadField => refusal,
+        reason => Refusal::new(reason, otherwise),
+    })
+}
+
 /// Refuses an event that nests deeper than JSON_DEPTH_MAX.
 pub(super) fn check_depth(text: &str) -> Result<(), Refusal> {
     if depth_exceeds(text, JSON_DEPTH_MAX) {

@@ -1,5 +1,5 @@
-//! Okta System Log. In: one LogEvent. Out: one event, or the items of an envelope: EventBridge `detail` or
-//! an event hook's `data.events`. The record does not name its org: that comes from the source's config.
+//! Okta System Log. In: one LogEvent. Out: one event. The record does not name its org: that comes from the
+//! source's config.
 //!
 //! <https://developer.okta.com/docs/reference/api/system-log/>,
 //! <https://developer.okta.com/docs/reference/api/event-types/>
@@ -7,16 +7,23 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
-use super::json::{First, Items, Nested, Refusal, Text, first_of};
+use super::format::{Family, Layout, read_record};
+use super::json::{First, Nested, Refusal, Text, first_of};
 use super::time;
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "okta",
+    family: Family::Identity,
+    signatures: &[&["\"published\"", "\"eventType\"", "\"actor\""]],
+    read: |text, row| read_record(text, row, fields),
+};
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct LogEvent<'a> {
+struct LogEvent<'a> {
     #[serde(borrow)]
     published: Text<'a>,
     uuid: Text<'a>,
@@ -29,8 +36,6 @@ pub(super) struct LogEvent<'a> {
     request: Nested<'a, Request<'a>>,
     target: First<Nested<'a, Target<'a>>>,
     transaction: Nested<'a, Transaction<'a>>,
-    detail: Option<&'a RawValue>,
-    data: Nested<'a, HookPayload<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -129,29 +134,8 @@ struct TransactionDetail<'a> {
     request_api_token_id: Text<'a>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct HookPayload<'a> {
-    #[serde(borrow)]
-    events: Option<Items<'a>>,
-}
-
-impl<'a> LogEvent<'a> {
-    /// What the message wraps, if it is an envelope.
-    pub(super) fn take_items(&mut self) -> Option<Items<'a>> {
-        if !self.event_type.get().is_empty() {
-            return None;
-        }
-        if let Some(detail) = self.detail {
-            return Some(Items::one(detail.get()));
-        }
-        match &mut self.data {
-            Nested::Object(payload) => payload.events.take(),
-            Nested::Absent | Nested::Written(_) => None,
-        }
-    }
-
-    fn debug(&self) -> Option<&DebugData<'a>> {
+impl LogEvent<'_> {
+    fn debug(&self) -> Option<&DebugData<'_>> {
         self.debug_context.object()?.debug_data.object()
     }
 
@@ -170,7 +154,7 @@ impl<'a> LogEvent<'a> {
 }
 
 /// The facts of one LogEvent.
-pub(super) fn fields<'r>(event: &'r LogEvent<'_>) -> Result<Fields<'r>, Refusal> {
+fn fields<'r>(event: &'r LogEvent<'_>) -> Result<Fields<'r>, Refusal> {
     let Some(actor) = event.actor.object() else {
         return Err(missing(event, "actor"));
     };

@@ -164,8 +164,8 @@ impl World {
             dedupe,
         };
         vec![
-            ("aws".to_owned(), spec("aws", Format::CloudTrail, true)),
-            ("gateway".to_owned(), spec("gateway", Format::Envoy, false)),
+            ("aws".to_owned(), spec("aws", Format::parse("cloudtrail").expect("a format"), true)),
+            ("gateway".to_owned(), spec("gateway", Format::parse("envoy").expect("a format"), false)),
         ]
     }
 

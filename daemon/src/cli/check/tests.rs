@@ -298,7 +298,7 @@ fn an_unreachable_broker_is_one_clear_error_at_its_line() {
 
 #[test]
 fn the_config_knows_every_format_that_decode_knows() {
-    let known: Vec<&str> = crate::decode::Format::ALL.into_iter().map(crate::decode::Format::name).collect();
+    let known: Vec<&str> = crate::decode::Format::all().map(crate::decode::Format::name).collect();
     assert_eq!(crate::config::FORMATS[0], "auto");
     assert_eq!(crate::config::FORMATS[1..], known);
 }

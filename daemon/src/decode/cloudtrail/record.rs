@@ -1,11 +1,10 @@
-//! The fields of a CloudTrail record that are read, and its envelopes.
+//! The fields of a CloudTrail record that are read.
 //!
 //! In: JSON. Out: borrowed structs. What the fields mean is decided one floor up.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::decode::json::{First, Flag, Items, Nested, Text, first_of};
+use crate::decode::json::{First, Flag, Nested, Text, first_of};
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -32,22 +31,6 @@ pub(in crate::decode) struct Record<'a> {
     pub(super) response_elements: Nested<'a, ResponseElements<'a>>,
     pub(super) additional_event_data: Nested<'a, AdditionalEventData<'a>>,
     pub(super) resources: First<Nested<'a, Resource<'a>>>,
-    #[serde(rename = "CloudTrailEvent")]
-    pub(super) cloud_trail_event: Text<'a>,
-    #[serde(rename = "Records", alias = "Events")]
-    records: Option<Items<'a>>,
-    detail: Option<&'a RawValue>,
-}
-
-impl<'a> Record<'a> {
-    /// What the message wraps, if it is an envelope.
-    pub(in crate::decode) fn take_items(&mut self) -> Option<Items<'a>> {
-        if self.records.is_some() {
-            return self.records.take();
-        }
-        let bare = !self.event_name.get().is_empty();
-        self.detail.filter(|_| !bare).map(|detail| Items::one(detail.get()))
-    }
 }
 
 #[derive(Deserialize, Default)]
