@@ -167,8 +167,9 @@ impl Enricher {
     }
 
     /// From `network` to `workload_flow`.
-    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 9] {
+    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 11] {
         let networks = || outcomes.network.iter().map(|n| self.memory.network(*n));
+        let ai_calls = || outcomes.ai_call.iter().map(|n| self.memory.ai_call(*n));
         let each = || outcomes.weights.iter().map(|n| self.memory.weights(*n));
         let human =
             |i: usize| -> ArrayRef { Arc::new(Float64Array::from_iter_values(each().map(|w| w.human[i]))) };
@@ -179,6 +180,8 @@ impl Enricher {
             text_column(networks().map(|n| n.name.as_deref())),
             text_column(networks().map(|n| n.kind)),
             text_column(outcomes.client_family.iter().map(|n| self.memory.client_family(*n))),
+            text_column(ai_calls().map(|call| Some(call?.provider.as_str()))),
+            text_column(ai_calls().map(|call| Some(call?.operation))),
             human(0),
             workload(0),
             human(1),
@@ -422,6 +425,41 @@ mod tests {
                 &[("pilot", pilot), ("excepted", excepted)],
             );
         }
+    }
+
+    #[test]
+    fn ai_calls_are_recognised_without_a_selector() {
+        for (row, provider, operation) in [
+            (vec![("action", "bedrock.amazonaws.com:InvokeModel")], "aws-bedrock", "invoke"),
+            (vec![("action", "bedrock-runtime.amazonaws.com:ConverseStream")], "aws-bedrock", "invoke"),
+            (vec![("action", "bedrock-mantle.amazonaws.com:InvokeModel")], "aws-bedrock", "invoke"),
+            (vec![("action", "bedrock.amazonaws.com:ListFoundationModels")], "aws-bedrock", "list"),
+            (
+                vec![("action", "bedrock.amazonaws.com:DeleteModelInvocationLoggingConfiguration")],
+                "aws-bedrock",
+                "manage",
+            ),
+            (vec![("action", "lambda.amazonaws.com:Invoke")], "null", "null"),
+            (vec![("host", "acme.openai.azure.com")], "azure-openai", "invoke"),
+            (vec![("host", "API.OpenAI.com"), ("route", "/v1/chat")], "openai", "invoke"),
+            (vec![("host", "api.openai.com.evil.example")], "null", "null"),
+            (vec![("route", "/v1/messages")], "anthropic-compatible", "invoke"),
+            (vec![("host", "shop.example"), ("route", "/v1/cart")], "null", "null"),
+        ] {
+            check(row, &[("ai_provider", provider), ("ai_operation", operation)]);
+        }
+    }
+
+    #[test]
+    fn token_issued_and_token_presented_have_the_same_id() {
+        let rows = [vec![("issued_secret", "ASIA1")], vec![("token_secret", "ASIA1")], vec![]];
+        let enriched = enricher().enrich(events(&rows), &Metrics::new()).unwrap();
+        let column = |name| enriched.record_batch().column_by_name(name).unwrap().clone();
+        let (issued, presented) = (column("issued_token"), column("token"));
+        assert!(issued.as_string::<i32>().value(0).starts_with("c_"));
+        assert_eq!(issued.as_string::<i32>().value(0), presented.as_string::<i32>().value(1));
+        assert!(presented.is_null(0) && presented.is_null(2) && issued.is_null(2));
+        assert!(SECRET_COLUMNS.iter().all(|name| enriched.record_batch().column_by_name(name).is_none()));
     }
 
     #[test]

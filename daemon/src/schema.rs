@@ -217,6 +217,18 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
         true,
         "coarse client: browser, console, aws-cli, sdk, kubectl, ... (queries/signals/client_families.toml)",
     ),
+    column(
+        "ai_provider",
+        Kind::Text,
+        true,
+        "whose models were called, null where this is no AI call (queries/signals/ai_calls.toml)",
+    ),
+    column(
+        "ai_operation",
+        Kind::Text,
+        true,
+        "closed set: invoke, list, manage; null where this is no AI call",
+    ),
     column("human_client", Kind::Float, false, "human log-odds of the client family of signals, >= 0"),
     column("workload_client", Kind::Float, false, "workload log-odds of the client family, >= 0"),
     column("human_network", Kind::Float, false, "human log-odds, network family, >= 0"),

@@ -154,7 +154,7 @@ fn write_events(decoded: &Decoded, out: &mut impl Write) -> io::Result<()> {
     writer.write(&batch).map_err(io::Error::other)
 }
 
-/// The event columns with the line for the position and a hash for the credential.
+/// The event columns with the line for the position and hashes for what is secret.
 fn printable(events: &RecordBatch) -> RecordBatch {
     let mut fields = Vec::with_capacity(EVENT_COLUMNS.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(EVENT_COLUMNS.len());
@@ -163,6 +163,8 @@ fn printable(events: &RecordBatch) -> RecordBatch {
             "event_time" => ("event_time", zoned(array)),
             "position" => ("line", lines(array)),
             "credential_secret" => ("credential", hashed(array)),
+            "token_secret" => ("token", hashed(array)),
+            "issued_secret" => ("issued_token", hashed(array)),
             name => (name, array.clone()),
         };
         fields.push(Field::new(name, array.data_type().clone(), true));

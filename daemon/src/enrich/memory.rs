@@ -10,7 +10,7 @@ use super::attribution::{Attribution, Called, attribute};
 use super::caller::{Caller, Calling, caller};
 use super::network::{ClientNetwork, network};
 use super::production::{Touched, probability};
-use super::signals::{SIGNAL_COLUMNS, Signals, Weights};
+use super::signals::{AI_CALL_COLUMNS, AiCall, SIGNAL_COLUMNS, Signals, Weights};
 use super::texts::{Memo, NULL, TextId, Texts};
 use crate::limits::{ENRICH_TEXTS_MAX, ENRICH_TUPLES_MAX};
 use crate::registry::Registry;
@@ -101,6 +101,7 @@ pub(super) struct Outcomes {
     pub weights: Vec<usize>,
     pub synthetic: Vec<usize>,
     pub shared: Vec<usize>,
+    pub ai_call: Vec<usize>,
 }
 
 /// What is remembered between batches.
@@ -115,6 +116,7 @@ pub(super) struct Memory {
     weights: Memo<[TextId; SIGNAL_COLUMNS.len()], Weights>,
     synthetics: Memo<[TextId; 3], bool>,
     shared: Memo<[u32; 2], bool>,
+    ai_calls: Memo<[TextId; AI_CALL_COLUMNS.len()], Option<AiCall>>,
 }
 
 impl Memory {
@@ -129,6 +131,7 @@ impl Memory {
         self.weights.clear();
         self.synthetics.clear();
         self.shared.clear();
+        self.ai_calls.clear();
     }
 
     /// Forgets everything if a bound is passed; a single batch is bounded by its own size.
@@ -142,6 +145,7 @@ impl Memory {
             self.weights.len(),
             self.synthetics.len(),
             self.shared.len(),
+            self.ai_calls.len(),
         ];
         if self.texts.len() > ENRICH_TEXTS_MAX || tuples.into_iter().any(|n| n > ENRICH_TUPLES_MAX) {
             self.clear();
@@ -166,6 +170,7 @@ impl Memory {
             weights: self.look_up_weights(&inputs, &network, &client_family, signals),
             synthetic: self.look_up_synthetic(&inputs, signals),
             shared: self.look_up_shared(&inputs, registry),
+            ai_call: self.look_up_ai_calls(&inputs, signals),
             network,
             caller,
             client_family,
@@ -208,6 +213,10 @@ impl Memory {
 
     pub(super) fn is_shared(&self, number: usize) -> bool {
         *self.shared.get(number)
+    }
+
+    pub(super) fn ai_call(&self, number: usize) -> Option<&AiCall> {
+        self.ai_calls.get(number).as_ref()
     }
 
     fn look_up_attributions(&mut self, i: &Inputs, registry: &Registry) -> Vec<usize> {
@@ -359,6 +368,16 @@ impl Memory {
         let of_row = |row: usize| {
             let key = [i.user_agent[row], i.host[row], i.target[row]];
             synthetics.number(key, || signals.is_synthetic(&key.map(|id| texts.get(id))))
+        };
+        (0..i.times.len()).map(of_row).collect()
+    }
+
+    fn look_up_ai_calls(&mut self, i: &Inputs, signals: &Signals) -> Vec<usize> {
+        let Self { texts, ai_calls, .. } = self;
+        let of_row = |row: usize| {
+            // In the order of AI_CALL_COLUMNS.
+            let key = [i.action[row], i.host[row], i.target[row], i.route[row], i.format[row]];
+            ai_calls.number(key, || signals.ai_call_of(&key.map(|id| texts.get(id))).cloned())
         };
         (0..i.times.len()).map(of_row).collect()
     }

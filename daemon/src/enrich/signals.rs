@@ -1,7 +1,8 @@
-//! What the signal tables say: how much speaks for a person, how much for a workload, what is synthetic.
+//! What the signal tables say: how much speaks for a person, how much for a workload, what is synthetic, what
+//! is a call to an AI service.
 //!
 //! In: queries/signals/*.toml, built in or from a folder. Out: log-odds per family of signals, client
-//! families, marks. The tables are data: nothing here knows a provider.
+//! families, marks, AI calls. The tables are data: nothing here knows a provider.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -29,13 +30,19 @@ pub(super) const SIGNAL_COLUMNS: [&str; 10] = [
 /// Columns that a synthetic mark may look at.
 pub(super) const SYNTHETIC_COLUMNS: [&str; 3] = ["user_agent", "host", "target"];
 
+/// Columns that an AI call is recognised by.
+pub(super) const AI_CALL_COLUMNS: [&str; 5] = ["action", "host", "target", "route", "format"];
+/// What an AI call does.
+const OPERATIONS: [(&str, &str); 3] = [("invoke", "invoke"), ("list", "list"), ("manage", "manage")];
+
 /// Families of signals, in the order of [`Weights`].
 const FAMILIES: [(&str, usize); 3] = [("client", 0), ("network", 1), ("flow", 2)];
 
 /// One family never says more than this: its signals are correlated.
 const FAMILY_CAP: f64 = 4.0;
 
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
+    ("builtin:signals/ai_calls.toml", include_str!("../../../queries/signals/ai_calls.toml")),
     ("builtin:signals/aws.toml", include_str!("../../../queries/signals/aws.toml")),
     ("builtin:signals/client_families.toml", include_str!("../../../queries/signals/client_families.toml")),
     (
@@ -59,6 +66,16 @@ pub struct Signals {
     uses: [bool; SIGNAL_COLUMNS.len()],
     client_families: Vec<(Test, String)>,
     synthetic: Vec<(usize, Test)>,
+    ai_calls: Vec<(AiCall, Condition, Option<Condition>)>,
+}
+
+/// What a call to an AI service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AiCall {
+    /// Whose models.
+    pub provider: String,
+    /// `invoke`, `list` or `manage`.
+    pub operation: &'static str,
 }
 
 /// Every mistake in the signal tables.
@@ -138,9 +155,10 @@ impl Signals {
             uses: [false; SIGNAL_COLUMNS.len()],
             client_families: Vec::new(),
             synthetic: Vec::new(),
+            ai_calls: Vec::new(),
         };
         let mut ids = HashSet::new();
-        let kinds = ["signal", "client_family", "synthetic"];
+        let kinds = ["signal", "client_family", "synthetic", "ai_call"];
         for (name, text) in texts {
             let file = TextFile::new(&name, text);
             let document = file.parse(&mut problems);
@@ -149,6 +167,7 @@ impl Signals {
                 match kind {
                     "signal" => signals.signal(&mut entry, &mut ids, problems),
                     "client_family" => signals.client_family(&mut entry, problems),
+                    "ai_call" => signals.ai_call(&mut entry, problems),
                     _ => signals.synthetic(&mut entry, &mut ids, problems),
                 }
                 entry.finish(problems);
@@ -159,7 +178,8 @@ impl Signals {
     }
 
     fn check_size(&self, entry: &Entry<'_>, problems: &mut Problems) {
-        let entries = self.signals.len() + self.client_families.len() + self.synthetic.len();
+        let marks = self.synthetic.len() + self.ai_calls.len();
+        let entries = self.signals.len() + self.client_families.len() + marks;
         if entries == SIGNALS_MAX {
             let message = format!("more than {SIGNALS_MAX} entries in the signal tables");
             problems.error(&entry.place(), message, "remove entries".to_owned());
@@ -176,16 +196,7 @@ impl Signals {
         let family = entry.word("family", &FAMILIES, problems);
         let condition = condition(entry, &SIGNAL_COLUMNS, problems);
         let log_odds = entry.number_required("log_odds", -FAMILY_CAP..=FAMILY_CAP, problems);
-        let mut also = None;
-        let asked_for_more = entry.has("also");
-        let is_table = entry.table_if_any("also", |mut table| {
-            also = self::condition(&mut table, &SIGNAL_COLUMNS, problems);
-            table.finish(problems);
-        });
-        if asked_for_more && !is_table {
-            let fix = "write also = { column = \"...\", equals = \"...\" }".to_owned();
-            problems.error(&entry.place(), "`also` is not a table".to_owned(), fix);
-        }
+        let also = also(entry, &SIGNAL_COLUMNS, problems);
         entry.text_if_any("note", problems);
         let (Some(family), Some(condition), Some(log_odds)) = (family, condition, log_odds) else { return };
         if log_odds == 0.0 {
@@ -211,6 +222,26 @@ impl Signals {
         if let Some(condition) = condition(entry, &SYNTHETIC_COLUMNS, problems) {
             self.synthetic.push((condition.column, condition.test));
         }
+    }
+
+    fn ai_call(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let provider = entry.id("provider", problems).value;
+        let operation = entry.word("operation", &OPERATIONS, problems);
+        let condition = condition(entry, &AI_CALL_COLUMNS, problems);
+        let also = also(entry, &AI_CALL_COLUMNS, problems);
+        entry.text_if_any("note", problems);
+        if let (Some(operation), Some(condition)) = (operation, condition) {
+            self.ai_calls.push((AiCall { provider, operation }, condition, also));
+        }
+    }
+
+    /// What AI call an event is, given values of [`AI_CALL_COLUMNS`]; the first entry that matches decides.
+    pub(super) fn ai_call_of(&self, values: &[Option<&str>; AI_CALL_COLUMNS.len()]) -> Option<&AiCall> {
+        let lower = values.map(|value| value.map(str::to_ascii_lowercase));
+        let holds = |c: &Condition| lower[c.column].as_deref().is_some_and(|v| c.test.matches(v));
+        let is_met = |also: &Option<Condition>| also.as_ref().is_none_or(holds);
+        let found = self.ai_calls.iter().find(|(_, condition, also)| holds(condition) && is_met(also));
+        found.map(|(call, ..)| call)
     }
 
     /// Whether any signal looks at `SIGNAL_COLUMNS[column]`.
@@ -250,9 +281,9 @@ impl Signals {
 
 impl fmt::Display for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (signals, families, marks) =
-            (self.signals.len(), self.client_families.len(), self.synthetic.len());
-        write!(f, "{signals} signals, {families} client families, {marks} synthetic marks")
+        let (signals, families) = (self.signals.len(), self.client_families.len());
+        let (marks, calls) = (self.synthetic.len(), self.ai_calls.len());
+        write!(f, "{signals} signals, {families} client families, {marks} synthetic marks, {calls} AI calls")
     }
 }
 
@@ -273,6 +304,21 @@ fn condition(entry: &mut Entry<'_>, columns: &[&'static str], problems: &mut Pro
     let column = entry.word("column", &words, problems);
     let test = test(entry, problems);
     Some(Condition { column: column?, test: test? })
+}
+
+/// The second condition of an entry, if it has one.
+fn also(entry: &mut Entry<'_>, columns: &[&'static str], problems: &mut Problems) -> Option<Condition> {
+    let mut also = None;
+    let asked_for_more = entry.has("also");
+    let is_table = entry.table_if_any("also", |mut table| {
+        also = condition(&mut table, columns, problems);
+        table.finish(problems);
+    });
+    if asked_for_more && !is_table {
+        let fix = "write also = { column = \"...\", equals = \"...\" }".to_owned();
+        problems.error(&entry.place(), "`also` is not a table".to_owned(), fix);
+    }
+    also
 }
 
 fn test(entry: &mut Entry<'_>, problems: &mut Problems) -> Option<Test> {

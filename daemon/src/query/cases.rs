@@ -25,7 +25,9 @@ use crate::ingest::Position;
 use crate::limits::CASE_EVENTS_MAX;
 use crate::registry::errors::{Place, Problems};
 use crate::registry::reader::{TextFile, choices};
-use crate::schema::{Column, ENRICHED_COLUMNS, ENRICHED_SCHEMA, EVENT_COLUMNS, EnrichedBatch, Kind};
+use crate::schema::{
+    Column, ENRICHED_COLUMNS, ENRICHED_SCHEMA, EVENT_COLUMNS, EnrichedBatch, Kind, SECRET_COLUMNS,
+};
 
 /// What a case proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -288,8 +290,9 @@ fn check_times(place: &Place, case: &Case, problems: &mut Problems) {
 
 /// Columns that a case may set: all but those that follow from time and place.
 fn settable() -> impl Iterator<Item = &'static Column> {
-    let computed = ["event_time", "position", "grid_time", "credential_secret"];
-    EVENT_COLUMNS.iter().chain(ENRICHED_COLUMNS).filter(move |c| !computed.contains(&c.name))
+    let computed = ["event_time", "position", "grid_time"];
+    let is_settable = move |c: &&Column| !computed.contains(&c.name) && !SECRET_COLUMNS.contains(&c.name);
+    EVENT_COLUMNS.iter().chain(ENRICHED_COLUMNS).filter(is_settable)
 }
 
 fn check_cells(place: &Place, cells: &Cells, problems: &mut Problems) {
