@@ -1,7 +1,7 @@
 //! End to end on a real broker: CPU seconds per million events of the whole daemon, everything on, beside a
 //! Python consumer that does one detection, over the same topics in the same run.
 //!
-//! In: `--events N [--brokers HOST:PORT] [--binary PATH] [--no-python]`; the broker also from
+//! In: `--events N [--rate PER_SECOND] [--brokers HOST:PORT] [--binary PATH] [--no-python]`; the broker also from
 //! SHADOWPROD_TEST_KAFKA (`.ci/kafka start DIR PORT` makes one). Out: a table with batch size and data.
 //! CPU is user + system time of each process from its start until all is consumed (for the daemon: durable and
 //! told to the broker), from /proc. The daemon's own crate is not linked here: its release binary is run.
@@ -22,11 +22,19 @@ const SEED: u64 = 7;
 const PARTITIONS: i32 = 2;
 /// Kernel ticks in a second: fixed at 100 in Linux's /proc.
 const TICKS: f64 = 100.0;
+/// What a broker answers while a group has no coordinator yet.
+const COORDINATOR_SOUGHT: [RDKafkaErrorCode; 3] = [
+    RDKafkaErrorCode::NotCoordinator,
+    RDKafkaErrorCode::CoordinatorNotAvailable,
+    RDKafkaErrorCode::CoordinatorLoadInProgress,
+];
 /// Longest that one side may take.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 struct Options {
     events: u64,
+    /// Events a second of event time: decides how many grid points the run has.
+    rate: u32,
     brokers: String,
     binary: PathBuf,
     python: bool,
@@ -53,6 +61,7 @@ fn main() -> ExitCode {
 fn options() -> Result<Options, Failure> {
     let mut options = Options {
         events: 1_000_000,
+        rate: 1_000,
         brokers: std::env::var("SHADOWPROD_TEST_KAFKA").unwrap_or_default(),
         binary: std::env::current_exe()?.with_file_name("shadowprod"),
         python: true,
@@ -62,6 +71,7 @@ fn options() -> Result<Options, Failure> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--events" => options.events = value()?.replace('_', "").parse()?,
+            "--rate" => options.rate = value()?.replace('_', "").parse()?,
             "--brokers" => options.brokers = value()?,
             "--binary" => options.binary = value()?.into(),
             "--no-python" => options.python = false,
@@ -96,10 +106,11 @@ fn run(options: &Options) -> Result<(), Failure> {
 fn print(options: &Options, bytes: u64, rows: &[Measured]) {
     let events = options.events as f64;
     println!(
-        "{} events, mean {:.0} B, lz4, 2 topics of {PARTITIONS} partitions: 94 % Envoy, 6 % CloudTrail, seed {SEED}; \
-         micro-batches of at most 8,192 messages; every step durable",
+        "{} events, mean {:.0} B, lz4, 2 topics of {PARTITIONS} partitions: 94 % Envoy, 6 % CloudTrail, seed {SEED}, \
+         {} events a second of event time; micro-batches of at most 8,192 messages; every step durable",
         options.events,
-        bytes as f64 / events
+        bytes as f64 / events,
+        options.rate
     );
     println!("{:<40}{:>16}{:>12}{:>12}", "", "CPU-s/M events", "events/s", "wall s");
     for row in rows {
@@ -138,7 +149,7 @@ fn produce(options: &Options, topics: &[String; 2]) -> Result<u64, Failure> {
         .set("queue.buffering.max.messages", "500000")
         .set("acks", "all")
         .create()?;
-    let mut logs = Logs::new(SEED, options.events);
+    let mut logs = Logs::new(SEED, options.rate);
     let mut bytes = 0;
     for event in 0..options.events {
         let (log, line) = logs.next_line();
@@ -227,13 +238,19 @@ http = "127.0.0.1:0"
     )
 }
 
-/// Messages that the daemon told the broker are durable.
+/// Messages that the daemon told the broker are durable; none while the broker still looks for the group's
+/// coordinator, as a new one does at its first commit.
 fn committed(watching: &BaseConsumer, topics: &[String; 2]) -> Result<i64, Failure> {
     let mut list = TopicPartitionList::new();
     for topic in topics {
         list.add_partition_range(topic, 0, PARTITIONS - 1);
     }
-    let committed = watching.committed_offsets(list, Duration::from_secs(10))?;
+    let committed = match watching.committed_offsets(list, Duration::from_secs(10)) {
+        Err(error) if error.rdkafka_error_code().is_some_and(|code| COORDINATOR_SOUGHT.contains(&code)) => {
+            return Ok(0);
+        }
+        committed => committed?,
+    };
     Ok(committed.elements().iter().filter_map(|e| e.offset().to_raw()).map(|offset| offset.max(0)).sum())
 }
 

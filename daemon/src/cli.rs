@@ -10,6 +10,7 @@ pub mod replay;
 pub mod run;
 pub mod test;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -83,7 +84,9 @@ fn start_logging(json: bool) {
 
 fn start_logging_at(level: &str, json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
     started.unwrap_or_else(|e| eprintln!("logging was already started: {e}"));
 }

@@ -251,6 +251,7 @@ fn start_watchers(
     let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
     let on_registry = move |loaded: Result<Arc<Registry>, RegistryErrors>| match loaded {
         Ok(registry) => {
+            tracing::info!("a new registry is in force from the next batch on");
             counts.registry_current.set(1);
             seen.set("registry", Ok(()));
             let _ = sender.send(Command::Registry(registry));
@@ -400,6 +401,7 @@ impl Runner {
     fn reload(&mut self, texts: &QueryTexts) -> Result<(), DaemonError> {
         match self.pipeline.replace_queries(texts, wall_clock())? {
             Ok(()) => {
+                tracing::info!("new queries are in force");
                 self.metrics.query_current.set(1);
                 self.health.set("queries", Ok(()));
             }

@@ -84,11 +84,21 @@ impl PlanError {
 
     /// What the engine says of `text`, at the place that it points to.
     pub(super) fn refused_by_engine(text: &QueryText, error: &DataFusionError) -> Self {
-        let message = error.strip_backtrace();
+        let message = match error.find_root() {
+            DataFusionError::SQL(error, _) => return Self::not_valid_sql(text, &error.to_string()),
+            _ => error.strip_backtrace(),
+        };
         match error.diagnostic().and_then(|d| d.span) {
             Some(span) => Self::at(text, span.start.line as usize, message),
             None => Self::refused(text, message),
         }
+    }
+
+    /// The parser says `sql parser error: Expected: ... at Line: 3, Column: 7`.
+    fn not_valid_sql(text: &QueryText, parser: &str) -> Self {
+        let what =
+            parser.trim_start_matches("sql parser error: ").split(" at Line: ").next().unwrap_or(parser);
+        Self::at(text, line_in(parser).unwrap_or(1), format!("not valid SQL: {what}; correct the syntax"))
     }
 
     fn at(text: &QueryText, line: usize, message: String) -> Self {

@@ -209,10 +209,6 @@ fn in_our_words(message: &str, tables: &[&str]) -> (String, String) {
         let column = column.replace('"', "");
         return (format!("there is no column `{column}` here"), choices(bare(&column), &names));
     }
-    if let Some((_, rest)) = message.split_once("ParserError(\"") {
-        let what = rest.split(" at Line: ").next().unwrap_or(rest).trim_end_matches("\")");
-        return (format!("not valid SQL: {what}"), "correct the syntax".to_owned());
-    }
     match message.rsplit_once("; ") {
         Some((message, fix)) => (message.to_owned(), fix.to_owned()),
         None => (message.to_owned(), "correct the query; `shadowprod test` runs its cases".to_owned()),
