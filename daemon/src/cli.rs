@@ -8,6 +8,7 @@ pub mod demo;
 pub mod findings;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod test;
 
 use std::io::IsTerminal;
@@ -50,6 +51,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Shows what shadowprod sees in your logs, as NDJSON
     Decode(decode::DecodeArguments),
+    /// Prints the tables that queries read: columns, types, meanings
+    Schema(schema::SchemaArguments),
     /// Lists or watches the findings of a running daemon
     Findings(findings::FindingsArguments),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Test(a) => test::main(&a),
         Command::Replay(a) => replay::main(&a),
         Command::Decode(a) => decode::main(&a),
+        Command::Schema(a) => schema::main(&a),
         Command::Findings(a) => findings::main(&a),
     };
     outcome.unwrap_or_else(|error| {

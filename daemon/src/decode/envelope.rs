@@ -1,8 +1,7 @@
 //! What wraps records on their way: every envelope of every provider, once.
 //!
-//! In: a JSON value that is no record itself. Out: the values in it, to be decoded one by one, so that a bad
-//! one cannot take its neighbours down. Envelopes may stand in envelopes; the caller bounds how deep.
-//!
+//! In: a JSON value that is no record itself. Out: the values in it, to be decoded one by one: a bad one never
+//! takes its neighbours down. Envelopes may stand in envelopes; the caller bounds how deep.
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html> (`Records`),
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html> (`detail`),
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html> (`logEvents`),
@@ -43,7 +42,7 @@ struct Envelope<'a> {
     #[serde(borrow, alias = "Records", alias = "records", alias = "Events", alias = "logEvents")]
     items: List<'a>,
     detail: Option<&'a RawValue>,
-    data: Nested<'a, Data<'a>>,
+    data: Nested<'a, Hook<'a>>,
     #[serde(rename = "CloudTrailEvent")]
     cloud_trail_event: Text<'a>,
     #[serde(alias = "log")]
@@ -60,10 +59,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
     }
 }
 
-/// Okta's event hook, and what Auth0 puts around a log entry.
+/// What Okta's event hooks put around their events.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Data<'a> {
+struct Hook<'a> {
     #[serde(borrow)]
     events: Option<&'a RawValue>,
 }
