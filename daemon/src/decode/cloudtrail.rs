@@ -16,7 +16,7 @@ use super::columns::{Fields, Joined, Outcome};
 use super::format::{Family, Layout, read_record};
 use super::json::{Nested, Refusal, first_of};
 use super::time;
-use record::{Record, RequestParameters};
+use record::{Record, RequestParameters, ResponseElements};
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "cloudtrail",
@@ -36,6 +36,8 @@ fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
         event_id: record.event_id.get(),
         action: Joined::two(source, action_name(source, record.event_name.get())),
         outcome: outcome(record),
+        error: record.error_code.get(),
+        issued: record.response_elements.object().map_or("", ResponseElements::issued_key),
         user_agent: user_agent(record.user_agent.get()),
         region: record.aws_region.get(),
         target: target(record),

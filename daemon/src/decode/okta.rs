@@ -94,6 +94,7 @@ struct DebugData<'a> {
 struct Verdict<'a> {
     #[serde(borrow)]
     result: Text<'a>,
+    reason: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -169,9 +170,12 @@ fn fields<'r>(event: &'r LogEvent<'_>) -> Result<Fields<'r>, Refusal> {
         event_id: event.uuid.get(),
         action: Joined::one(event_type),
         outcome: outcome(event),
+        error: error(event),
+        issued: issued(event),
         principal: Cow::Borrowed(first_of(&[actor.id.get(), actor.alternate_id.get()])),
         principal_kind: principal_kind(event, actor),
         credential: credential(event, actor),
+        token: event.api_token(),
         source_ip: source_ip(event),
         user_agent: agent.map_or("", |a| a.raw_user_agent.get()),
         flow: flow(event, actor),
@@ -209,6 +213,25 @@ fn outcome(event: &LogEvent<'_>) -> Outcome {
         "FAILURE" => Outcome::Rejected,
         _ => Outcome::Unknown,
     }
+}
+
+/// Okta gives reasons for what went well, too.
+fn error<'r>(event: &'r LogEvent<'_>) -> &'r str {
+    match outcome(event) {
+        Outcome::Success | Outcome::Unknown => "",
+        Outcome::Failure | Outcome::Denied | Outcome::Throttled | Outcome::Rejected => {
+            event.outcome.object().map_or("", |o| o.reason.get())
+        }
+    }
+}
+
+/// The API token that the event made.
+fn issued<'r>(event: &'r LogEvent<'_>) -> &'r str {
+    if event.event_type.get() != "system.api_token.create" {
+        return "";
+    }
+    let token = event.target.0.as_ref().and_then(Nested::object);
+    token.filter(|t| t.r#type.get() == "Token").map_or("", |t| t.id.get())
 }
 
 fn is_authentication(event_type: &str) -> bool {

@@ -187,8 +187,23 @@ fn same_record_has_the_same_hash_however_it_is_wrapped() {
     let record = inputs(Format::parse("cloudtrail").unwrap()).swap_remove(0);
     let wrapped = format!(r#"{{"Records":[{record}, {record}]}}"#);
     let bridged = format!(r#"{{"detail-type":"x","detail": {record}}}"#);
-    let decoded = decoder("test", None).decode(&batch(&[record, wrapped, bridged]));
-    assert_eq!(decoded.content_hashes, [decoded.content_hashes[0]; 4]);
+    let written = Value::from(record.as_str());
+    let shipped = json!({"@timestamp": "2026-03-02T08:00:05Z", "message": record}).to_string();
+    let logged = json!({"stream": "stdout", "log": record}).to_string();
+    let subscribed = format!(
+        r#"{{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{{"id":"1","timestamp":1,"message":{written}}}]}}"#
+    );
+    let looked_up = format!(r#"{{"Events":[{{"EventId":"e","CloudTrailEvent":{written}}}]}}"#);
+    let exported = format!(r#"{{"records":[{record}]}}"#);
+    let hooked = format!(r#"{{"eventType":"com.okta.event_hook","data":{{"events":[{record}]}}}}"#);
+    let listed = format!(r#"{{"kind":"list","items":[{record}]}}"#);
+    let messages =
+        [record, wrapped, bridged, shipped, logged, subscribed, looked_up, exported, hooked, listed];
+    for format in [None, Format::parse("cloudtrail")] {
+        let decoded = decoder("test", format).decode(&batch(&messages));
+        assert_eq!(decoded.rejects, []);
+        assert_eq!(decoded.content_hashes, [decoded.content_hashes[0]; 11]);
+    }
 }
 
 #[test]

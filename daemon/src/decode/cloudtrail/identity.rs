@@ -38,6 +38,7 @@ pub(super) fn fill<'r>(record: &'r Record<'_>, fields: &mut Fields<'r>) {
         return;
     }
     fields.source_ip = record.source_ip_address.get();
+    fields.token = session_key(user);
     if !is_failed_sign_in(record, fields.outcome) {
         fields.credential = credential(user, &session, fields.flow);
     }
@@ -158,6 +159,12 @@ fn credential<'r>(user: &'r UserIdentity<'_>, session: &Session<'r>, flow: Flow)
 /// `AKIA...`, unless masked: then it is nobody's key.
 fn is_long_lived(key: &str) -> bool {
     key.starts_with("AKIA") && key.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// `ASIA...`: rotates with the session, and is what AssumeRole said it gave out.
+fn session_key<'r>(user: &'r UserIdentity<'_>) -> &'r str {
+    let key = user.access_key_id.get();
+    if key.starts_with("ASIA") { key } else { "" }
 }
 
 fn role_session<'r>(user: &UserIdentity<'_>, session: &Session<'r>) -> Option<Credential<'r>> {

@@ -133,6 +133,25 @@ impl RequestParameters<'_> {
 pub(super) struct ResponseElements<'a> {
     #[serde(borrow, rename = "ConsoleLogin")]
     pub(super) console_login: Text<'a>,
+    credentials: Nested<'a, IssuedKey<'a>>,
+    #[serde(rename = "accessKey")]
+    access_key: Nested<'a, IssuedKey<'a>>,
+}
+
+/// Of AssumeRole and its kin (`credentials`), of CreateAccessKey (`accessKey`).
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct IssuedKey<'a> {
+    #[serde(borrow)]
+    access_key_id: Text<'a>,
+}
+
+impl ResponseElements<'_> {
+    /// Id of the access key that the call gave out.
+    pub(super) fn issued_key(&self) -> &str {
+        let issued = self.credentials.object().or(self.access_key.object());
+        issued.map_or("", |key| key.access_key_id.get())
+    }
 }
 
 #[derive(Deserialize, Default)]
