@@ -5,16 +5,21 @@
 //! a neighbour down. Duplicates are not removed here; each event carries a hash to find them by.
 
 pub mod dedupe;
+mod arn;
+mod bedrock_invocation;
 mod cloudtrail;
 mod columns;
 mod entra;
 mod envelope;
 mod envoy;
 mod format;
+mod http;
 mod json;
+mod litellm;
 mod okta;
 mod redact;
 mod time;
+mod traefik;
 
 use serde::de::IgnoredAny;
 use xxhash_rust::xxh3::xxh3_64;

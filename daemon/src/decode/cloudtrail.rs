@@ -9,9 +9,8 @@
 mod identity;
 mod record;
 
-use std::borrow::Cow;
-
 use super::RejectReason;
+use super::arn;
 use super::columns::{Fields, Joined, Outcome};
 use super::format::{Family, Layout, read_record};
 use super::json::{Nested, Refusal, first_of};
@@ -119,22 +118,10 @@ fn target<'r>(record: &'r Record<'_>) -> &'r str {
     first_of(&[asked, resource.arn.get(), resource.arn_prefix.get()])
 }
 
-/// Bedrock's `modelId` may be an ARN: AWS's own models and inference profiles are named by their last part,
-/// an application inference profile stays whole, because its ARN is what a registry names.
 fn model<'r>(record: &'r Record<'_>) -> &'r str {
     if !record.event_source.get().starts_with("bedrock") {
         return "";
     }
     let model = record.request_parameters.object().map_or("", |p| p.model_id.get());
-    let shared = [":foundation-model/", ":inference-profile/"];
-    shared.iter().find_map(|infix| model.split_once(infix)).map_or(model, |(_, name)| name)
-}
-
-/// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the
-/// issuer where the record does not name it (its path is not in the session's ARN).
-fn role_arn(session_arn: &str) -> Option<Cow<'static, str>> {
-    let (head, rest) = session_arn.split_once(":assumed-role/")?;
-    let (prefix, account) = head.split_once(":sts::")?;
-    let role = rest.split('/').next()?;
-    Some(Cow::Owned(format!("{prefix}:iam::{account}:role/{role}")))
+    arn::bedrock_model(model)
 }

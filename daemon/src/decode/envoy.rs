@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, read_record};
+use super::http;
 use super::json::{Number, Refusal, Text, first_of};
 use super::time;
 
@@ -83,13 +84,17 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
         source_ip: source_ip(entry),
         user_agent: first_of(&[entry.user_agent_header.get(), entry.user_agent.get()]),
-        host: host(first_of(&[entry.authority_header.get(), entry.authority.get(), entry.host.get()])),
+        host: http::host(first_of(&[entry.authority_header.get(), entry.authority.get(), entry.host.get()])),
         route: route(entry),
         target: first_of(&[entry.upstream_host.get(), entry.upstream_cluster.get()]),
         model: entry.model.get(),
         consumer,
         peer,
-        trace_id: first_of(&[entry.trace_id.get(), traceparent_id(entry.traceparent.get()), request_id]),
+        trace_id: first_of(&[
+            entry.trace_id.get(),
+            http::traceparent_id(entry.traceparent.get()),
+            request_id,
+        ]),
         ..Fields::default()
     })
 }
@@ -116,45 +121,12 @@ fn outcome(entry: &Entry<'_>) -> Result<Outcome, Refusal> {
 
 fn source_ip<'r>(entry: &'r Entry<'_>) -> &'r str {
     let forwarded = first_of(&[entry.forwarded_for_header.get(), entry.x_forwarded_for.get()]);
-    let client = forwarded.split(',').next().unwrap_or_default().trim();
-    without_port(first_of(&[client, entry.downstream_remote_address.get()]))
-}
-
-/// `10.0.0.12:59292`, `[2001:db8::1]:443`, `2001:db8::1` and `10.0.0.12` without the port.
-fn without_port(address: &str) -> &str {
-    if let Some(rest) = address.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or_default();
-    }
-    match address.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        Some(_) | None => address,
-    }
-}
-
-fn host(authority: &str) -> Cow<'_, str> {
-    let host = without_port(authority);
-    if host.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Cow::Owned(host.to_ascii_lowercase());
-    }
-    Cow::Borrowed(host)
+    http::client(forwarded, entry.downstream_remote_address.get())
 }
 
 fn route<'r>(entry: &'r Entry<'_>) -> &'r str {
     let path = first_of(&[entry.origin_path.get(), entry.original_path.get(), entry.path.get()]);
-    first_of(&[entry.route_name.get(), first_segments(path)])
-}
-
-/// `/v1/chat/completions?user=7` gives `/v1/chat`.
-fn first_segments(path: &str) -> &str {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let third_slash = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at).nth(2);
-    &path[..third_slash.unwrap_or(path.len())]
-}
-
-/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
-fn traceparent_id(traceparent: &str) -> &str {
-    let trace_id = traceparent.split('-').nth(1).unwrap_or_default();
-    if trace_id.len() == 32 { trace_id } else { "" }
+    first_of(&[entry.route_name.get(), http::first_segments(path)])
 }
 
 fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {

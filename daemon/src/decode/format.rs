@@ -11,7 +11,7 @@ use serde::de::Deserialize;
 
 use super::columns::{Columns, Fields, Place};
 use super::json::{self, Refusal};
-use super::{cloudtrail, entra, envoy, okta};
+use super::{bedrock_invocation, cloudtrail, entra, envoy, litellm, okta, traefik};
 
 /// Where a format's records come from; decides what is expected of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,15 @@ pub(super) struct Layout {
 }
 
 /// Every format, in the order in which detection tries them.
-static LAYOUTS: [&Layout; 4] = [&cloudtrail::LAYOUT, &envoy::LAYOUT, &okta::LAYOUT, &entra::LAYOUT];
+static LAYOUTS: [&Layout; 7] = [
+    &cloudtrail::LAYOUT,
+    &bedrock_invocation::LAYOUT,
+    &envoy::LAYOUT,
+    &traefik::LAYOUT,
+    &litellm::LAYOUT,
+    &okta::LAYOUT,
+    &entra::LAYOUT,
+];
 
 /// The signatures of [`LAYOUTS`], prepared for searching.
 static FINDERS: LazyLock<Vec<Vec<Vec<Finder<'static>>>>> = LazyLock::new(|| {

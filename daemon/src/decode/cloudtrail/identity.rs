@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::record::{AdditionalEventData, Record, SessionContext, UserIdentity};
-use super::role_arn;
+use crate::decode::arn;
 use crate::decode::columns::{
     Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind,
 };
@@ -62,9 +62,9 @@ impl<'r> Session<'r> {
     fn of(user: &'r UserIdentity<'_>) -> Self {
         let context = user.session_context.object();
         let named = context.and_then(|c| c.session_issuer.object()).map_or("", |i| i.arn.get());
-        let arn = user.arn.get();
+        let session_arn = user.arn.get();
         let issuer = match named {
-            "" => role_arn(arn).unwrap_or_default(),
+            "" => arn::role_arn(session_arn).unwrap_or_default(),
             issuer => Cow::Borrowed(issuer),
         };
         let name = if issuer.is_empty() { "" } else { session_name(user) };
@@ -89,10 +89,7 @@ impl<'r> Session<'r> {
 /// After `:` in the principal id, else the last part of the session's ARN.
 fn session_name<'r>(user: &'r UserIdentity<'_>) -> &'r str {
     let after_colon = user.principal_id.get().split_once(':').map_or("", |(_, name)| name);
-    let arn = user.arn.get();
-    let is_session = arn.contains(":assumed-role/") || arn.contains(":federated-user/");
-    let last_part = if is_session { arn.rsplit('/').next().unwrap_or_default() } else { "" };
-    first_of(&[after_colon, last_part])
+    first_of(&[after_colon, arn::session_of(user.arn.get())])
 }
 
 /// AWS itself, or a service on behalf of somebody: never evidence of who holds a credential.

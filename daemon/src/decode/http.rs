@@ -1,0 +1,47 @@
+//! What logs of HTTP gateways have in common.
+//!
+//! In: addresses, authorities, paths, headers as gateways write them. Out: the parts that events hold. Nothing
+//! here is parsed beyond what the parts need, and nothing is resolved.
+
+use std::borrow::Cow;
+
+use super::json::first_of;
+
+/// `10.0.0.12:59292`, `[2001:db8::1]:443`, `2001:db8::1` and `10.0.0.12` without the port.
+pub(super) fn without_port(address: &str) -> &str {
+    if let Some(rest) = address.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    match address.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
+        Some(_) | None => address,
+    }
+}
+
+/// An authority in lower case without its port.
+pub(super) fn host(authority: &str) -> Cow<'_, str> {
+    let host = without_port(authority);
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Cow::Owned(host.to_ascii_lowercase());
+    }
+    Cow::Borrowed(host)
+}
+
+/// `/v1/chat/completions?user=7` gives `/v1/chat`.
+pub(super) fn first_segments(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let third_slash = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at).nth(2);
+    &path[..third_slash.unwrap_or(path.len())]
+}
+
+/// The first hop of X-Forwarded-For, else the address that the gateway itself saw; without port.
+pub(super) fn client<'r>(forwarded_for: &'r str, seen: &'r str) -> &'r str {
+    let first_hop = forwarded_for.split(',').next().unwrap_or_default().trim();
+    without_port(first_of(&[first_hop, seen]))
+}
+
+/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
+pub(super) fn traceparent_id(traceparent: &str) -> &str {
+    let trace_id = traceparent.split('-').nth(1).unwrap_or_default();
+    if trace_id.len() == 32 { trace_id } else { "" }
+}
