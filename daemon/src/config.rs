@@ -16,8 +16,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 /// Values of `source.format`: `auto`, then the names of the formats that decode knows.
-pub const FORMATS: &[&str] =
-    &["auto", "cloudtrail", "bedrock_invocation", "envoy", "traefik", "litellm", "okta", "entra_signin"];
+pub const FORMATS: &[&str] = &[
+    "auto",
+    "cloudtrail",
+    "bedrock_invocation",
+    "gcp_audit",
+    "azure_activity",
+    "kubernetes_audit",
+    "envoy",
+    "traefik",
+    "litellm",
+    "okta",
+    "entra_signin",
+];
 
 /// Everything the daemon is told. Relative paths are relative to the config file's folder.
 #[derive(Debug, Clone, Deserialize)]

@@ -6,6 +6,7 @@
 
 pub mod dedupe;
 mod arn;
+mod azure_activity;
 mod bedrock_invocation;
 mod cloudtrail;
 mod columns;
@@ -13,8 +14,10 @@ mod entra;
 mod envelope;
 mod envoy;
 mod format;
+mod gcp_audit;
 mod http;
 mod json;
+mod kubernetes_audit;
 mod litellm;
 mod okta;
 mod redact;

@@ -66,7 +66,7 @@ pub const EVENT_COLUMNS: &[Column] = &[
         "action",
         Kind::Dict,
         true,
-        "what was done: CloudTrail eventSource:eventName, HTTP method, Okta eventType, Entra sign-in category",
+        "what was done: CloudTrail eventSource:eventName, HTTP method, Okta eventType, Entra sign-in category, Google serviceName:method, Azure operation in lower case, Kubernetes verb:resource",
     ),
     column(
         "outcome",
@@ -88,12 +88,17 @@ pub const EVENT_COLUMNS: &[Column] = &[
         false,
         "closed set: human, workload, role, aws_service, root, unknown, none",
     ),
-    column("session_name", Kind::Dict, true, "AWS role session name or source identity; else null"),
+    column(
+        "session_name",
+        Kind::Dict,
+        true,
+        "AWS role session name or source identity; whom a delegation or impersonation names; else null",
+    ),
     column(
         "credential_kind",
         Kind::Dict,
         true,
-        "closed set: static_key, role_session, console, api_token, session, service_principal_key, service_principal, user_object, gateway_key; null drops the event from credential work",
+        "closed set: static_key, role_session, console, api_token, session, service_principal_key, service_principal, user_object, gateway_key, service_account_key, principal; null drops the event from credential work",
     ),
     column("credential_secret", Kind::Dict, true, "what identifies the credential, RAW: never leaves enrich"),
     column(

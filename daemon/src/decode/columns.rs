@@ -41,10 +41,14 @@ pub const FLOW_WORDS: &[(&str, &str)] = &[
     ("interactive", "Entra: a user's interactive sign-in"),
     ("non_interactive", "Entra: a user's non-interactive sign-in"),
     ("device_id", "Entra: the user's device is known to the directory"),
-    ("service_principal", "Entra: a service principal signed in"),
-    ("managed_identity", "Entra: a managed identity signed in"),
+    ("service_principal", "Entra: a service principal signed in; Azure: it called"),
+    ("managed_identity", "Entra: a managed identity signed in; Azure: it called"),
     ("federated_credential", "Entra: a federated credential was used"),
     ("ropc", "Entra: a user's password was sent by a program (ROPC)"),
+    ("gcloud_interactive", "Google Cloud: gcloud in a terminal, not from a script"),
+    ("cloud_shell", "Google Cloud: the client ran in Cloud Shell"),
+    ("interactive_exec", "Kubernetes: exec, attach or port-forward into a pod"),
+    ("leader_election", "Kubernetes: a lease was renewed, as controllers do"),
 ];
 
 /// A member of [`FLOW_WORDS`], by its place.
@@ -77,6 +81,10 @@ pub(super) enum FlowWord {
     ManagedIdentity,
     FederatedCredential,
     Ropc,
+    GcloudInteractive,
+    GoogleCloudShell,
+    InteractiveExec,
+    LeaderElection,
 }
 
 /// A set of flow words.
@@ -182,6 +190,8 @@ pub(super) enum CredentialKind {
     ServicePrincipal,
     UserObject,
     GatewayKey,
+    ServiceAccountKey,
+    Principal,
 }
 
 impl CredentialKind {
@@ -196,6 +206,8 @@ impl CredentialKind {
             Self::ServicePrincipal => "service_principal",
             Self::UserObject => "user_object",
             Self::GatewayKey => "gateway_key",
+            Self::ServiceAccountKey => "service_account_key",
+            Self::Principal => "principal",
         }
     }
 }
@@ -477,7 +489,7 @@ mod tests {
         let mut text = String::new();
         flow.write(&mut text);
         assert_eq!(text, "console_login mfa ropc");
-        assert_eq!(FlowWord::Ropc as usize + 1, FLOW_WORDS.len());
+        assert_eq!(FlowWord::LeaderElection as usize + 1, FLOW_WORDS.len());
     }
 
     #[test]

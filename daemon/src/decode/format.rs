@@ -11,7 +11,10 @@ use serde::de::Deserialize;
 
 use super::columns::{Columns, Fields, Place};
 use super::json::{self, Refusal};
-use super::{bedrock_invocation, cloudtrail, entra, envoy, litellm, okta, traefik};
+use super::{
+    azure_activity, bedrock_invocation, cloudtrail, entra, envoy, gcp_audit, kubernetes_audit, litellm, okta,
+    traefik,
+};
 
 /// Where a format's records come from; decides what is expected of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +41,12 @@ pub(super) struct Layout {
 }
 
 /// Every format, in the order in which detection tries them.
-static LAYOUTS: [&Layout; 7] = [
+static LAYOUTS: [&Layout; 10] = [
     &cloudtrail::LAYOUT,
     &bedrock_invocation::LAYOUT,
+    &gcp_audit::LAYOUT,
+    &azure_activity::LAYOUT,
+    &kubernetes_audit::LAYOUT,
     &envoy::LAYOUT,
     &traefik::LAYOUT,
     &litellm::LAYOUT,
