@@ -316,13 +316,14 @@ impl<'r> Caller<'r> {
     }
 
     fn kind(&self) -> PrincipalKind {
-        let (idtyp, upn) = self.claims.map_or(("", ""), |c| (c.idtyp.get(), c.upn.get()));
+        let (idtyp, upn, name) =
+            self.claims.map_or(("", "", ""), |c| (c.idtyp.get(), c.upn.get(), c.name.get()));
         let held_by = self.evidence.map_or("", |e| e.principal_type.get());
         match (idtyp, held_by) {
             ("app", _) => PrincipalKind::Workload,
             _ if self.is_managed() => PrincipalKind::Workload,
             ("user", _) => PrincipalKind::Human,
-            _ if !upn.is_empty() || self.named.contains('@') => PrincipalKind::Human,
+            _ if !upn.is_empty() || self.named.contains('@') || name.contains('@') => PrincipalKind::Human,
             ("", "ServicePrincipal") => PrincipalKind::Workload,
             ("", "User") => PrincipalKind::Human,
             _ if self.principal().is_empty() => PrincipalKind::None,

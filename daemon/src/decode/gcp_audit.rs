@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, read_record};
-use super::json::{First, Nested, Number, Refusal, Text, first_of};
+use super::json::{First, Flag, Nested, Number, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -83,6 +83,7 @@ struct AuditLog<'a> {
     resource_name: Text<'a>,
     status: Nested<'a, Status>,
     authentication_info: Nested<'a, AuthenticationInfo<'a>>,
+    authorization_info: First<Nested<'a, Permission>>,
     request_metadata: Nested<'a, RequestMetadata<'a>>,
     response: Nested<'a, Answer<'a>>,
 }
@@ -91,6 +92,12 @@ struct AuditLog<'a> {
 #[serde(default)]
 struct Status {
     code: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Permission {
+    granted: Flag,
 }
 
 #[derive(Deserialize, Default)]
@@ -120,8 +127,11 @@ struct FirstPartyPrincipal<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct RequestMetadata<'a> {
-    #[serde(borrow, alias = "callerIP")]
+    #[serde(borrow)]
     caller_ip: Text<'a>,
+    /// As some exporters write it, also beside the other.
+    #[serde(rename = "callerIP")]
+    caller_ip_exported: Text<'a>,
     caller_supplied_user_agent: Text<'a>,
 }
 
@@ -153,7 +163,7 @@ fn fields<'r>(entry: &'r LogEntry<'_>) -> Result<Fields<'r>, Refusal> {
         session_name: identity.map_or("", delegate),
         credential: identity.and_then(|i| credential(entry, log, i)),
         issued: issued(log, method),
-        source_ip: request.map_or("", |r| address(r.caller_ip.get())),
+        source_ip: request.map_or("", address),
         user_agent: user_agent.trim_end_matches(FRONT_END_SUFFIX),
         flow: flow(log, method, user_agent),
         account: account(entry),
@@ -207,9 +217,14 @@ fn is_version(part: &str) -> bool {
     part.as_bytes().get(1).is_some_and(u8::is_ascii_digit) && matches!(stage, "" | "alpha" | "beta" | "p")
 }
 
-/// No status, or one without a code, is OK. A status that is text says nothing.
+/// No status, or one without a code, is OK, unless the permission asked for was refused and no status contradicts.
+/// A status that is text says nothing.
 fn outcome(log: &AuditLog<'_>) -> Outcome {
+    let permission = log.authorization_info.0.as_ref().and_then(Nested::object);
     let code = match &log.status {
+        Nested::Absent if permission.is_some_and(|p| p.granted == Flag(Some(false))) => {
+            return Outcome::Denied;
+        }
         Nested::Absent => Number::Absent,
         Nested::Object(status) => status.code,
         Nested::Written(_) => Number::Unreadable,
@@ -316,7 +331,8 @@ fn issued<'r>(log: &'r AuditLog<'_>, method: &str) -> &'r str {
     name.split_once("/keys/").map_or("", |(_, key)| key)
 }
 
-fn address(written: &str) -> &str {
+fn address<'r>(request: &'r RequestMetadata<'_>) -> &'r str {
+    let written = first_of(&[request.caller_ip.get(), request.caller_ip_exported.get()]);
     if NO_ADDRESS.contains(&written) { "" } else { written }
 }
 
