@@ -190,7 +190,8 @@ fn event_time(entry: &LogEntry<'_>) -> Result<i64, Refusal> {
     if text.is_empty() {
         return Err(Refusal::new(RejectReason::MissingField, "timestamp"));
     }
-    time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "timestamp: not a time"))
+    time::micros(text)
+        .ok_or_else(|| Refusal::new(RejectReason::BadField, "timestamp or receiveTimestamp: not a time"))
 }
 
 fn action<'r>(service: &'r str, method: &'r str) -> Joined<'r> {
