@@ -16,8 +16,21 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 /// Values of `source.format`: `auto`, then the names of the formats that decode knows.
-pub const FORMATS: &[&str] =
-    &["auto", "cloudtrail", "bedrock_invocation", "envoy", "traefik", "litellm", "okta", "entra_signin"];
+pub const FORMATS: &[&str] = &[
+    "auto",
+    "cloudtrail",
+    "bedrock_invocation",
+    "envoy",
+    "traefik",
+    "litellm",
+    "okta",
+    "entra_signin",
+    "google_workspace",
+    "keycloak",
+    "auth0",
+    "vault_audit",
+    "ocsf",
+];
 
 /// Everything the daemon is told. Relative paths are relative to the config file's folder.
 #[derive(Debug, Clone, Deserialize)]

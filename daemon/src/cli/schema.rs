@@ -23,7 +23,12 @@ use crate::registry::Registry;
 use crate::schema::{Column, ENRICHED_COLUMNS, EVENT_COLUMNS, Kind, SECRET_COLUMNS};
 
 /// Records of each format, invented, one a line.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 12] = [
+    ("google_workspace", include_str!("../../../fixtures/decode/google_workspace/input.jsonl")),
+    ("keycloak", include_str!("../../../fixtures/decode/keycloak/input.jsonl")),
+    ("auth0", include_str!("../../../fixtures/decode/auth0/input.jsonl")),
+    ("vault_audit", include_str!("../../../fixtures/decode/vault_audit/input.jsonl")),
+    ("ocsf", include_str!("../../../fixtures/decode/ocsf/input.jsonl")),
     ("litellm", include_str!("../../../fixtures/decode/litellm/input.jsonl")),
     ("bedrock_invocation", include_str!("../../../fixtures/decode/bedrock_invocation/input.jsonl")),
     ("traefik", include_str!("../../../fixtures/decode/traefik/input.jsonl")),

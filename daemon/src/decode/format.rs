@@ -11,7 +11,10 @@ use serde::de::Deserialize;
 
 use super::columns::{Columns, Fields, Place};
 use super::json::{self, Refusal};
-use super::{bedrock_invocation, cloudtrail, entra, envoy, litellm, okta, traefik};
+use super::{
+    auth0, bedrock_invocation, cloudtrail, entra, envoy, google_workspace, keycloak, litellm, ocsf, okta,
+    traefik, vault_audit,
+};
 
 /// Where a format's records come from; decides what is expected of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub(super) struct Layout {
 }
 
 /// Every format, in the order in which detection tries them.
-static LAYOUTS: [&Layout; 7] = [
+static LAYOUTS: [&Layout; 12] = [
     &cloudtrail::LAYOUT,
     &bedrock_invocation::LAYOUT,
     &envoy::LAYOUT,
@@ -46,6 +49,11 @@ static LAYOUTS: [&Layout; 7] = [
     &litellm::LAYOUT,
     &okta::LAYOUT,
     &entra::LAYOUT,
+    &google_workspace::LAYOUT,
+    &keycloak::LAYOUT,
+    &auth0::LAYOUT,
+    &vault_audit::LAYOUT,
+    &ocsf::LAYOUT,
 ];
 
 /// The signatures of [`LAYOUTS`], prepared for searching.
