@@ -248,7 +248,7 @@ mod tests {
             .map(|c| c.name)
             .filter(|name| columns.iter().any(|c| c.column == *name && c.formats.is_empty()))
             .collect();
-        assert_eq!(unfilled, ["namespace", "environment"], "no format fills these");
+        assert_eq!(unfilled, ["environment"], "no format fills these");
     }
 
     #[test]

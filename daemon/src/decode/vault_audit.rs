@@ -177,7 +177,7 @@ fn complaint(error: &str) -> &str {
     error.rsplit("* ").next().unwrap_or_default().trim()
 }
 
-/// Where the path's engine or method is mounted: told since Vault 1.15, else the path's first segment, two
+/// Where the path's engine or method is mounted: newer versions tell it, else the path's first segment, two
 /// below `auth/`.
 fn mount<'r>(request: &'r Request<'_>) -> &'r str {
     let told = request.mount_point.get().trim_end_matches('/');
