@@ -37,7 +37,6 @@ struct Log<'a> {
     date: Text<'a>,
     log_id: Text<'a>,
     r#type: Text<'a>,
-    description: Text<'a>,
     user_id: Text<'a>,
     user_name: Text<'a>,
     client_id: Text<'a>,
@@ -190,13 +189,14 @@ fn outcome(code: &str, status_code: Option<i64>) -> Outcome {
     }
 }
 
+/// Descriptions are sentences with people's addresses in them: where no error has a name, the type is its code.
 fn error<'r>(log: &'r Log<'_>, details: &'r Details<'_>, outcome: Outcome) -> &'r str {
     match outcome {
         Outcome::Success | Outcome::Unknown => "",
         Outcome::Failure | Outcome::Denied | Outcome::Throttled | Outcome::Rejected => {
             let told = details.error.object();
             let told = told.map_or("", |e| first_of(&[e.oauth_error.get(), e.r#type.get(), e.code.get()]));
-            first_of(&[told, log.description.get()])
+            first_of(&[told, log.r#type.get()])
         }
     }
 }
