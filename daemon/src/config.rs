@@ -28,6 +28,11 @@ pub const FORMATS: &[&str] = &[
     "litellm",
     "okta",
     "entra_signin",
+    "google_workspace",
+    "keycloak",
+    "auth0",
+    "vault_audit",
+    "ocsf",
 ];
 
 /// Everything the daemon is told. Relative paths are relative to the config file's folder.

@@ -6,6 +6,7 @@
 
 pub mod dedupe;
 mod arn;
+mod auth0;
 mod azure_activity;
 mod bedrock_invocation;
 mod cloudtrail;
@@ -15,17 +16,21 @@ mod envelope;
 mod envoy;
 mod format;
 mod gcp_audit;
+mod google_workspace;
 mod http;
 mod json;
+mod keycloak;
 mod kubernetes_audit;
 mod litellm;
+mod ocsf;
 mod okta;
 mod redact;
 mod time;
 mod traefik;
+mod vault_audit;
 
 use serde::de::IgnoredAny;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use columns::FLOW_WORDS;
 pub use format::{Family, Format};
@@ -133,7 +138,8 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
     /// Text fields cut at FIELD_BYTES_MAX.
     pub cut_fields: u64,
-    /// xxh3-64 of each event's own JSON, one a row: the same however it was wrapped.
+    /// xxh3-64 of each event's own JSON, one a row: the same however it was wrapped. Rows of one record that
+    /// holds several events differ by the seed, their place in it.
     pub content_hashes: Vec<u64>,
 }
 
@@ -205,7 +211,7 @@ struct MessagePass<'d> {
 
 /// What one JSON value turned out to be.
 enum Value<'t> {
-    /// An event, whose row was appended.
+    /// An event, whose row was appended; or several that share one record.
     Event,
     /// Something that wraps others.
     Envelope(Content<'t>),
@@ -226,8 +232,11 @@ impl MessagePass<'_> {
     fn decode_value(&mut self, text: &str, level: usize) {
         match self.read_value(text) {
             Ok(Value::Event) => {
-                self.content_hashes.push(xxh3_64(text.as_bytes()));
-                self.index += 1;
+                let rows = self.columns.rows() - self.content_hashes.len();
+                for row in 0..rows as u64 {
+                    self.content_hashes.push(xxh3_64_with_seed(text.as_bytes(), row));
+                    self.index += 1;
+                }
             }
             Ok(Value::Envelope(_)) if level >= ENVELOPE_LEVELS_MAX => {
                 let refusal = Refusal::new(RejectReason::TooDeep, "envelopes in envelopes");
@@ -280,10 +289,13 @@ impl MessagePass<'_> {
             return self.read_as(format, text, source);
         }
         let last = self.last_format;
+        let mut refused = None;
         let others = Format::all().filter(|format| Some(*format) != last);
         for format in last.into_iter().chain(others).filter(|format| format.is_likely(text)) {
             match self.read_as(format, text, source) {
-                Err(refusal) if refusal.reason == RejectReason::UnknownFormat => {}
+                Err(refusal) if refusal.reason == RejectReason::UnknownFormat => {
+                    refused.get_or_insert(refusal);
+                }
                 outcome => {
                     self.last_format = Some(format);
                     return outcome;
@@ -292,7 +304,8 @@ impl MessagePass<'_> {
         }
         json::check_depth(text)?;
         json::parse::<IgnoredAny>(text)?;
-        Err(Refusal::new(RejectReason::UnknownFormat, "no known format's field names"))
+        let unknown = || Refusal::new(RejectReason::UnknownFormat, "no known format's field names");
+        Err(refused.unwrap_or_else(unknown))
     }
 
     fn read_as(&mut self, format: Format, text: &str, source: &SourceSpec) -> Result<(), Refusal> {

@@ -98,7 +98,7 @@ pub const EVENT_COLUMNS: &[Column] = &[
         "credential_kind",
         Kind::Dict,
         true,
-        "closed set: static_key, role_session, console, api_token, session, service_principal_key, service_principal, user_object, gateway_key, service_account_key, principal; null drops the event from credential work",
+        "closed set: static_key, role_session, console, api_token, session, service_principal_key, service_principal, user_object, gateway_key, service_account_key, principal, vault_accessor; null drops the event from credential work",
     ),
     column("credential_secret", Kind::Dict, true, "what identifies the credential, RAW: never leaves enrich"),
     column(

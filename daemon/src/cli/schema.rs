@@ -23,10 +23,15 @@ use crate::registry::Registry;
 use crate::schema::{Column, ENRICHED_COLUMNS, EVENT_COLUMNS, Kind, SECRET_COLUMNS};
 
 /// Records of each format, invented, one a line.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("gcp_audit", include_str!("../../../fixtures/decode/gcp_audit/input.jsonl")),
     ("azure_activity", include_str!("../../../fixtures/decode/azure_activity/input.jsonl")),
     ("kubernetes_audit", include_str!("../../../fixtures/decode/kubernetes_audit/input.jsonl")),
+    ("google_workspace", include_str!("../../../fixtures/decode/google_workspace/input.jsonl")),
+    ("keycloak", include_str!("../../../fixtures/decode/keycloak/input.jsonl")),
+    ("auth0", include_str!("../../../fixtures/decode/auth0/input.jsonl")),
+    ("vault_audit", include_str!("../../../fixtures/decode/vault_audit/input.jsonl")),
+    ("ocsf", include_str!("../../../fixtures/decode/ocsf/input.jsonl")),
     ("litellm", include_str!("../../../fixtures/decode/litellm/input.jsonl")),
     ("bedrock_invocation", include_str!("../../../fixtures/decode/bedrock_invocation/input.jsonl")),
     ("traefik", include_str!("../../../fixtures/decode/traefik/input.jsonl")),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder,
+    ArrayBuilder, ArrayRef, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::Int32Type;
@@ -21,7 +21,10 @@ use crate::schema::{EVENT_SCHEMA, EventBatch};
 pub const FLOW_WORDS: &[(&str, &str)] = &[
     ("console_login", "CloudTrail: a ConsoleLogin event"),
     ("console_session", "CloudTrail: the session's credentials came from the console"),
-    ("mfa", "CloudTrail: the session or the sign-in used MFA; Entra: an interactive sign-in with MFA"),
+    (
+        "mfa",
+        "CloudTrail: the session or the sign-in used MFA; Entra: an interactive sign-in with MFA; OCSF: is_mfa",
+    ),
     ("cloudshell", "CloudTrail: the client ran in AWS CloudShell"),
     ("ec2_role_delivery", "CloudTrail: credentials were delivered by the EC2 metadata service"),
     ("instance_session", "CloudTrail: the session is named after an EC2 instance"),
@@ -32,23 +35,26 @@ pub const FLOW_WORDS: &[(&str, &str)] = &[
     ("source_identity", "CloudTrail: the session carries a source identity"),
     ("bearer_token", "CloudTrail: called with a Bedrock API key"),
     ("known_browser", "Okta: the client is a browser that Okta recognised"),
-    ("interactive_factor", "Okta: a person passed a factor"),
+    ("interactive_factor", "Okta, Google Workspace, Auth0: a person passed a factor"),
     ("device_fingerprint", "Okta: the client sent a device fingerprint"),
     ("api_token", "Okta: an API token was used"),
     ("non_user_actor", "Okta: the actor is no user"),
-    ("client_credentials", "Okta: OAuth client credentials grant"),
-    ("private_key_jwt", "Okta: the client authenticated by a signed JWT"),
-    ("interactive", "Entra: a user's interactive sign-in"),
-    ("non_interactive", "Entra: a user's non-interactive sign-in"),
+    ("client_credentials", "Okta, Keycloak, Auth0: OAuth client credentials grant"),
+    ("private_key_jwt", "Okta, Keycloak: the client authenticated by a signed JWT"),
+    ("interactive", "Entra, Google Workspace, Keycloak, Auth0: a user's interactive sign-in"),
+    ("non_interactive", "Entra, Keycloak, Auth0: a user's non-interactive sign-in"),
     ("device_id", "Entra: the user's device is known to the directory"),
     ("service_principal", "Entra: a service principal signed in; Azure: it called"),
     ("managed_identity", "Entra: a managed identity signed in; Azure: it called"),
     ("federated_credential", "Entra: a federated credential was used"),
-    ("ropc", "Entra: a user's password was sent by a program (ROPC)"),
+    ("ropc", "Entra, Keycloak, Auth0: a user's password was sent by a program (ROPC)"),
     ("gcloud_interactive", "Google Cloud: gcloud in a terminal, not from a script"),
     ("cloud_shell", "Google Cloud: the client ran in Cloud Shell"),
     ("interactive_exec", "Kubernetes: exec, attach or port-forward into a pod"),
     ("leader_election", "Kubernetes: a lease was renewed, as controllers do"),
+    ("oauth_app", "Google Workspace: an application used a token that a user had granted it"),
+    ("person_auth", "Vault: the token comes from a method by which people sign in"),
+    ("machine_auth", "Vault: the token comes from a method by which workloads sign in"),
 ];
 
 /// A member of [`FLOW_WORDS`], by its place.
@@ -85,6 +91,9 @@ pub(super) enum FlowWord {
     GoogleCloudShell,
     InteractiveExec,
     LeaderElection,
+    OauthApp,
+    PersonAuth,
+    MachineAuth,
 }
 
 /// A set of flow words.
@@ -192,6 +201,7 @@ pub(super) enum CredentialKind {
     GatewayKey,
     ServiceAccountKey,
     Principal,
+    VaultAccessor,
 }
 
 impl CredentialKind {
@@ -208,6 +218,7 @@ impl CredentialKind {
             Self::GatewayKey => "gateway_key",
             Self::ServiceAccountKey => "service_account_key",
             Self::Principal => "principal",
+            Self::VaultAccessor => "vault_accessor",
         }
     }
 }
@@ -395,6 +406,11 @@ impl Columns {
         append(&mut self.flow, &self.joined, cut);
     }
 
+    /// Rows so far.
+    pub(super) fn rows(&self) -> usize {
+        self.event_time.len()
+    }
+
     /// The rows so far as a batch, and how many fields were cut in them; leaves the builders empty.
     pub(super) fn finish(&mut self) -> (EventBatch, u64) {
         let arrays: Vec<ArrayRef> = vec![
@@ -489,7 +505,7 @@ mod tests {
         let mut text = String::new();
         flow.write(&mut text);
         assert_eq!(text, "console_login mfa ropc");
-        assert_eq!(FlowWord::LeaderElection as usize + 1, FLOW_WORDS.len());
+        assert_eq!(FlowWord::MachineAuth as usize + 1, FLOW_WORDS.len());
     }
 
     #[test]

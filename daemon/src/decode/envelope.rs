@@ -31,6 +31,9 @@ const OPENINGS: [&str; 5] = [
     "{\"version\":\"0\",\"id\":",
 ];
 
+/// The kind of a list of Google Workspace activities. Where there were none, its `items` are missing or null.
+const GOOGLE_LIST: &str = "admin#reports#activities";
+
 /// Whether `text` is an envelope at first glance. Others are opened after no format wanted them.
 pub(super) fn is_obvious(text: &str) -> bool {
     OPENINGS.iter().any(|opening| text.starts_with(opening))
@@ -43,6 +46,7 @@ struct Envelope<'a> {
     items: List<'a>,
     detail: Option<&'a RawValue>,
     data: Nested<'a, Hook<'a>>,
+    kind: Text<'a>,
     #[serde(rename = "CloudTrailEvent")]
     cloud_trail_event: Text<'a>,
     #[serde(alias = "log")]
@@ -77,6 +81,9 @@ pub(super) fn open(text: &str) -> Result<Option<Content<'_>>, Refusal> {
     let lists = [envelope.items.0, hook];
     if let Some(list) = lists.into_iter().flatten().find(|list| list.get().starts_with('[')) {
         return json::parse(list.get()).map(Content::Items).map(Some);
+    }
+    if envelope.kind.get() == GOOGLE_LIST {
+        return Ok(Some(Content::Items(Items::default())));
     }
     if let Some(detail) = envelope.detail.filter(|detail| detail.get().starts_with('{')) {
         return Ok(Some(Content::Items(Items::one(detail.get()))));

@@ -12,8 +12,8 @@ use serde::de::Deserialize;
 use super::columns::{Columns, Fields, Place};
 use super::json::{self, Refusal};
 use super::{
-    azure_activity, bedrock_invocation, cloudtrail, entra, envoy, gcp_audit, kubernetes_audit, litellm, okta,
-    traefik,
+    auth0, azure_activity, bedrock_invocation, cloudtrail, entra, envoy, gcp_audit, google_workspace,
+    keycloak, kubernetes_audit, litellm, ocsf, okta, traefik, vault_audit,
 };
 
 /// Where a format's records come from; decides what is expected of them.
@@ -41,7 +41,7 @@ pub(super) struct Layout {
 }
 
 /// Every format, in the order in which detection tries them.
-static LAYOUTS: [&Layout; 10] = [
+static LAYOUTS: [&Layout; 15] = [
     &cloudtrail::LAYOUT,
     &bedrock_invocation::LAYOUT,
     &gcp_audit::LAYOUT,
@@ -52,6 +52,11 @@ static LAYOUTS: [&Layout; 10] = [
     &litellm::LAYOUT,
     &okta::LAYOUT,
     &entra::LAYOUT,
+    &google_workspace::LAYOUT,
+    &keycloak::LAYOUT,
+    &auth0::LAYOUT,
+    &vault_audit::LAYOUT,
+    &ocsf::LAYOUT,
 ];
 
 /// The signatures of [`LAYOUTS`], prepared for searching.

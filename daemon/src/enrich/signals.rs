@@ -41,7 +41,7 @@ const FAMILIES: [(&str, usize); 3] = [("client", 0), ("network", 1), ("flow", 2)
 /// One family never says more than this: its signals are correlated.
 const FAMILY_CAP: f64 = 4.0;
 
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("builtin:signals/ai_calls.toml", include_str!("../../../queries/signals/ai_calls.toml")),
     ("builtin:signals/aws.toml", include_str!("../../../queries/signals/aws.toml")),
     ("builtin:signals/client_families.toml", include_str!("../../../queries/signals/client_families.toml")),
@@ -53,6 +53,10 @@ const BUILT_IN: [(&str, &str); 8] = [
     (
         "builtin:signals/gcp_and_kubernetes.toml",
         include_str!("../../../queries/signals/gcp_and_kubernetes.toml"),
+    ),
+    (
+        "builtin:signals/identity_providers.toml",
+        include_str!("../../../queries/signals/identity_providers.toml"),
     ),
     ("builtin:signals/okta.toml", include_str!("../../../queries/signals/okta.toml")),
     ("builtin:signals/synthetic.toml", include_str!("../../../queries/signals/synthetic.toml")),
