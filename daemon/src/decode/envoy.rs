@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::RejectReason;
-use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
+use super::columns::{Credential, CredentialKind, Fields, Joined, PrincipalKind};
 use super::format::{Family, Layout, read_record};
 use super::http;
 use super::json::{Number, Refusal, Text, first_of};
@@ -77,7 +77,7 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         event_time: event_time(entry)?,
         event_id: request_id,
         action: Joined::one(entry.method.get()),
-        outcome: outcome(entry)?,
+        outcome: http::outcome(entry.response_code, "response_code: not a number")?,
         status_code: entry.response_code.value(),
         principal: Cow::Borrowed(peer),
         principal_kind: if peer.is_empty() { PrincipalKind::None } else { PrincipalKind::Workload },
@@ -109,14 +109,6 @@ fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
         return Err(Refusal::new(RejectReason::UnknownFormat, "no field of an Envoy access log"));
     }
     Err(Refusal::new(RejectReason::MissingField, "start_time"))
-}
-
-fn outcome(entry: &Entry<'_>) -> Result<Outcome, Refusal> {
-    match entry.response_code {
-        Number::Value(status) => Ok(Outcome::of_http(status)),
-        Number::Absent => Ok(Outcome::Unknown),
-        Number::Unreadable => Err(Refusal::new(RejectReason::BadField, "response_code: not a number")),
-    }
 }
 
 fn source_ip<'r>(entry: &'r Entry<'_>) -> &'r str {

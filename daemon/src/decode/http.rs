@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::json::first_of;
+use super::RejectReason;
+use super::columns::Outcome;
+use super::json::{Number, Refusal, first_of};
 
 /// `10.0.0.12:59292`, `[2001:db8::1]:443`, `2001:db8::1` and `10.0.0.12` without the port.
 pub(super) fn without_port(address: &str) -> &str {
@@ -44,4 +46,37 @@ pub(super) fn client<'r>(forwarded_for: &'r str, seen: &'r str) -> &'r str {
 pub(super) fn traceparent_id(traceparent: &str) -> &str {
     let trace_id = traceparent.split('-').nth(1).unwrap_or_default();
     if trace_id.len() == 32 { trace_id } else { "" }
+}
+
+/// Authority and path of an absolute URL; of anything else no authority, and all of it as the path.
+pub(super) fn url_parts(url: &str) -> (&str, &str) {
+    let Some((_, rest)) = url.split_once("://") else { return ("", url) };
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+}
+
+/// What the status says; `otherwise` names the field where it holds something that is no number.
+pub(super) fn outcome(status: Number, otherwise: &'static str) -> Result<Outcome, Refusal> {
+    match status {
+        Number::Value(status) => Ok(Outcome::of_http(status)),
+        Number::Absent => Ok(Outcome::Unknown),
+        Number::Unreadable => Err(Refusal::new(RejectReason::BadField, otherwise)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_splits_into_authority_and_path() {
+        for (url, expect) in [
+            ("https://a.example:8443/v1/x?k=1", ("a.example:8443", "/v1/x?k=1")),
+            ("https://a.example", ("a.example", "")),
+            ("https://a.example?k=/b", ("a.example", "?k=/b")),
+            ("/v1/x", ("", "/v1/x")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(url_parts(url), expect, "{url}");
+        }
+    }
 }

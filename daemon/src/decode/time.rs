@@ -1,4 +1,4 @@
-//! The forms in which the four providers write an instant.
+//! The forms in which clouds, identity providers and gateways write an instant.
 //!
 //! In: text. Out: microseconds since 1970, or nothing where it is no instant between 1970 and 2262. A time
 //! without a zone is UTC, as every producer of this form says. No clock is read.
@@ -11,16 +11,18 @@ static PARSER: DateTimeParser = DateTimeParser::new();
 
 /// Month first, as Microsoft's en-US serialisation writes it: `1/9/2007 10:41:00 AM +01:00`.
 const US_FORMS: [&str; 2] = ["%m/%d/%Y %I:%M:%S %p %:z", "%m/%d/%Y %I:%M:%S %p"];
+/// The common log format: `02/Mar/2026:09:00:05 +0100`.
+const COMMON_LOG_FORM: &str = "%d/%b/%Y:%H:%M:%S %z";
 /// Beyond it nanoseconds in 64 bits end.
 const MICROS_MAX: i64 = 9_223_372_036_854_775;
 
-/// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone), the US form, or epoch
-/// seconds, milli-, micro- or nanoseconds.
+/// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone), the US form, the common log
+/// format, or epoch seconds, milli-, micro- or nanoseconds.
 pub(super) fn micros(text: &str) -> Option<i64> {
     let text = text.trim();
     let micros = match PARSER.parse_timestamp(text) {
         Ok(instant) => instant.as_microsecond(),
-        Err(_) => civil(text).or_else(|| american(text)).or_else(|| epoch(text))?,
+        Err(_) => civil(text).or_else(|| american(text)).or_else(|| common_log(text)).or_else(|| epoch(text))?,
     };
     (0..=MICROS_MAX).contains(&micros).then_some(micros)
 }
@@ -42,6 +44,11 @@ fn american(text: &str) -> Option<i64> {
         }
         utc(parsed.to_datetime().ok()?)
     })
+}
+
+fn common_log(text: &str) -> Option<i64> {
+    let parsed = strtime::parse(COMMON_LOG_FORM, text).ok()?;
+    parsed.to_timestamp().ok().map(Timestamp::as_microsecond)
 }
 
 /// The unit follows from the number of digits before the point: ten are seconds until the year 2286.
@@ -84,6 +91,7 @@ mod tests {
             ("2026-03-02 19:23:37+11:00", "2026-03-02T08:23:37Z"),
             ("1/9/2007 10:41:00 AM +01:00", "2007-01-09T09:41:00Z"),
             ("12/31/2025 12:05:09 PM", "2025-12-31T12:05:09Z"),
+            ("02/Mar/2026:09:00:05 +0100", "2026-03-02T08:00:05Z"),
             ("1772438405", "2026-03-02T08:00:05Z"),
             ("1772438405.25", "2026-03-02T08:00:05.25Z"),
             ("1772438405123", "2026-03-02T08:00:05.123Z"),
@@ -102,6 +110,8 @@ mod tests {
             "2026-13-02T08:00:05Z",
             "2026-03-02",
             "xx/xx/2026",
+            "02/Mar/2026:09:00:05",
+            "32/Mar/2026:09:00:05 +0000",
             "0001-01-01T00:00:00Z",
             "1969-12-31T23:59:59Z",
             "9999-12-31T23:59:59Z",

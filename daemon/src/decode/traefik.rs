@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::RejectReason;
-use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, PrincipalKind};
+use super::columns::{Credential, CredentialKind, Fields, Joined, PrincipalKind};
 use super::format::{Family, Layout, read_record};
 use super::http;
 use super::json::{Number, Refusal, Text, first_of};
@@ -59,7 +59,7 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         event_time: event_time(entry)?,
         event_id: entry.request_id.get(),
         action: Joined::one(entry.request_method.get()),
-        outcome: outcome(entry)?,
+        outcome: http::outcome(entry.downstream_status, "DownstreamStatus: not a number")?,
         status_code: entry.downstream_status.value(),
         principal: Cow::Borrowed(""),
         principal_kind: PrincipalKind::None,
@@ -89,12 +89,4 @@ fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
         return Err(Refusal::new(RejectReason::MissingField, "StartUTC"));
     }
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "StartUTC: not a time"))
-}
-
-fn outcome(entry: &Entry<'_>) -> Result<Outcome, Refusal> {
-    match entry.downstream_status {
-        Number::Value(status) => Ok(Outcome::of_http(status)),
-        Number::Absent => Ok(Outcome::Unknown),
-        Number::Unreadable => Err(Refusal::new(RejectReason::BadField, "DownstreamStatus: not a number")),
-    }
 }
