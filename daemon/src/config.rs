@@ -4,6 +4,7 @@
 //! was found, what was expected and the fix. Values of Kafka properties never appear in errors or `Debug`.
 
 mod environment;
+pub mod layout;
 mod read;
 mod tree;
 mod validate;
@@ -14,6 +15,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use layout::LayoutConfig;
 
 /// Values of `source.format`: `auto`, then the names of the formats that decode knows.
 pub const FORMATS: &[&str] = &[
@@ -42,6 +45,9 @@ pub struct Config {
     /// Broker and client settings.
     #[serde(default)]
     pub kafka: KafkaConfig,
+    /// Layouts of the user's own, by name.
+    #[serde(rename = "layout", default)]
+    pub layouts: BTreeMap<String, LayoutConfig>,
     /// What to read.
     #[serde(rename = "source", default)]
     pub sources: Vec<SourceConfig>,
@@ -125,7 +131,7 @@ pub struct SourceConfig {
     /// Kafka topic; `replay` reads `<topic>.jsonl` and `<topic>.p<N>.jsonl`.
     #[serde(default)]
     pub topic: String,
-    /// `auto` or a format's name.
+    /// `auto`, a format's name, or a layout's.
     #[serde(default = "default_format")]
     pub format: String,
     /// Whether events with a known id and content are dropped; default on for audit and identity formats.

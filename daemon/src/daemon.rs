@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::Config;
-use crate::decode::{Format, SourceSpec};
+use crate::config::{Config, SourceConfig};
+use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
 use crate::ingest::kafka::KafkaSource;
 use crate::ingest::{Position, Source, SourceError, Topics};
@@ -113,7 +113,7 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     };
     let rhythm =
         Rhythm { early_every: store_dir.map(|_| EARLY_EVERY_MICROS), commit_every: COMMIT_EVERY_MICROS };
-    let sources = config.sources.iter().map(|s| (s.topic.clone(), source_spec(s))).collect();
+    let sources = config.sources.iter().map(|s| (s.topic.clone(), source_spec(s, config))).collect();
     Ok(Parts {
         sources,
         time: config.time.clone(),
@@ -128,13 +128,25 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     })
 }
 
-fn source_spec(source: &crate::config::SourceConfig) -> SourceSpec {
-    let format = Format::parse(&source.format);
+fn source_spec(source: &SourceConfig, config: &Config) -> SourceSpec {
+    let format = match config.layouts.get(&source.format) {
+        Some(layout) => SourceFormat::Own(Arc::new(OwnLayout::new(&source.format, layout))),
+        None => Format::parse(&source.format).into(),
+    };
     SourceSpec {
-        name: source.name.clone().unwrap_or_else(|| source.topic.clone()),
-        format,
+        name: source.name().to_owned(),
         account: source.account.clone(),
-        dedupe: source.dedupe.unwrap_or_else(|| format.is_none_or(Format::is_audit_or_identity)),
+        dedupe: source.dedupe.unwrap_or_else(|| is_deduped_by_default(&format)),
+        format,
+    }
+}
+
+/// Gateways send once and often give no id; of a layout of the user's own nothing is known.
+fn is_deduped_by_default(format: &SourceFormat) -> bool {
+    match format {
+        SourceFormat::Auto => true,
+        SourceFormat::Known(format) => format.is_audit_or_identity(),
+        SourceFormat::Own(_) => false,
     }
 }
 

@@ -24,16 +24,20 @@ mod kubernetes_audit;
 mod litellm;
 mod ocsf;
 mod okta;
+mod own_layout;
 mod redact;
 mod time;
 mod traefik;
 mod vault_audit;
+
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use columns::FLOW_WORDS;
 pub use format::{Family, Format};
+pub use own_layout::OwnLayout;
 pub use redact::redact;
 
 use crate::ingest::{Position, RawBatch};
@@ -116,13 +120,31 @@ pub struct Reject {
     pub payload: String,
 }
 
+/// What the messages of one topic are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// Of whichever format: found out message by message.
+    Auto,
+    /// Of this one.
+    Known(Format),
+    /// In a layout of the user's own.
+    Own(Arc<OwnLayout>),
+}
+
+impl From<Option<Format>> for SourceFormat {
+    /// `None` finds out.
+    fn from(format: Option<Format>) -> Self {
+        format.map_or(Self::Auto, Self::Known)
+    }
+}
+
 /// What the config says of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSpec {
     /// Name in the column `source`.
     pub name: String,
-    /// The one format it carries; `None` finds out message by message.
-    pub format: Option<Format>,
+    /// What its messages are.
+    pub format: SourceFormat,
     /// Fills the column `account` where a record names none.
     pub account: Option<String>,
     /// Whether later stages drop events with a known id and content.
@@ -285,9 +307,18 @@ impl MessagePass<'_> {
 
     /// Appends the event that `text` is in the source's format, or in whichever wants it.
     fn read_record(&mut self, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
-        if let Some(format) = source.format {
-            return self.read_as(format, text, source);
+        match &source.format {
+            SourceFormat::Auto => self.read_as_likely(text, source),
+            SourceFormat::Known(format) => self.read_as(*format, text, source),
+            SourceFormat::Own(layout) => {
+                let place = self.place(layout.name(), source);
+                layout.read(text, &mut Row { place, columns: self.columns })
+            }
         }
+    }
+
+    /// Tries the format of the message before first, then the others whose field names `text` holds.
+    fn read_as_likely(&mut self, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
         let last = self.last_format;
         let mut refused = None;
         let others = Format::all().filter(|format| Some(*format) != last);
@@ -309,13 +340,17 @@ impl MessagePass<'_> {
     }
 
     fn read_as(&mut self, format: Format, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
-        let place = Place {
+        let place = self.place(format.name(), source);
+        format.read(text, &mut Row { place, columns: self.columns })
+    }
+
+    fn place<'s>(&self, format: &'s str, source: &'s SourceSpec) -> Place<'s> {
+        Place {
             position: self.position.pack(),
             source: &source.name,
-            format: format.name(),
+            format,
             account: source.account.as_deref().unwrap_or_default(),
-        };
-        format.read(text, &mut Row { place, columns: self.columns })
+        }
     }
 
     fn reject(&mut self, refusal: &Refusal, payload: &[u8]) {

@@ -16,6 +16,11 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// counted, so that an attacker cannot grow state through a user agent.
 pub const FIELD_BYTES_MAX: usize = 1_024;
 
+/// Layouts of the user's own in one config: as many as a large company has gateways of its own making.
+pub const LAYOUTS_MAX: usize = 256;
+/// Places that one such layout names: each is looked for in every record.
+pub const LAYOUT_PLACES_MAX: usize = 256;
+
 /// Messages in one micro-batch: 8,192 rows keep DataFusion's group-by in cache.
 pub const BATCH_MESSAGES_MAX: usize = 8_192;
 /// Payload bytes in one micro-batch: bounds what a step holds when messages are large.

@@ -19,7 +19,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::config::TimeConfig;
 use crate::decode::dedupe::{Dedupe, Verdict};
-use crate::decode::{Decoded, Decoder, Reject, SourceSpec};
+use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
 use crate::detect::DetectError;
 use crate::enrich::{EnrichError, Enricher};
 use crate::findings::lifecycle::{Lifecycle, Rule};
@@ -33,6 +33,9 @@ use crate::rollup::segments::SegmentLevels;
 use crate::rollup::{RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
 use crate::store::{ControlEvent, Store, StoreError};
+
+/// Metric label of events in layouts of the user's own: labels are a closed set.
+const OWN_LAYOUT: &str = "own_layout";
 
 pub use recover::Parts;
 
@@ -209,9 +212,8 @@ impl Pipeline {
         formats.keys().iter().flatten().for_each(|key| counts[key as usize] += 1);
         let names = formats.values().as_string::<i32>();
         for (name, count) in names.iter().zip(counts) {
-            if let Some(format) = name.and_then(crate::decode::Format::parse) {
-                self.metrics.decode_events.get_or_create(&KindLabel { kind: format.name() }).inc_by(count);
-            }
+            let format = name.and_then(Format::parse).map_or(OWN_LAYOUT, Format::name);
+            self.metrics.decode_events.get_or_create(&KindLabel { kind: format }).inc_by(count);
         }
     }
 

@@ -60,7 +60,7 @@ pub const EVENT_COLUMNS: &[Column] = &[
     column("event_time", Kind::Time, false, "when it happened, by the source's clock"),
     column("position", Kind::Int, false, "packed topic, partition, offset: see ingest::Position::pack"),
     column("source", Kind::Dict, false, "name of the source in the config"),
-    column("format", Kind::Dict, false, "closed set: decode::Format::name"),
+    column("format", Kind::Dict, false, "closed set: decode::Format::name, and the layouts of the config"),
     column("event_id", Kind::Text, true, "the source's own id, null where it has none"),
     column(
         "action",

@@ -266,7 +266,7 @@ mod tests {
 
     use super::stream::Act;
     use super::*;
-    use crate::decode::{Decoded, Decoder, SourceSpec};
+    use crate::decode::{Decoded, Decoder, SourceFormat, SourceSpec};
     use crate::ingest::{Position, RawBatch};
     use crate::registry::Registry;
 
@@ -411,8 +411,12 @@ mod tests {
     }
 
     fn decode(batch: &RawBatch) -> Decoded {
-        let source =
-            |topic: &str| SourceSpec { name: topic.to_owned(), format: None, account: None, dedupe: false };
+        let source = |topic: &str| SourceSpec {
+            name: topic.to_owned(),
+            format: SourceFormat::Auto,
+            account: None,
+            dedupe: false,
+        };
         Decoder::new(TOPICS.iter().map(|t| Some(source(t))).collect()).decode(batch)
     }
 

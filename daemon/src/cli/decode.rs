@@ -19,7 +19,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use miette::{IntoDiagnostic, WrapErr};
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
+use crate::config::Config;
+use crate::decode::{Decoded, Decoder, Format, OwnLayout, Reject, SourceFormat, SourceSpec};
 use crate::ingest::{Position, RawBatch};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EVENT_COLUMNS;
@@ -44,6 +45,12 @@ pub struct DecodeArguments {
     /// Format of the logs; auto finds it out message by message
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = format_names())]
     log_format: String,
+    /// Read the logs in this layout of the config's, to try it out
+    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "log_format")]
+    layout: Option<String>,
+    /// Config file that describes the layout
+    #[arg(long, value_name = "FILE", requires = "layout")]
+    config: Option<PathBuf>,
     /// Tell every rejected message on standard error, not only the first ten
     #[arg(long)]
     all_rejects: bool,
@@ -55,13 +62,14 @@ fn format_names() -> PossibleValuesParser {
 
 /// Runs the command.
 pub fn main(arguments: &DecodeArguments) -> miette::Result<ExitCode> {
+    let format = source_format(arguments)?;
     let mut tally = Tally { rejects_shown_max: REJECTS_SHOWN, ..Tally::default() };
     if arguments.all_rejects {
         tally.rejects_shown_max = u64::MAX;
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     for path in &arguments.files {
-        match decode_file(path, Format::parse(&arguments.log_format), &mut out, &mut tally) {
+        match decode_file(path, &format, &mut out, &mut tally) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             outcome => outcome.into_diagnostic().wrap_err_with(|| path.display().to_string())?,
         }
@@ -71,14 +79,32 @@ pub fn main(arguments: &DecodeArguments) -> miette::Result<ExitCode> {
     Ok(if tally.decoded.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
+fn source_format(arguments: &DecodeArguments) -> miette::Result<SourceFormat> {
+    let (Some(name), Some(path)) = (&arguments.layout, &arguments.config) else {
+        return Ok(Format::parse(&arguments.log_format).into());
+    };
+    let config = Config::load(path).into_diagnostic()?;
+    match config.layouts.get(name) {
+        Some(layout) => Ok(SourceFormat::Own(Arc::new(OwnLayout::new(name, layout)))),
+        None => {
+            let known: Vec<&str> = config.layouts.keys().map(String::as_str).collect();
+            Err(miette::miette!(
+                "{} has no layout `{name}`; it has: {}",
+                path.display(),
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            ))
+        }
+    }
+}
+
 fn decode_file(
     path: &Path,
-    format: Option<Format>,
+    format: &SourceFormat,
     out: &mut impl Write,
     tally: &mut Tally,
 ) -> io::Result<()> {
     let name = file_name(path);
-    let source = SourceSpec { name: name.clone(), format, account: None, dedupe: false };
+    let source = SourceSpec { name: name.clone(), format: format.clone(), account: None, dedupe: false };
     let mut decoder = Decoder::new(vec![Some(source)]);
     let mut messages = Messages::open(path)?;
     loop {
@@ -201,7 +227,7 @@ fn hash(secret: &str) -> String {
 /// What was found so far.
 #[derive(Default)]
 struct Tally {
-    decoded: BTreeMap<&'static str, u64>,
+    decoded: BTreeMap<String, u64>,
     rejected: BTreeMap<&'static str, u64>,
     cut_fields: u64,
     rejects_shown: u64,
@@ -214,8 +240,11 @@ impl Tally {
         let formats = column.expect("in the schema").as_dictionary::<Int32Type>();
         let names = formats.values().as_string::<i32>();
         for key in formats.keys().iter().flatten() {
-            let format = Format::parse(names.value(key as usize)).expect("written by decode");
-            *self.decoded.entry(format.name()).or_default() += 1;
+            let name = names.value(key as usize);
+            match self.decoded.get_mut(name) {
+                Some(count) => *count += 1,
+                None => drop(self.decoded.insert(name.to_owned(), 1)),
+            }
         }
         for reject in &decoded.rejects {
             *self.rejected.entry(reject.reason.name()).or_default() += 1;
@@ -248,8 +277,8 @@ impl Tally {
         eprintln!("{}", table.trim_fmt());
     }
 
-    fn rows(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let decoded = self.decoded.iter().map(|(format, count)| ("decoded", *format, *count));
+    fn rows(&self) -> Vec<(&'static str, &str, u64)> {
+        let decoded = self.decoded.iter().map(|(format, count)| ("decoded", format.as_str(), *count));
         let rejected = self.rejected.iter().map(|(reason, count)| ("rejected", *reason, *count));
         let cut = (self.cut_fields > 0).then_some(("cut", "long fields", self.cut_fields));
         decoded.chain(rejected).chain(cut).collect()

@@ -141,8 +141,12 @@ fn filled() -> BTreeMap<String, BTreeSet<&'static str>> {
 }
 
 fn decoded(name: &str, example: &str) -> RecordBatch {
-    let spec =
-        SourceSpec { name: name.to_owned(), format: Format::parse(name), account: None, dedupe: false };
+    let spec = SourceSpec {
+        name: name.to_owned(),
+        format: Format::parse(name).into(),
+        account: None,
+        dedupe: false,
+    };
     let mut batch = RawBatch::default();
     for (offset, line) in example.lines().enumerate() {
         batch.push(Position { topic: 0, partition: 0, offset: offset as i64 }, None, line.as_bytes());

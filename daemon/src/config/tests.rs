@@ -105,6 +105,43 @@ fn each_mistake_is_named_at_its_line_with_its_fix() {
 }
 
 #[test]
+fn mistakes_in_a_layout_are_named_at_its_keys() {
+    check("[layout.edge.fields]\nevent_time = \"ts\"\nhost = [\"h\", \"/req/host\"]", &[]);
+    check(
+        "[layout.edge]",
+        &["8:9 `layout.edge.fields.event_time` is missing; name the field that says when it happened"],
+    );
+    check(
+        "[layout.envoy.fields]\nevent_time = \"ts\"",
+        &["8:9 `envoy` is a format that shadowprod knows itself; give the layout a name of its own"],
+    );
+    check(
+        "[layout.edge.fields]\nevent_time = \"ts\"\nuseragent = \"ua\"",
+        &["10:1 a layout has no field `useragent`; did you mean `user_agent`?"],
+    );
+    check(
+        "[layout.edge.fields]\nevent_time = \"/a~b\"",
+        &[
+            "9:14 `/a~b` has a `~` that is neither `~0` nor `~1`, expected a field's name; write user_agent, or /request/headers/user-agent",
+        ],
+    );
+    check(
+        "[layout.edge]\ncredential_kind = \"apikey\"\n[layout.edge.fields]\nevent_time = \"ts\"",
+        &["9:19 unknown credential_kind `apikey`; did you mean `api_token`?"],
+    );
+    check(
+        "[layout.edge.fields]\nevent_time = 7",
+        &[
+            "9:14 `layout.edge.fields.event_time` is an integer, expected the name of a field in quotes, or a list of names in [ ]; write the name of a field in quotes, or a list of names in [ ]",
+        ],
+    );
+    let source = GOOD.replace("\"gateway.envoy\"", "\"gateway.envoy\"\nformat = \"edge\"");
+    let text = format!("{source}[layout.edge.fields]\nevent_time = \"ts\"");
+    assert_eq!(problems(&text, &[]), Vec::<String>::new());
+    assert_eq!(problems(&source, &[])[0].split(';').next(), Some("4:10 unknown format `edge`"));
+}
+
+#[test]
 fn what_is_missing_at_the_top_is_named_all_at_once() {
     let expected = [
         "1:1 `source` is missing; add a [[source]] with topic = \"...\"",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::layout::{self, LAYOUT_CREDENTIAL_KINDS, LAYOUT_FIELDS, LAYOUT_PRINCIPAL_KINDS, LayoutConfig};
 use super::read::{Problems, choices};
 use super::tree::{Document, Step, label, steps};
 use super::{Config, FORMATS};
@@ -46,6 +47,7 @@ const OWN_PROPERTIES: &[(&str, &str)] = &[
 /// Adds every rule that `config` breaks to `problems`.
 pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut Problems) {
     let mut rules = Rules { document, problems };
+    rules.layouts(config);
     rules.sources(config);
     rules.kafka(config);
     rules.folder("registry", &config.registry.path);
@@ -83,6 +85,66 @@ impl Rules<'_, '_> {
         }
     }
 
+    fn layouts(&mut self, config: &Config) {
+        if config.layouts.len() > limits::LAYOUTS_MAX {
+            let message =
+                format!("{} layouts, expected at most {}", config.layouts.len(), limits::LAYOUTS_MAX);
+            self.wrong_key(&steps("layout"), message, "split them over several daemons");
+        }
+        for (name, layout) in &config.layouts {
+            let table = [steps("layout"), vec![Step::Key(name.clone())]].concat();
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if FORMATS.contains(&name.as_str()) {
+                let message = format!("`{name}` is a format that shadowprod knows itself");
+                self.wrong_key(&table, message, "give the layout a name of its own");
+            } else if name.is_empty()
+                || name.len() > limits::REGISTRY_ID_BYTES_MAX
+                || !name.chars().all(legal)
+            {
+                let message = format!("`{}` is not a name for a layout", name.escape_debug());
+                self.wrong_key(&table, message, "write lower-case letters, digits and `_`");
+            }
+            self.word(&table, "principal_kind", &layout.principal_kind, LAYOUT_PRINCIPAL_KINDS);
+            self.word(&table, "credential_kind", &layout.credential_kind, LAYOUT_CREDENTIAL_KINDS);
+            self.fields(&table, layout);
+        }
+    }
+
+    fn word(&mut self, table: &[Step], key: &str, word: &str, allowed: &[&str]) {
+        if !allowed.contains(&word) {
+            let path = [table, &[Step::Key(key.to_owned())]].concat();
+            self.wrong(&path, format!("unknown {key} `{}`", word.escape_debug()), choices(word, allowed));
+        }
+    }
+
+    fn fields(&mut self, table: &[Step], layout: &LayoutConfig) {
+        let fields = [table, &steps("fields")].concat();
+        if !layout.fields.contains_key("event_time") {
+            let path = [fields.as_slice(), &steps("event_time")].concat();
+            self.missing(&path, "name the field that says when it happened");
+        }
+        let known = LAYOUT_FIELDS.map(|(name, _)| name);
+        let mut places_count = 0;
+        for (field, places) in &layout.fields {
+            let path = [fields.as_slice(), &[Step::Key(field.clone())]].concat();
+            if !known.contains(&field.as_str()) {
+                let message = format!("a layout has no field `{}`", field.escape_debug());
+                self.wrong_key(&path, message, choices(field, &known));
+            }
+            places_count += places.all().len();
+            for place in places.all() {
+                if let Err(what) = layout::keys(place) {
+                    let message = format!("`{}` {what}, expected a field's name", place.escape_debug());
+                    self.wrong(&path, message, "write user_agent, or /request/headers/user-agent");
+                }
+            }
+        }
+        if places_count > limits::LAYOUT_PLACES_MAX {
+            let message = format!("{places_count} places, expected at most {}", limits::LAYOUT_PLACES_MAX);
+            self.wrong_key(&fields, message, "name fewer alternatives");
+        }
+    }
+
     fn sources(&mut self, config: &Config) {
         if config.sources.is_empty() {
             self.missing(&steps("source"), "add a [[source]] with topic = \"...\"");
@@ -95,9 +157,11 @@ impl Rules<'_, '_> {
                 self.unique(&mut topics, &source.topic, &key("topic"), "give each topic one [[source]]");
                 self.unique(&mut names, source.name(), &key("name"), "give each source its own name");
             }
-            if !FORMATS.contains(&source.format.as_str()) {
+            if !FORMATS.contains(&source.format.as_str()) && !config.layouts.contains_key(&source.format) {
                 let message = format!("unknown format `{}`", source.format);
-                self.wrong(&key("format"), message, choices(&source.format, FORMATS));
+                let known: Vec<&str> =
+                    FORMATS.iter().copied().chain(config.layouts.keys().map(String::as_str)).collect();
+                self.wrong(&key("format"), message, choices(&source.format, &known));
             }
         }
         if config.sources.len() > usize::from(limits::TOPICS_MAX) {

@@ -174,7 +174,7 @@ pub(super) enum PrincipalKind {
 }
 
 impl PrincipalKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Human => "human",
             Self::Workload => "workload",
@@ -205,7 +205,7 @@ pub(super) enum CredentialKind {
 }
 
 impl CredentialKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::StaticKey => "static_key",
             Self::RoleSession => "role_session",

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use memchr::memchr_iter;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::RejectReason;
@@ -32,6 +32,14 @@ impl Refusal {
 /// this needs depends on the type and never on the input.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(text).map_err(|error| refusal(&error))
+}
+
+/// Like [`parse`], along what `seed` wants.
+pub(super) fn parse_seed<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = seed.deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
+    deserializer.end().map_err(|error| refusal(&error))?;
+    Ok(value)
 }
 
 /// Reads the JSON that a field holds as a string; `otherwise` names the field where it is none.
@@ -113,6 +121,21 @@ impl Text<'_> {
     pub(super) fn get(&self) -> &str {
         &self.0
     }
+
+    /// The integer that it is.
+    pub(super) fn number(&self) -> Number {
+        Number::of(&self.0)
+    }
+
+    /// The boolean that it is.
+    pub(super) fn flag(&self) -> Flag {
+        Flag::of(&self.0)
+    }
+
+    /// The same, borrowed from nothing.
+    pub(super) fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
 }
 
 fn is_nothing(text: &str) -> bool {
@@ -131,7 +154,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-struct TextVisitor;
+pub(super) struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
     type Value = Text<'de>;
@@ -274,17 +297,20 @@ impl Flag {
     pub(super) fn is_set(self) -> bool {
         self.0 == Some(true)
     }
+
+    fn of(text: &str) -> Self {
+        let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        Self(match () {
+            () if is(&["true", "yes", "1"]) => Some(true),
+            () if is(&["false", "no", "0"]) => Some(false),
+            () => None,
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
-        let is = |words: &[&str]| words.iter().any(|word| text.get().eq_ignore_ascii_case(word));
-        Ok(Self(match () {
-            () if is(&["true", "yes", "1"]) => Some(true),
-            () if is(&["false", "no", "0"]) => Some(false),
-            () => None,
-        }))
+        Text::deserialize(deserializer).map(|text| text.flag())
     }
 }
 

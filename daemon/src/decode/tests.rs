@@ -27,10 +27,15 @@ fn inputs(format: Format) -> Vec<String> {
 
 fn decoder(name: &str, format: Option<Format>) -> Decoder {
     let account = Some("org-example".to_owned());
-    Decoder::new(vec![Some(SourceSpec { name: name.to_owned(), format, account, dedupe: true })])
+    Decoder::new(vec![Some(SourceSpec {
+        name: name.to_owned(),
+        format: format.into(),
+        account,
+        dedupe: true,
+    })])
 }
 
-fn batch<M: AsRef<[u8]>>(messages: &[M]) -> RawBatch {
+pub(super) fn batch<M: AsRef<[u8]>>(messages: &[M]) -> RawBatch {
     let mut batch = RawBatch::default();
     for (offset, message) in messages.iter().enumerate() {
         let position = Position { topic: 0, partition: 0, offset: offset as i64 };
@@ -39,7 +44,7 @@ fn batch<M: AsRef<[u8]>>(messages: &[M]) -> RawBatch {
     batch
 }
 
-fn events(decoded: &Decoded) -> Vec<Value> {
+pub(super) fn events(decoded: &Decoded) -> Vec<Value> {
     let mut writer = LineDelimitedWriter::new(Vec::new());
     writer.write(decoded.events.record_batch()).unwrap();
     let text = String::from_utf8(writer.into_inner()).unwrap();

@@ -22,7 +22,9 @@ pub(super) fn micros(text: &str) -> Option<i64> {
     let text = text.trim();
     let micros = match PARSER.parse_timestamp(text) {
         Ok(instant) => instant.as_microsecond(),
-        Err(_) => civil(text).or_else(|| american(text)).or_else(|| common_log(text)).or_else(|| epoch(text))?,
+        Err(_) => {
+            civil(text).or_else(|| american(text)).or_else(|| common_log(text)).or_else(|| epoch(text))?
+        }
     };
     (0..=MICROS_MAX).contains(&micros).then_some(micros)
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use shadowprod::config::{Clock, TimeConfig};
-use shadowprod::decode::{Decoder, Format, SourceSpec};
+use shadowprod::decode::{Decoder, Format, SourceFormat, SourceSpec};
 use shadowprod::detect::{self, Context};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
 use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
@@ -159,7 +159,7 @@ impl World {
     fn sources() -> Vec<(String, SourceSpec)> {
         let spec = |name: &str, format, dedupe| SourceSpec {
             name: name.to_owned(),
-            format: Some(format),
+            format: SourceFormat::Known(format),
             account: None,
             dedupe,
         };
