@@ -18,6 +18,7 @@ mod format;
 mod gcp_audit;
 mod google_workspace;
 mod http;
+mod inflate;
 mod json;
 mod keycloak;
 mod kubernetes_audit;
@@ -41,7 +42,7 @@ pub use own_layout::OwnLayout;
 pub use redact::redact;
 
 use crate::ingest::{Position, RawBatch};
-use crate::limits::{ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EventBatch;
 use columns::{Columns, Place};
 use envelope::Content;
@@ -53,10 +54,12 @@ use json::{Items, Refusal};
 pub enum RejectReason {
     /// The message has no payload, or is an envelope of no events.
     Empty,
-    /// Over MESSAGE_BYTES_MAX.
+    /// Over MESSAGE_BYTES_MAX, or over INFLATED_BYTES_MAX once inflated.
     TooLarge,
     /// Nested deeper than JSON_DEPTH_MAX.
     TooDeep,
+    /// Compressed with gzip, and damaged or cut off.
+    BadGzip,
     /// Not UTF-8.
     NotUtf8,
     /// Not one JSON value.
@@ -69,16 +72,17 @@ pub enum RejectReason {
     MissingField,
     /// A field has a form that cannot be read (time, number) or stands twice.
     BadField,
-    /// More events than ENVELOPE_EVENTS_MAX.
+    /// More events in a message than ENVELOPE_EVENTS_MAX.
     EnvelopeTooLarge,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::TooLarge,
         Self::TooDeep,
+        Self::BadGzip,
         Self::NotUtf8,
         Self::NotJson,
         Self::TrailingBytes,
@@ -94,6 +98,7 @@ impl RejectReason {
             Self::Empty => "empty",
             Self::TooLarge => "too_large",
             Self::TooDeep => "too_deep",
+            Self::BadGzip => "bad_gzip",
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
             Self::TrailingBytes => "trailing_bytes",
@@ -172,6 +177,14 @@ pub struct Decoder {
     columns: Columns,
     content_hashes: Vec<u64>,
     rejects: Vec<Reject>,
+    inflated: Inflated,
+}
+
+/// Room for one inflated message, and how much was inflated since events were last given out.
+#[derive(Default)]
+struct Inflated {
+    text: Vec<u8>,
+    bytes: usize,
 }
 
 impl Decoder {
@@ -183,32 +196,54 @@ impl Decoder {
             columns: Columns::default(),
             content_hashes: Vec::new(),
             rejects: Vec::new(),
+            inflated: Inflated::default(),
         }
     }
 
     /// Decodes every message of `batch`.
     pub fn decode(&mut self, batch: &RawBatch) -> Decoded {
-        for message in &batch.messages {
-            let topic = usize::from(message.position.topic);
-            let mut pass = MessagePass {
-                source: self.sources.get(topic).and_then(Option::as_ref),
-                last_format: self.last_formats.get(topic).copied().flatten(),
-                position: message.position,
-                index: 0,
-                columns: &mut self.columns,
-                content_hashes: &mut self.content_hashes,
-                rejects: &mut self.rejects,
-            };
-            pass.decode(batch.payload(message));
-            let seen = pass.last_format;
-            if let Some(last) = self.last_formats.get_mut(topic) {
-                *last = seen;
-            }
-        }
+        batch
+            .messages
+            .iter()
+            .for_each(|message| self.decode_message(message.position, batch.payload(message)));
         self.finish()
     }
 
+    /// Decodes messages of `batch` from number `first` on, and says with which to go on: fewer than all where
+    /// what compressed ones inflate to is as much as a batch may hold.
+    pub fn decode_from(&mut self, batch: &RawBatch, first: usize) -> (Decoded, usize) {
+        let mut next = first;
+        while next < batch.messages.len() && self.inflated.bytes < BATCH_BYTES_MAX {
+            let message = &batch.messages[next];
+            self.decode_message(message.position, batch.payload(message));
+            next += 1;
+        }
+        (self.finish(), next)
+    }
+
+    fn decode_message(&mut self, position: Position, payload: &[u8]) {
+        let topic = usize::from(position.topic);
+        let mut pass = MessagePass {
+            source: self.sources.get(topic).and_then(Option::as_ref),
+            last_format: self.last_formats.get(topic).copied().flatten(),
+            position,
+            index: 0,
+            overflowed: false,
+            columns: &mut self.columns,
+            content_hashes: &mut self.content_hashes,
+            rejects: &mut self.rejects,
+            inflated: &mut self.inflated,
+        };
+        pass.decode(payload);
+        let seen = pass.last_format;
+        if let Some(last) = self.last_formats.get_mut(topic) {
+            *last = seen;
+        }
+    }
+
     fn finish(&mut self) -> Decoded {
+        self.inflated.bytes = 0;
+        self.inflated.text.shrink_to(BATCH_BYTES_MAX);
         let (events, cut_fields) = self.columns.finish();
         Decoded {
             events,
@@ -226,9 +261,12 @@ struct MessagePass<'d> {
     position: Position,
     /// Of the next event or reject in the message.
     index: u32,
+    /// More than ENVELOPE_EVENTS_MAX were in it: the rest is one reject.
+    overflowed: bool,
     columns: &'d mut Columns,
     content_hashes: &'d mut Vec<u64>,
     rejects: &'d mut Vec<Reject>,
+    inflated: &'d mut Inflated,
 }
 
 /// What one JSON value turned out to be.
@@ -245,13 +283,46 @@ impl MessagePass<'_> {
             let refusal = Refusal::new(RejectReason::TooLarge, "message over the bound");
             return self.reject(&refusal, payload);
         }
+        if inflate::is_gzip(payload) {
+            return self.decode_gzip(payload);
+        }
         match std::str::from_utf8(payload) {
             Ok(text) => self.decode_value(text.trim_ascii(), 0),
             Err(_) => self.reject(&Refusal::new(RejectReason::NotUtf8, "message: not UTF-8"), payload),
         }
     }
 
+    /// What a sender compressed may be several JSON values: see [`inflate`].
+    fn decode_gzip(&mut self, payload: &[u8]) {
+        let mut bytes = std::mem::take(&mut self.inflated.text);
+        bytes.clear();
+        let outcome = inflate::inflate(payload, &mut bytes);
+        self.inflated.bytes += bytes.len();
+        match (outcome, std::str::from_utf8(&bytes)) {
+            (Ok(()), Ok(text)) => self.decode_sequence(text.trim_ascii()),
+            (Ok(()), Err(_)) => {
+                self.reject(&Refusal::new(RejectReason::NotUtf8, "inflated message: not UTF-8"), &bytes);
+            }
+            (Err(refusal), _) => self.reject(&refusal, &bytes),
+        }
+        self.inflated.text = bytes;
+    }
+
+    fn decode_sequence(&mut self, mut text: &str) {
+        while let Ok((value, rest)) = json::split_first(text) {
+            self.decode_value(value, 0);
+            text = rest.trim_ascii_start();
+            if text.is_empty() || self.overflowed {
+                return;
+            }
+        }
+        self.decode_value(text, 0);
+    }
+
     fn decode_value(&mut self, text: &str, level: usize) {
+        if self.index as usize >= ENVELOPE_EVENTS_MAX {
+            return self.overflow(text);
+        }
         match self.read_value(text) {
             Ok(Value::Event) => {
                 let rows = self.columns.rows() - self.content_hashes.len();
@@ -279,6 +350,15 @@ impl MessagePass<'_> {
             return items.elements.iter().for_each(|element| self.decode_value(element, level + 1));
         };
         self.reject(&refusal, text.as_bytes());
+    }
+
+    /// Of what is beyond the bound the first value stands for all.
+    fn overflow(&mut self, text: &str) {
+        if !std::mem::replace(&mut self.overflowed, true) {
+            let refusal =
+                Refusal::new(RejectReason::EnvelopeTooLarge, "message of more events than the bound");
+            self.reject(&refusal, text.as_bytes());
+        }
     }
 
     fn read_value<'t>(&mut self, text: &'t str) -> Result<Value<'t>, Refusal> {

@@ -5,7 +5,11 @@
 /// Bytes of one Kafka message or one line of a replayed file. Larger ones are rejected, not truncated:
 /// brokers allow 1 MiB by default, CloudTrail objects in an envelope reach several MiB.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
-/// Events in one envelope such as `{"Records": [...]}`; a delivered CloudTrail object holds a few thousand.
+/// Bytes that one message compressed by its sender may inflate to: a CloudTrail or Firehose object of 1 MiB,
+/// which brokers allow by default, has some 20 MiB. A bomb is stopped here and rejected.
+pub const INFLATED_BYTES_MAX: usize = 32 << 20;
+/// Events and rejects of one message, envelopes in envelopes included; a delivered CloudTrail object holds a few
+/// thousand.
 pub const ENVELOPE_EVENTS_MAX: usize = 65_536;
 /// Envelopes inside envelopes: an array of lookup-events items, each with a record in a string, has two; a log line
 /// of a shipper around a CloudWatch subscription around a record has three.

@@ -24,7 +24,7 @@ use crate::detect::DetectError;
 use crate::enrich::{EnrichError, Enricher};
 use crate::findings::lifecycle::{Lifecycle, Rule};
 use crate::findings::{Finding, FindingChange, Tracked};
-use crate::ingest::{Checkpoint, Position, RawBatch, SourceNotice};
+use crate::ingest::{Checkpoint, Position, RawBatch, RawMessage, SourceNotice};
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
@@ -115,9 +115,27 @@ impl Pipeline {
     /// Takes one batch through every stage. `now` is the wall clock, microseconds since 1970.
     pub fn step(&mut self, batch: &RawBatch, now: i64) -> Result<(), PipelineError> {
         self.note_source(batch, now);
-        let decoded = self.decoder.decode(batch);
-        self.count_decoded(batch, &decoded);
-        self.observe(batch, &decoded.events, now);
+        let mut next = 0;
+        loop {
+            let (decoded, to) = self.decoder.decode_from(batch, next);
+            self.take_in(&batch.messages[next..to], decoded)?;
+            next = to;
+            if next == batch.messages.len() {
+                break;
+            }
+        }
+        batch.ends.iter().for_each(|end| self.watermark.at_end(*end, now));
+        self.settle(now)?;
+        self.look_early(now)?;
+        self.metrics.pipeline_steps.inc();
+        self.metrics.pipeline_last_step_seconds.set(now as f64 / 1e6);
+        Ok(())
+    }
+
+    /// Takes what was decoded of `messages` from event to rollup row.
+    fn take_in(&mut self, messages: &[RawMessage], decoded: Decoded) -> Result<(), PipelineError> {
+        self.count_decoded(&decoded);
+        self.observe(messages, &decoded.events);
         let events = self.without_duplicates(&decoded)?;
         self.uncommitted.rejects.extend(decoded.rejects);
         let enriched = self.enricher.enrich(events, &self.metrics)?;
@@ -129,10 +147,6 @@ impl Pipeline {
             enriched.record_batch().num_rows() as u64,
             "conservation: events = rolled up + late"
         );
-        self.settle(now)?;
-        self.look_early(now)?;
-        self.metrics.pipeline_steps.inc();
-        self.metrics.pipeline_last_step_seconds.set(now as f64 / 1e6);
         Ok(())
     }
 
@@ -160,6 +174,11 @@ impl Pipeline {
     }
 
     fn note_source(&mut self, batch: &RawBatch, now: i64) {
+        for message in &batch.messages {
+            let topic = TopicLabel { topic: self.topics[usize::from(message.position.topic)].clone() };
+            self.metrics.ingest_messages.get_or_create(&topic).inc();
+            self.metrics.ingest_bytes.get_or_create(&topic).inc_by(message.len as u64);
+        }
         for notice in &batch.notices {
             let kind = notice.name();
             self.metrics.ingest_notices.get_or_create(&KindLabel { kind }).inc();
@@ -195,12 +214,7 @@ impl Pipeline {
         ControlEvent { at_seq: self.change_seq, kind: kind.to_owned(), body: body.to_owned() }
     }
 
-    fn count_decoded(&self, batch: &RawBatch, decoded: &Decoded) {
-        for message in &batch.messages {
-            let topic = TopicLabel { topic: self.topics[usize::from(message.position.topic)].clone() };
-            self.metrics.ingest_messages.get_or_create(&topic).inc();
-            self.metrics.ingest_bytes.get_or_create(&topic).inc_by(message.len as u64);
-        }
+    fn count_decoded(&self, decoded: &Decoded) {
         for reject in &decoded.rejects {
             self.metrics.decode_rejects.get_or_create(&KindLabel { kind: reject.reason.name() }).inc();
         }
@@ -218,11 +232,11 @@ impl Pipeline {
     }
 
     /// Moves the partitions' event times. Events stand in message order, so both are walked once.
-    fn observe(&mut self, batch: &RawBatch, events: &EventBatch, now: i64) {
+    fn observe(&mut self, messages: &[RawMessage], events: &EventBatch) {
         let times = column::<TimestampMicrosecondType>(events.record_batch(), "event_time");
         let positions = column::<Int64Type>(events.record_batch(), "position");
         let mut row = 0;
-        for message in &batch.messages {
+        for message in messages {
             let partition = (message.position.topic, message.position.partition);
             self.watermark.alive(partition);
             let packed = message.position.pack();
@@ -232,9 +246,6 @@ impl Pipeline {
             }
         }
         debug_assert_eq!(row, positions.len(), "events stand in message order");
-        for end in &batch.ends {
-            self.watermark.at_end(*end, now);
-        }
     }
 
     /// Drops what a source that removes duplicates sent again.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::decode::{Decoded, Decoder, Format, OwnLayout, Reject, SourceFormat, SourceSpec};
+use crate::ingest::files::inflated;
 use crate::ingest::{Position, RawBatch};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EVENT_COLUMNS;
@@ -33,8 +34,8 @@ const CREDENTIAL_HEX_DIGITS: usize = 12;
 /// Arguments of `shadowprod decode`.
 #[derive(Debug, clap::Args)]
 #[command(long_about = "Shows what shadowprod sees in your logs.\n\n\
-        Reads each file, one message a line (or one JSON document as a whole), and prints every event it \
-        finds as one line of JSON on standard output. What could not be decoded, and why, and the counts go \
+        Reads each file, one message a line (or one JSON document as a whole), inflated where it is gzip, and \
+        prints every event it finds as one line of JSON on standard output. What could not be decoded, and why, and the counts go \
         to standard error. Nothing is sent anywhere, and no secret is printed: credentials are shown as the \
         start of a hash.\n\n\
         The exit status is 0 if at least one event was decoded, 1 if there was none, 2 if a file cannot be read.")]
@@ -132,8 +133,8 @@ struct Messages {
 impl Messages {
     fn open(path: &Path) -> io::Result<Self> {
         let reader: Box<dyn BufRead> = match path == Path::new("-") {
-            true => Box::new(io::stdin().lock()),
-            false => Box::new(BufReader::with_capacity(1 << 16, File::open(path)?)),
+            true => inflated(io::stdin())?,
+            false => inflated(File::open(path)?)?,
         };
         Ok(Self { reader, line: 0, buffer: Vec::new() })
     }

@@ -20,8 +20,9 @@ use crate::pipeline::Pipeline;
 /// Runs the daemon's own pipeline over files and prints the findings as NDJSON, one a line.
 ///
 /// Reads DIR/<topic>.jsonl (partition 0) and DIR/<topic>.p<N>.jsonl (partition N) for every topic of the
-/// config. State is kept in memory; no network is used. The findings are byte for byte those of a daemon
-/// that read the same messages from Kafka. What was read, rejected and late is summed up on stderr.
+/// config; with .gz after the name it may be compressed. State is kept in memory; no network is used. The
+/// findings are byte for byte those of a daemon that read the same messages from Kafka. What was read,
+/// rejected and late is summed up on stderr.
 #[derive(Debug, clap::Args)]
 pub struct ReplayArguments {
     /// The daemon's TOML file

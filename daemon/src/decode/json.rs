@@ -42,6 +42,15 @@ pub(super) fn parse_seed<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> 
     Ok(value)
 }
 
+/// The JSON value at the start of `text`, and what follows it.
+pub(super) fn split_first(text: &str) -> Result<(&str, &str), Refusal> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    match values.next() {
+        Some(value) => Ok((value.map_err(|error| refusal(&error))?.get(), &text[values.byte_offset()..])),
+        None => Err(Refusal::new(RejectReason::Empty, "no payload")),
+    }
+}
+
 /// Reads the JSON that a field holds as a string; `otherwise` names the field where it is none.
 pub(super) fn parse_written<'a, T: Deserialize<'a>>(
     written: &'a str,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use arrow::array::AsArray;
@@ -12,7 +13,7 @@ use arrow::json::LineDelimitedWriter;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX, QUARANTINE_PAYLOAD_BYTES_MAX};
+use crate::limits::{INFLATED_BYTES_MAX, JSON_DEPTH_MAX, QUARANTINE_PAYLOAD_BYTES_MAX};
 
 const MUTATED_INPUTS: usize = 10_000;
 
@@ -162,6 +163,101 @@ fn message_that_is_no_event_is_rejected_with_its_reason() {
     );
 }
 
+fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn compressed_message_gives_the_events_that_it_was_made_of() {
+    for format in Format::all() {
+        let plain = inputs(format);
+        let expected = decoder("test", Some(format)).decode(&batch(&plain));
+        let packed: Vec<Vec<u8>> = plain.iter().map(gzip).collect();
+        let found = decoder("test", Some(format)).decode(&batch(&packed));
+        assert_eq!(events(&found), events(&expected), "{}", format.name());
+        assert_eq!(found.rejects, expected.rejects, "{}", format.name());
+        assert_eq!(found.content_hashes, expected.content_hashes, "{}", format.name());
+    }
+}
+
+#[test]
+fn compressed_message_may_be_of_several_members_and_of_several_values() {
+    let format = Format::parse("cloudtrail");
+    let mut records = inputs(format.unwrap());
+    records.retain(|record| events(&decode_one(format, record.as_bytes())).len() == 1);
+    let (a, b) = (&records[0], &records[1]);
+    let expected = decoder("test", format).decode(&batch(&[a, b])).content_hashes;
+    let half = a.len() / 2;
+    let members = [gzip(&a[..half]), gzip(&a[half..]), gzip(""), gzip(b)].concat();
+    let lines = gzip(format!("{a}\r\n\n{b}\n"));
+    let nothing_between = gzip(format!("{a}{b}"));
+    let envelopes = gzip(format!(r#"{{"Records":[{a}]}}{{"Records":[{b}]}}"#));
+    for message in [members, lines, nothing_between, envelopes] {
+        let decoded = decode_one(format, &message);
+        assert_eq!((&decoded.content_hashes, &decoded.rejects[..]), (&expected, &[][..]));
+    }
+    let broken = decode_one(format, &gzip(format!("{a}{{\"cut\":{b}")));
+    let found: Vec<_> = broken.rejects.iter().map(|r| (r.index, r.reason)).collect();
+    assert_eq!((broken.content_hashes.len(), &found[..]), (1, &[(1, RejectReason::NotJson)][..]));
+    check_reject(
+        format,
+        format!("{a}{b}").as_bytes(),
+        RejectReason::TrailingBytes,
+        &format!("more bytes after the JSON value at line 1 column {}", a.len() + 1),
+    );
+}
+
+#[test]
+fn compressed_message_that_does_not_inflate_is_rejected_with_what_came_out() {
+    let whole = gzip(r#"{"harmless":"beginning","password":"hunter2"}"#);
+    let mut damaged = whole.clone();
+    let checksum = damaged.len() - 8;
+    damaged[checksum] ^= 1;
+    let bomb = gzip(vec![b' '; INFLATED_BYTES_MAX + 1]);
+    let exact = gzip(vec![b' '; INFLATED_BYTES_MAX]);
+    check_reject(None, &whole[..checksum], RejectReason::BadGzip, "gzip: ends inside the stream");
+    check_reject(None, &whole[..4], RejectReason::BadGzip, "gzip: ends inside the stream");
+    check_reject(None, &damaged, RejectReason::BadGzip, "gzip: damaged stream");
+    check_reject(
+        None,
+        &[&whole[..], b"something else"].concat(),
+        RejectReason::BadGzip,
+        "gzip: damaged stream",
+    );
+    check_reject(None, &bomb, RejectReason::TooLarge, "gzip: inflated message over the bound");
+    check_reject(None, &exact, RejectReason::Empty, "no payload");
+    check_reject(None, &gzip(""), RejectReason::Empty, "no payload");
+    check_reject(None, &gzip(&whole), RejectReason::NotUtf8, "inflated message: not UTF-8");
+    let kept = decode_one(None, &damaged).rejects.swap_remove(0).payload;
+    assert_eq!(kept, r#"{"harmless":"beginning","password":"[masked]"}"#);
+}
+
+#[test]
+fn batch_that_inflates_to_more_than_a_batch_is_decoded_in_parts_and_gives_the_same() {
+    let record = inputs(Format::parse("cloudtrail").unwrap()).swap_remove(0);
+    let padded = gzip([" ".repeat(BATCH_BYTES_MAX / 2).as_bytes(), record.as_bytes()].concat());
+    let batch = batch(&[gzip(&record), padded.clone(), padded.clone(), padded, gzip(&record)]);
+    let whole = decoder("test", None).decode(&batch).content_hashes;
+    let (mut decoder, mut parts, mut hashes, mut next) = (decoder("test", None), 0, Vec::new(), 0);
+    while next < batch.messages.len() {
+        let (decoded, to) = decoder.decode_from(&batch, next);
+        hashes.extend(decoded.content_hashes);
+        (parts, next) = (parts + 1, to);
+    }
+    assert_eq!((parts, hashes), (2, whole));
+}
+
+#[test]
+fn message_of_too_many_events_keeps_the_first_and_rejects_the_rest_once() {
+    let half = format!("[{}1]", "1,".repeat(ENVELOPE_EVENTS_MAX / 2));
+    let decoded = decode_one(None, gzip(format!("{half}{half}{half}")).as_slice());
+    assert_eq!(decoded.rejects.len(), ENVELOPE_EVENTS_MAX + 1);
+    let last = decoded.rejects.last().unwrap();
+    assert_eq!((last.index as usize, last.reason), (ENVELOPE_EVENTS_MAX, RejectReason::EnvelopeTooLarge));
+}
+
 #[test]
 fn envelope_of_too_many_events_is_one_reject() {
     let many = format!("[{}1]", "1,".repeat(ENVELOPE_EVENTS_MAX));
@@ -283,7 +379,7 @@ fn mutate(random: &mut fastrand::Rng, corpus: &[String]) -> Vec<u8> {
         let at = random.usize(..=bytes.len());
         let end = (at + random.usize(..64)).min(bytes.len());
         let deep = random.usize(1..5_000);
-        match random.u8(..9) {
+        match random.u8(..10) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
             1 => bytes.truncate(at),
             2 => bytes.insert(at, random.u8(..)),
@@ -292,6 +388,7 @@ fn mutate(random: &mut fastrand::Rng, corpus: &[String]) -> Vec<u8> {
             5 => insert(&mut bytes, 1, br#""eventTime":1,"eventTime":"x","category":{},"actor":[],"#),
             6 => insert(&mut bytes, at, &b"9".repeat(400)),
             7 => insert(&mut bytes, at, b"1e999"),
+            8 => bytes = gzip(bytes),
             _ => {
                 let other = corpus[random.usize(..corpus.len())].as_bytes();
                 insert(&mut bytes, at, &other[..random.usize(..=other.len())]);

@@ -1,15 +1,21 @@
-//! Messages from a folder: `<topic>.jsonl` is partition 0 of a topic, `<topic>.p<N>.jsonl` partition N.
+//! Messages from a folder: `<topic>.jsonl` is partition 0 of a topic, `<topic>.p<N>.jsonl` partition N; `.gz`
+//! may follow, and gzip is inflated whatever the name.
 //!
 //! In: a folder. Out: the same [`RawBatch`]es as Kafka gives, one line one message, offset = line number from 0.
 //! A blank line is an empty message, for decode to reject; nothing is skipped here and no payload is looked at.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::bufread::MultiGzDecoder;
+
 use super::{Position, RawBatch, Source, SourceError, Topics};
 use crate::limits;
+
+/// Bytes read ahead of a file.
+const READ_AHEAD_BYTES: usize = 1 << 18;
 
 /// Reads the files of a folder in turn, one batch from each, until all are at their end.
 pub struct FileSource {
@@ -22,7 +28,7 @@ pub struct FileSource {
 
 struct LogFile {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: Box<dyn BufRead + Send>,
     next: Position,
     at_end: bool,
 }
@@ -96,7 +102,8 @@ impl Source for FileSource {
 impl LogFile {
     fn open(path: PathBuf, next: Position) -> Result<Self, SourceError> {
         let file = File::open(&path).map_err(|source| file_error(&path, source))?;
-        let mut opened = Self { path, reader: BufReader::with_capacity(1 << 18, file), next, at_end: false };
+        let reader = inflated(file).map_err(|source| file_error(&path, source))?;
+        let mut opened = Self { path, reader, next, at_end: false };
         opened.look_ahead()?;
         Ok(opened)
     }
@@ -121,12 +128,28 @@ impl LogFile {
     }
 }
 
+/// What `file` holds, inflated where it is gzip; its first two bytes say so.
+///
+/// # Errors
+/// Where its beginning cannot be read. A damaged stream is an error of the reader, at the damage.
+pub fn inflated(file: impl Read + Send + 'static) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::with_capacity(READ_AHEAD_BYTES, file);
+    let mut magic = Vec::new();
+    file.by_ref().take(2).read_to_end(&mut magic)?;
+    let is_gzip = magic == [0x1f, 0x8b];
+    let whole = Cursor::new(magic).chain(file);
+    if !is_gzip {
+        return Ok(Box::new(whole));
+    }
+    Ok(Box::new(BufReader::with_capacity(READ_AHEAD_BYTES, MultiGzDecoder::new(whole))))
+}
+
 /// One line without its end. Of a line beyond MESSAGE_BYTES_MAX one byte more than that is kept, so that decode
 /// rejects it by its size; the rest is read over.
-fn read_line(reader: &mut BufReader<File>) -> std::io::Result<Vec<u8>> {
+fn read_line(reader: &mut dyn BufRead) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     // Room for a line of the greatest length, its end, and the one byte that shows it is longer.
-    reader.by_ref().take(limits::MESSAGE_BYTES_MAX as u64 + 3).read_until(b'\n', &mut line)?;
+    (&mut *reader).take(limits::MESSAGE_BYTES_MAX as u64 + 3).read_until(b'\n', &mut line)?;
     if line.ends_with(b"\n") {
         line.pop();
     } else if line.len() > limits::MESSAGE_BYTES_MAX {
@@ -151,6 +174,7 @@ fn file_names(dir: &Path) -> Result<Vec<String>, SourceError> {
 
 /// Which partition of `topic` a file is, if it is one.
 fn partition_of(name: &str, topic: &str) -> Option<i32> {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
     let rest = name.strip_suffix(".jsonl")?.strip_prefix(topic)?;
     if rest.is_empty() {
         return Some(0);
@@ -189,6 +213,8 @@ fn file_error(path: &Path, source: std::io::Error) -> SourceError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -238,6 +264,28 @@ mod tests {
             assert_eq!(ends, [3, 1, 0]);
             assert_eq!(batches[0].assigned.as_ref().unwrap().len(), 3);
         }
+    }
+
+    #[test]
+    fn compressed_file_gives_the_lines_that_it_was_made_of() {
+        let dir = folder(&[]);
+        let gzip = |text: &str| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        std::fs::write(dir.path().join("a.jsonl.gz"), [gzip("1\n2"), gzip("3\n4\n")].concat()).unwrap();
+        std::fs::write(dir.path().join("a.p1.jsonl"), gzip("x")).unwrap();
+        let message = |partition, offset, text: &str| (0, partition, offset, text.to_owned());
+        let expect = [message(0, 0, "1"), message(0, 1, "23"), message(0, 2, "4"), message(1, 0, "x")];
+        assert_eq!(lines(&drain(open(dir.path(), 2).unwrap())), expect);
+        let whole = gzip("some text that is cut off");
+        std::fs::write(dir.path().join("a.jsonl.gz"), &whole[..whole.len() - 9]).unwrap();
+        let mut source = open(dir.path(), 2).unwrap();
+        let error = source.next_batch(Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("a.jsonl.gz"), "{error}");
+        std::fs::write(dir.path().join("a.jsonl"), "1\n").unwrap();
+        assert!(open(dir.path(), 1).err().unwrap().to_string().contains("both partition 0"));
     }
 
     #[test]
