@@ -4,7 +4,9 @@
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>,
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>,
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_Event.html>,
-//! <https://docs.aws.amazon.com/bedrock/latest/userguide/logging-using-cloudtrail.html>
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-integration.html>,
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/logging-cloudtrail-mantle.html>,
+//! <https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/understanding-gateway-cloudtrail-log-entries.html>
 
 mod identity;
 mod record;
@@ -35,12 +37,14 @@ fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
         event_id: record.event_id.get(),
         action: Joined::two(source, action_name(source, record.event_name.get())),
         outcome: outcome(record),
+        status_code: record.response_elements.object().and_then(|r| gateway_status(record, r)),
         error: record.error_code.get(),
         issued: record.response_elements.object().map_or("", ResponseElements::issued_key),
         user_agent: user_agent(record.user_agent.get()),
         region: record.aws_region.get(),
         target: target(record),
         model: model(record),
+        tool: record.request_parameters.object().map_or("", RequestParameters::tool),
         trace_id: record.request_id.get(),
         ..Fields::default()
     };
@@ -75,12 +79,18 @@ fn action_name<'r>(source: &str, name: &'r str) -> &'r str {
 }
 
 fn outcome(record: &Record<'_>) -> Outcome {
-    let sign_in = record.response_elements.object().map_or("", |r| r.console_login.get());
+    let response = record.response_elements.object();
+    let sign_in = response.map_or("", |r| r.console_login.get());
     match record.error_code.get() {
         "" if sign_in.eq_ignore_ascii_case("failure") => Outcome::Denied,
-        "" => Outcome::Success,
+        "" => response.and_then(|r| gateway_status(record, r)).map_or(Outcome::Success, Outcome::of_http),
         code => outcome_of(record.event_source.get(), code),
     }
+}
+
+/// What an AgentCore gateway answered. Elsewhere a `statusCode` may be what the caller configured.
+fn gateway_status(record: &Record<'_>, response: &ResponseElements<'_>) -> Option<i64> {
+    response.status_code.value().filter(|_| record.event_source.get() == "bedrock-agentcore.amazonaws.com")
 }
 
 const DENIED: [&str; 9] = [
@@ -122,6 +132,6 @@ fn model<'r>(record: &'r Record<'_>) -> &'r str {
     if !record.event_source.get().starts_with("bedrock") {
         return "";
     }
-    let model = record.request_parameters.object().map_or("", |p| p.model_id.get());
+    let model = record.request_parameters.object().map_or("", RequestParameters::model);
     arn::bedrock_model(model)
 }

@@ -4,8 +4,8 @@
 //!
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>,
 //! <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog>,
-//! <https://cloud.google.com/vertex-ai/docs/general/audit-logging>,
-//! <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>
+//! <https://cloud.google.com/vertex-ai/docs/general/audit-logging>, and in googleapis/googleapis on GitHub
+//! google/cloud/audit/audit_log.proto, google/logging/v2/log_entry.proto, google/rpc/code.proto
 
 use std::borrow::Cow;
 
@@ -28,6 +28,9 @@ pub(super) const LAYOUT: Layout = Layout {
 const ATTRIBUTION_DELEGATED: f64 = 0.3;
 /// Google's front end writes it behind what the client sent, once for each pass.
 const FRONT_END_SUFFIX: &str = ",gzip(gfe)";
+/// Ends of the calls that name a model or an endpoint: `StreamRawPredict`, `BidiGenerateContent`.
+const MODEL_CALLS: [&str; 5] =
+    ["Predict", "GenerateContent", "CountTokens", "EmbedContent", "ChatCompletions"];
 /// Written where there is no address.
 const NO_ADDRESS: [&str; 2] = ["private", "gce-internal-ip"];
 
@@ -84,6 +87,7 @@ struct AuditLog<'a> {
     status: Nested<'a, Status>,
     authentication_info: Nested<'a, AuthenticationInfo<'a>>,
     authorization_info: First<Nested<'a, Permission>>,
+    resource_location: Nested<'a, ResourceLocation<'a>>,
     request_metadata: Nested<'a, RequestMetadata<'a>>,
     response: Nested<'a, Answer<'a>>,
 }
@@ -92,6 +96,13 @@ struct AuditLog<'a> {
 #[serde(default)]
 struct Status {
     code: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ResourceLocation<'a> {
+    #[serde(borrow)]
+    current_locations: First<Text<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -115,6 +126,8 @@ struct AuthenticationInfo<'a> {
 struct Delegation<'a> {
     #[serde(borrow)]
     first_party_principal: Nested<'a, FirstPartyPrincipal<'a>>,
+    /// Third parties have nothing else, beside the claims of their token.
+    principal_subject: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -167,11 +180,11 @@ fn fields<'r>(entry: &'r LogEntry<'_>) -> Result<Fields<'r>, Refusal> {
         user_agent: user_agent.trim_end_matches(FRONT_END_SUFFIX),
         flow: flow(log, method, user_agent),
         account: account(entry),
-        region: region(entry),
+        region: region(entry, log),
         namespace: namespace(log),
         target: log.resource_name.get(),
         model: model(log, method),
-        trace_id: first_of(&[entry.trace.get(), entry.operation.object().map_or("", |o| o.id.get())]),
+        trace_id: first_of(&[trace(entry), entry.operation.object().map_or("", |o| o.id.get())]),
         ..Fields::default()
     })
 }
@@ -218,8 +231,9 @@ fn is_version(part: &str) -> bool {
     part.as_bytes().get(1).is_some_and(u8::is_ascii_digit) && matches!(stage, "" | "alpha" | "beta" | "p")
 }
 
-/// No status, or one without a code, is OK, unless the permission asked for was refused and no status contradicts.
-/// A status that is text says nothing.
+/// A status without a code is OK: the code 0 is not written. No status is no statement: then it counts whether the
+/// permission asked for was granted, and an entry that says neither is of a call that went well. A status that is
+/// text says nothing.
 fn outcome(log: &AuditLog<'_>) -> Outcome {
     let permission = log.authorization_info.0.as_ref().and_then(Nested::object);
     let code = match &log.status {
@@ -290,13 +304,17 @@ fn is_workload(principal: &str) -> bool {
         || principal == "system@google.com"
 }
 
-/// The person for whom a service account acts: the first of the history is where it began.
+/// The person for whom a service account acts: the first of the history is where it began. People of a third
+/// party come from a workforce pool; its workloads come from a workload identity pool.
 fn delegate<'r>(identity: &'r AuthenticationInfo<'_>) -> &'r str {
     let first = identity.service_account_delegation_info.0.as_ref().and_then(Nested::object);
-    let email = first
-        .and_then(|d| d.first_party_principal.object())
-        .map_or("", |principal| principal.principal_email.get());
-    if is_workload(email) { "" } else { email }
+    let Some(first) = first else { return "" };
+    let email = first.first_party_principal.object().map_or("", |principal| principal.principal_email.get());
+    let subject = first.principal_subject.get();
+    let user = subject.strip_prefix("user:").unwrap_or_default();
+    let workforce = if subject.contains("/workforcePools/") { subject } else { "" };
+    let origin = first_of(&[email, user, workforce]);
+    if is_workload(origin) { "" } else { origin }
 }
 
 /// The service account's key, else the principal. Who could not authenticate used neither.
@@ -348,17 +366,29 @@ fn flow(log: &AuditLog<'_>, method: &str, user_agent: &str) -> Flow {
     flow
 }
 
+/// `projects/<project>/traces/<trace>`.
+fn trace<'r>(entry: &'r LogEntry<'_>) -> &'r str {
+    entry.trace.get().rsplit('/').next().unwrap_or_default()
+}
+
 /// The project acted on; else the project, folder or organisation that holds the log.
 fn account<'r>(entry: &'r LogEntry<'_>) -> &'r str {
     let named = labels(entry).map_or("", |labels| labels.project_id.get());
     first_of(&[named, entry.log_name.get().split('/').nth(1).unwrap_or_default()])
 }
 
-/// A zone is its region and a letter.
-fn region<'r>(entry: &'r LogEntry<'_>) -> &'r str {
-    let Some(labels) = labels(entry) else { return "" };
-    let zone = labels.zone.get().rsplit_once('-').map_or("", |(region, _)| region);
-    first_of(&[labels.location.get(), labels.region.get(), zone])
+fn region<'r>(entry: &'r LogEntry<'_>, log: &'r AuditLog<'_>) -> &'r str {
+    let labelled = labels(entry).map_or("", |l| first_of(&[l.location.get(), l.region.get(), l.zone.get()]));
+    let located = log.resource_location.object().and_then(|location| location.current_locations.0.as_ref());
+    without_zone(first_of(&[labelled, located.map_or("", Text::get)]))
+}
+
+/// A zone is its region and a letter: `europe-west4-a`.
+fn without_zone(location: &str) -> &str {
+    match location.rsplit_once('-') {
+        Some((region, zone)) if zone.len() == 1 && zone.as_bytes()[0].is_ascii_lowercase() => region,
+        Some(_) | None => location,
+    }
 }
 
 fn labels<'r>(entry: &'r LogEntry<'_>) -> Option<&'r Labels<'r>> {
@@ -377,7 +407,7 @@ fn namespace<'r>(log: &'r AuditLog<'_>) -> &'r str {
 /// The model or endpoint that Vertex AI was asked for.
 fn model<'r>(log: &'r AuditLog<'_>, method: &str) -> &'r str {
     let call = method.rsplit('.').next().unwrap_or_default();
-    let asks = ["Predict", "GenerateContent", "CountTokens"].iter().any(|word| call.ends_with(word));
+    let asks = MODEL_CALLS.iter().any(|word| call.ends_with(word));
     if log.service_name.get() != "aiplatform.googleapis.com" || !asks {
         return "";
     }

@@ -3,7 +3,8 @@
 //! counts once; ResponseStarted of a long one shows that its credential is in use, RequestReceived shows nothing.
 //! The record never names its cluster: that comes from the source's config. Bodies are never kept.
 //!
-//! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>,
+//! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>, pkg/apis/audit/v1/types.go,
+//! pkg/endpoints/filters and pkg/authentication in kubernetes/apiserver on GitHub,
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/>,
 //! <https://docs.aws.amazon.com/eks/latest/userguide/logging-monitoring.html>
 
@@ -47,6 +48,7 @@ struct Event<'a> {
     request_uri: Text<'a>,
     user: Nested<'a, User<'a>>,
     impersonated_user: Nested<'a, User<'a>>,
+    /// What X-Forwarded-For and X-Real-Ip claim, then who was connected.
     #[serde(rename = "sourceIPs")]
     source_ips: First<Text<'a>>,
     user_agent: Text<'a>,
@@ -171,10 +173,13 @@ fn action(event: &Event<'_>) -> String {
     }
 }
 
+/// Who could not authenticate has no last stage: the API server writes ResponseStarted with a 401 and nothing else.
 fn outcome(event: &Event<'_>) -> Outcome {
     let forbidden = event.annotations.object().is_some_and(|a| a.decision.get() == "forbid");
     let code = event.response_status.object().and_then(|s| s.code.value());
+    let nobody = event.user.object().is_none_or(|user| user.username.get().is_empty());
     match event.stage.get() {
+        "ResponseStarted" if nobody && code == Some(401) => Outcome::Denied,
         "RequestReceived" | "ResponseStarted" => Outcome::Unknown,
         "Panic" => Outcome::Failure,
         _ if forbidden => Outcome::Denied,

@@ -8,7 +8,7 @@ use crate::limits::QUARANTINE_PAYLOAD_BYTES_MAX;
 /// What stands in the place of a secret.
 const MASK: &str = "[masked]";
 /// A field whose name contains one of these holds a secret; names are compared without case, `-` and `_`.
-const SECRET_NAMES: [&str; 18] = [
+const SECRET_NAMES: [&str; 20] = [
     "authorization",
     "cookie",
     "password",
@@ -27,6 +27,9 @@ const SECRET_NAMES: [&str; 18] = [
     "jwt",
     "otp",
     "clientcert",
+    // Bodies of Kubernetes requests: what a Secret holds is named as its owner likes.
+    "requestobject",
+    "responseobject",
 ];
 /// Field names that contain such a word and hold no secret.
 const HARMLESS_NAMES: [&str; 5] = [
@@ -259,6 +262,10 @@ host: x",
                 r#"{"eventID":"1f0c5a3e-0000-4000-8000-000000000001"}"#,
             ),
             (r#"{"sessionCredentialFromConsole":"true"}"#, r#"{"sessionCredentialFromConsole":"true"}"#),
+            (
+                r#"{"requestObject":{"kind":"Secret","data":{"pin":"MTIzNA=="}},"verb":"create"}"#,
+                r#"{"requestObject":{"[masked]":"[masked]","[masked]":{"[masked]":"[masked]"}},"verb":"create"}"#,
+            ),
             ("{\"a\":\"\\", "{\"a\":\"\\"),
         ] {
             assert_eq!(redact(input.as_bytes()), expect, "{input}");

@@ -5,16 +5,21 @@
 
 use std::borrow::Cow;
 
-use super::record::{AdditionalEventData, Record, SessionContext, UserIdentity};
+use super::record::{AdditionalEventData, Claims, Record, RequestParameters, SessionContext, UserIdentity};
 use crate::decode::arn;
 use crate::decode::columns::{
     Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind,
 };
 use crate::decode::json::first_of;
 
-/// Providers of tokens that people sign in with; any other one issues tokens to workloads.
+/// Providers of tokens that people sign in with; any other one issues tokens to workloads. Cognito is documented
+/// as `cognito-identity.amazon.com` and calls itself `cognito-identity.amazonaws.com`.
 const CONSUMER_PROVIDERS: [&str; 4] =
-    ["accounts.google.com", "graph.facebook.com", "www.amazon.com", "cognito-identity.amazonaws.com"];
+    ["accounts.google.com", "graph.facebook.com", "www.amazon.com", "cognito-identity.amazon"];
+/// Account ids of a caller that AWS did not authenticate.
+const ANONYMOUS: [&str; 2] = ["anonymous", "ANONYMOUS_PRINCIPAL"];
+/// Written in place of a name that nobody has: a person may have typed a password there.
+const HIDDEN_NAME: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 /// The session names a person: the finding is worth a fifth.
 const ATTRIBUTION_NAMED: f64 = 0.2;
 /// A delegation names a person.
@@ -27,6 +32,9 @@ pub(super) fn fill<'r>(record: &'r Record<'_>, fields: &mut Fields<'r>) {
         fields.source_ip = record.source_ip_address.get();
         return;
     };
+    if is_nobody(user) {
+        return fill_from_token(record, fields);
+    }
     let session = Session::of(user);
     let by_service = is_service(record, user, &session);
     fields.account = first_of(&[record.recipient_account_id.get(), user.account_id.get()]);
@@ -38,10 +46,29 @@ pub(super) fn fill<'r>(record: &'r Record<'_>, fields: &mut Fields<'r>) {
         return;
     }
     fields.source_ip = record.source_ip_address.get();
-    fields.token = session_key(user);
+    fields.token = first_of(&[session_key(user), user.credential_id.get()]);
     if !is_failed_sign_in(record, fields.outcome) {
         fields.credential = credential(user, &session, fields.flow);
     }
+}
+
+fn is_nobody(user: &UserIdentity<'_>) -> bool {
+    let anonymous = ANONYMOUS.contains(&user.account_id.get()) || user.user_name.get() == HIDDEN_NAME;
+    anonymous && user.principal_id.get().is_empty()
+}
+
+/// AWS knows nobody; AgentCore gateways know the subject of the token that their own authoriser accepted.
+fn fill_from_token<'r>(record: &'r Record<'_>, fields: &mut Fields<'r>) {
+    fields.account = record.recipient_account_id.get();
+    fields.source_ip = record.source_ip_address.get();
+    let Some(claims) = record.additional_event_data.object().and_then(AdditionalEventData::claims) else {
+        return;
+    };
+    let Claims { iss, sub, jti } = claims;
+    fields.principal = Cow::Borrowed(sub.get());
+    fields.principal_kind = PrincipalKind::Unknown;
+    fields.token = jti.get();
+    fields.credential = Credential::new(CredentialKind::Principal, Joined::two(sub.get(), iss.get()));
 }
 
 /// Whoever failed to sign in did not use the credential.
@@ -97,7 +124,7 @@ fn is_service(record: &Record<'_>, user: &UserIdentity<'_>, session: &Session<'_
     let address = record.source_ip_address.get();
     user.r#type.get() == "AWSService"
         || !user.invoked_by.get().is_empty()
-        || address == "AWS Internal"
+        || address.starts_with("AWS Internal")
         || address.ends_with(".amazonaws.com")
         || session.issuer.contains(":role/aws-service-role/")
         || session.role_name().starts_with("AWSServiceRoleFor")
@@ -108,7 +135,8 @@ fn kind(user: &UserIdentity<'_>, session: &Session<'_>, flow: Flow, by_service: 
     match user.r#type.get() {
         _ if by_service => PrincipalKind::AwsService,
         "Root" => PrincipalKind::Root,
-        "AssumedRole" => PrincipalKind::Role,
+        "AssumedRole" | "Role" => PrincipalKind::Role,
+        "FederatedUser" => PrincipalKind::Unknown,
         "IdentityCenterUser" | "SAMLUser" => PrincipalKind::Human,
         "WebIdentityUser" if flow.has(FlowWord::WebIdentity) => PrincipalKind::Workload,
         "IAMUser" if console => PrincipalKind::Human,
@@ -191,9 +219,16 @@ fn flow(record: &Record<'_>, user: &UserIdentity<'_>, session: &Session<'_>) -> 
     flow.set(FlowWord::WebIdentity, is_workload_token(user, session));
     flow.set(FlowWord::SsoSession, session.is_sso() || user.r#type.get() == "SAMLUser");
     flow.set(FlowWord::SourceIdentity, !session.source_identity.is_empty());
-    flow.set(FlowWord::BearerToken, additional.is_some_and(|a| a.call_with_bearer_token.is_set()));
+    flow.set(FlowWord::BearerToken, is_by_bearer_token(record));
     set_execution_environment(&mut flow, record.user_agent.get(), user);
     flow
+}
+
+fn is_by_bearer_token(record: &Record<'_>) -> bool {
+    let additional = record.additional_event_data.object();
+    let parameters: Option<&RequestParameters<'_>> = record.request_parameters.object();
+    additional.is_some_and(|a| a.call_with_bearer_token.is_set())
+        || parameters.is_some_and(|p| p.call_with_bearer_token.is_set())
 }
 
 /// SDKs and the CLI write `exec-env/<AWS_EXECUTION_ENV>` into their user agent.

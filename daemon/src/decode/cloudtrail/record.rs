@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::decode::json::{First, Flag, Nested, Text, first_of};
+use crate::decode::json::{First, Flag, Nested, Number, Text, first_of};
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -44,6 +44,7 @@ pub(super) struct UserIdentity<'a> {
     pub(super) account_id: Text<'a>,
     pub(super) access_key_id: Text<'a>,
     pub(super) invoked_by: Text<'a>,
+    pub(super) credential_id: Text<'a>,
     pub(super) identity_provider: Text<'a>,
     pub(super) session_context: Nested<'a, SessionContext<'a>>,
     pub(super) on_behalf_of: Nested<'a, OnBehalfOf<'a>>,
@@ -99,7 +100,12 @@ pub(super) struct InScopeOf<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct RequestParameters<'a> {
     #[serde(borrow)]
-    pub(super) model_id: Text<'a>,
+    model_id: Text<'a>,
+    /// What `bedrock-mantle` calls it.
+    model: Text<'a>,
+    /// `bedrock-mantle` writes it here, `bedrock` into the additional event data.
+    pub(super) call_with_bearer_token: Flag,
+    body: Nested<'a, ToolCall<'a>>,
     bucket_name: Text<'a>,
     role_arn: Text<'a>,
     function_name: Text<'a>,
@@ -111,7 +117,33 @@ pub(super) struct RequestParameters<'a> {
     key_id: Text<'a>,
 }
 
+/// The body of what is sent to an AgentCore gateway: JSON-RPC of the Model Context Protocol.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    method: Text<'a>,
+    params: Nested<'a, ToolParams<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ToolParams<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
 impl RequestParameters<'_> {
+    pub(super) fn model(&self) -> &str {
+        first_of(&[self.model_id.get(), self.model.get()])
+    }
+
+    /// The tool that an agent called through a gateway.
+    pub(super) fn tool(&self) -> &str {
+        let call = self.body.object().filter(|call| call.method.get() == "tools/call");
+        call.and_then(|call| call.params.object()).map_or("", |params| params.name.get())
+    }
+
     /// The resource that the request names.
     pub(super) fn target(&self) -> &str {
         first_of(&[
@@ -133,6 +165,9 @@ impl RequestParameters<'_> {
 pub(super) struct ResponseElements<'a> {
     #[serde(borrow, rename = "ConsoleLogin")]
     pub(super) console_login: Text<'a>,
+    /// HTTP status: AgentCore gateways write it where others have an `errorCode`.
+    #[serde(rename = "statusCode")]
+    pub(super) status_code: Number,
     credentials: Nested<'a, IssuedKey<'a>>,
     #[serde(rename = "accessKey")]
     access_key: Nested<'a, IssuedKey<'a>>,
@@ -161,6 +196,30 @@ pub(super) struct AdditionalEventData<'a> {
     pub(super) mfa_used: Text<'a>,
     #[serde(rename = "callWithBearerToken")]
     pub(super) call_with_bearer_token: Flag,
+    jwt: Nested<'a, Jwt<'a>>,
+}
+
+/// The token by which an AgentCore gateway knew its caller.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Jwt<'a> {
+    #[serde(borrow)]
+    claims: Nested<'a, Claims<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Claims<'a> {
+    #[serde(borrow)]
+    pub(super) iss: Text<'a>,
+    pub(super) sub: Text<'a>,
+    pub(super) jti: Text<'a>,
+}
+
+impl<'a> AdditionalEventData<'a> {
+    pub(super) fn claims(&self) -> Option<&Claims<'a>> {
+        self.jwt.object()?.claims.object()
+    }
 }
 
 #[derive(Deserialize, Default)]
