@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::config::TimeConfig;
 use crate::decode::dedupe::{self, Dedupe};
-use crate::decode::{Decoder, SourceSpec};
+use crate::decode::{Decoder, RejectReason, SourceSpec};
 use crate::enrich::{CredentialKey, Enricher, Signals};
 use crate::findings::lifecycle::{Lifecycle, Rule};
 use crate::ingest::Checkpoint;
-use crate::metrics::Metrics;
+use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
 use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
@@ -86,7 +86,15 @@ impl Pipeline {
         pipeline.load_segments(recovered.segments)?;
         pipeline.schedule_all();
         pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
+        pipeline.start_rejects_at_zero();
         Ok(pipeline)
+    }
+
+    /// The first reject of a reason is an increase only where the series was there before it.
+    fn start_rejects_at_zero(&self) {
+        for reason in RejectReason::ALL {
+            drop(self.metrics.decode_rejects.get_or_create(&KindLabel { kind: reason.name() }));
+        }
     }
 
     /// Topic names by number.
