@@ -1,7 +1,8 @@
 //! Azure Activity Log. In: one record of the Azure Monitor export, of the REST API (`eventTimestamp`), or of the
 //! SDKs, which write snake_case. Out: one event. Records of other categories (sign-ins, resource logs) are refused
 //! as unknown. Azure writes names of resources and operations in any case: they are lower-cased here. Only
-//! management calls show a credential: alerts and policy results repeat the caller of what they are about.
+//! management calls show a credential: alerts and policy results repeat the caller of what they are about. An
+//! exported record's `location` is where it was processed, not where the resource is: it is not read.
 //!
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/platform/activity-log-schema>,
 //! <https://learn.microsoft.com/en-us/rest/api/monitor/activity-logs/list>,
@@ -59,7 +60,6 @@ struct Activity<'a> {
     status: Word<'a>,
     #[serde(alias = "sub_status")]
     sub_status: Word<'a>,
-    location: Text<'a>,
     caller: Text<'a>,
     #[serde(alias = "caller_ip_address")]
     caller_ip_address: Text<'a>,
@@ -143,14 +143,35 @@ struct Claims<'a> {
     upn: Text<'a>,
     #[serde(rename = "http://schemas.microsoft.com/identity/claims/objectidentifier")]
     object_id: Text<'a>,
+    /// Only tokens of people have one.
+    #[serde(rename = "http://schemas.microsoft.com/identity/claims/scope")]
+    scope: Text<'a>,
 }
 
+/// The export puts the REST API's properties into `eventProperties`, or leaves them where they were.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Properties<'a> {
     #[serde(borrow)]
     event_data_id: Text<'a>,
+    /// The category, where the record's own says Administrative of everything.
+    event_category: Text<'a>,
     status_code: Text<'a>,
+    event_properties: Nested<'a, EventProperties<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct EventProperties<'a> {
+    #[serde(borrow)]
+    status_code: Text<'a>,
+}
+
+impl Properties<'_> {
+    fn status_code(&self) -> &str {
+        let inner = self.event_properties.object().map_or("", |p| p.status_code.get());
+        first_of(&[self.status_code.get(), inner])
+    }
 }
 
 /// Reads the record, its identity and properties where they were written as strings, and lower-cases names.
@@ -200,7 +221,8 @@ fn fields<'r>(record: &'r Activity<'_>, parts: &'r Parts<'_>) -> Result<Fields<'
     let code = status_code(record, parts);
     let outcome = outcome(record, code);
     let failed = !matches!(outcome, Outcome::Success | Outcome::Unknown);
-    let call = CALLS.contains(&record.category.get());
+    let exported = parts.properties.map_or("", |p| p.event_category.get());
+    let call = CALLS.contains(&first_of(&[exported, record.category.get()]));
     let event_id = parts.properties.map_or("", |p| p.event_data_id.get());
     let address = record.http_request.object().map_or("", |r| r.client_ip_address.get());
     let claimed = caller.claims.map_or("", |c| c.ipaddr.get());
@@ -211,14 +233,13 @@ fn fields<'r>(record: &'r Activity<'_>, parts: &'r Parts<'_>) -> Result<Fields<'
         outcome,
         status_code: code,
         error: if failed { signature(record) } else { "" },
-        principal: Cow::Borrowed(caller.principal()),
+        principal: caller.principal(),
         principal_kind: caller.kind(),
         credential: if call { caller.credential() } else { None },
         token: caller.claims.filter(|_| call).map_or("", |c| c.uti.get()),
         source_ip: first_of(&[record.caller_ip_address.get(), address, claimed]),
         flow: caller.flow(),
         account: account(record, &parts.resource),
-        region: record.location.get(),
         target: &parts.resource,
         trace_id: record.correlation_id.get(),
         ..Fields::default()
@@ -239,7 +260,7 @@ fn signature<'r>(record: &'r Activity<'_>) -> &'r str {
 }
 
 fn status_code(record: &Activity<'_>, parts: &Parts<'_>) -> Option<i64> {
-    let named = parts.properties.map_or("", |p| p.status_code.get());
+    let named = parts.properties.map_or("", Properties::status_code);
     [signature(record), named].into_iter().find_map(code_of)
 }
 
@@ -258,6 +279,7 @@ fn code_of(written: &str) -> Option<i64> {
         "TooManyRequests" => 429,
         "InternalServerError" => 500,
         "ServiceUnavailable" => 503,
+        "GatewayTimeout" => 504,
         number => return number.parse().ok().filter(|code| (100..600).contains(code)),
     })
 }
@@ -304,10 +326,14 @@ impl<'r> Caller<'r> {
         }
     }
 
-    /// Of the token; else of the role assignment that allowed the call, unless a group holds that.
-    fn object_id(&self) -> &'r str {
+    /// Of the token; else of the role assignment that allowed the call, unless a group holds that. There it stands
+    /// without hyphens.
+    fn object_id(&self) -> Cow<'r, str> {
         let held = self.evidence.filter(|e| matches!(e.principal_type.get(), "User" | "ServicePrincipal"));
-        first_of(&[self.claims.map_or("", |c| c.object_id.get()), held.map_or("", |e| e.principal_id.get())])
+        match self.claims.map_or("", |c| c.object_id.get()) {
+            "" => hyphenated(held.map_or("", |e| e.principal_id.get())),
+            id => Cow::Borrowed(id),
+        }
     }
 
     /// A managed identity's token names its resource.
@@ -326,27 +352,38 @@ impl<'r> Caller<'r> {
             _ if !upn.is_empty() || self.named.contains('@') || name.contains('@') => PrincipalKind::Human,
             ("", "ServicePrincipal") => PrincipalKind::Workload,
             ("", "User") => PrincipalKind::Human,
+            _ if self.is_token_of_app() => PrincipalKind::Workload,
             _ if self.principal().is_empty() => PrincipalKind::None,
             _ => PrincipalKind::Unknown,
         }
     }
 
-    fn principal(&self) -> &'r str {
+    /// An application's own token, before there was `idtyp`, is known by having neither a scope nor a name.
+    fn is_token_of_app(&self) -> bool {
+        self.claims.is_some_and(|c| {
+            let absent = [&c.scope, &c.upn, &c.name].iter().all(|claim| claim.get().is_empty());
+            absent && !c.appid.get().is_empty() && !c.object_id.get().is_empty()
+        })
+    }
+
+    fn principal(&self) -> Cow<'r, str> {
         let (upn, name, app) =
             self.claims.map_or(("", "", ""), |c| (c.upn.get(), c.name.get(), c.appid.get()));
-        first_of(&[self.object_id(), upn, self.named, name, app])
+        let id = self.object_id();
+        if id.is_empty() { Cow::Borrowed(first_of(&[upn, self.named, name, app])) } else { id }
     }
 
     /// The object id, for people and for service principals: the same as in Entra's sign-in logs. The
     /// application id stands in for it where a program's token has none; a person's is the client's id.
     fn credential(&self) -> Option<Credential<'r>> {
         let app = self.claims.map_or("", |c| c.appid.get());
-        let id = self.object_id();
+        let id = Joined { first: self.object_id(), second: "" };
         match self.kind() {
-            PrincipalKind::Human => Credential::new(CredentialKind::UserObject, Joined::one(id)),
-            PrincipalKind::Workload => {
-                Credential::new(CredentialKind::ServicePrincipal, Joined::one(first_of(&[id, app])))
+            PrincipalKind::Human => Credential::new(CredentialKind::UserObject, id),
+            PrincipalKind::Workload if id.first.is_empty() => {
+                Credential::new(CredentialKind::ServicePrincipal, Joined::one(app))
             }
+            PrincipalKind::Workload => Credential::new(CredentialKind::ServicePrincipal, id),
             PrincipalKind::Role
             | PrincipalKind::AwsService
             | PrincipalKind::Root
@@ -362,4 +399,13 @@ impl<'r> Caller<'r> {
         flow.set(FlowWord::ManagedIdentity, self.is_managed());
         flow
     }
+}
+
+/// A GUID with its hyphens: `8-4-4-4-12` hex digits.
+fn hyphenated(id: &str) -> Cow<'_, str> {
+    if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Cow::Borrowed(id);
+    }
+    let parts = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]];
+    Cow::Owned(parts.join("-"))
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, Row};
-use super::json::{self, Flag, Nested, Number, Refusal, Text, first_of};
+use super::json::{self, Flag, Nested, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout =
@@ -50,12 +50,13 @@ struct Properties<'a> {
     service_principal_credential_key_id: Text<'a>,
     service_principal_credential_thumbprint: Text<'a>,
     federated_credential_id: Text<'a>,
+    client_credential_type: Text<'a>,
     user_agent: Text<'a>,
     ip_address: Text<'a>,
     resource_display_name: Text<'a>,
     resource_id: Text<'a>,
     correlation_id: Text<'a>,
-    status: Nested<'a, Status>,
+    status: Nested<'a, Status<'a>>,
     unique_token_identifier: Text<'a>,
     is_interactive: Flag,
     authentication_requirement: Text<'a>,
@@ -65,8 +66,9 @@ struct Properties<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Status {
-    error_code: Number,
+struct Status<'a> {
+    #[serde(borrow)]
+    error_code: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -127,7 +129,7 @@ fn fields<'r>(record: &'r SignIn<'_>, properties: Option<&'r Properties<'_>>) ->
         action: Joined::one(record.category.get()),
         outcome,
         status_code: error_code(record, properties),
-        error: if outcome == Outcome::Success { "" } else { record.result_type.get() },
+        error: if outcome == Outcome::Success { "" } else { error(record, properties) },
         issued: if outcome == Outcome::Success { properties.unique_token_identifier.get() } else { "" },
         principal: Cow::Borrowed(principal(properties, category)),
         principal_kind: if category.is_user() { PrincipalKind::Human } else { PrincipalKind::Workload },
@@ -160,8 +162,14 @@ fn principal<'r>(properties: &'r Properties<'_>, category: Category) -> &'r str 
     }
 }
 
+/// `resultType` repeats the status's error code; where it is a word, or missing, the status has the code.
+fn error<'r>(record: &'r SignIn<'_>, properties: &'r Properties<'_>) -> &'r str {
+    let code = properties.status.object().map_or("", |s| s.error_code.get());
+    first_of(&[code, record.result_type.get()])
+}
+
 fn error_code(record: &SignIn<'_>, properties: &Properties<'_>) -> Option<i64> {
-    let status = properties.status.object().and_then(|s| s.error_code.value());
+    let status = properties.status.object().and_then(|s| s.error_code.get().parse().ok());
     status.or_else(|| record.result_type.get().parse().ok())
 }
 
@@ -174,11 +182,13 @@ fn outcome(record: &SignIn<'_>, properties: &Properties<'_>) -> Outcome {
     }
 }
 
-/// AADSTS codes: the directory's own failures, its throttling, and everything else a refusal.
+/// AADSTS codes: the directory's own failures, its throttling, steps of a sign-in that goes on (nobody is signed in
+/// yet, an enrolment, a registration, "keep me signed in"), and everything else a refusal.
 fn outcome_of(code: i64) -> Outcome {
     match code {
         0 => Outcome::Success,
-        50_000 | 90_006 | 90_012 | 90_024 | 90_033 => Outcome::Failure,
+        50_058 | 50_072 | 50_125 | 50_140 => Outcome::Unknown,
+        50_000 | 50_033 | 50_087 | 90_006 | 90_012 | 90_024 | 90_033 => Outcome::Failure,
         50_196 | 90_055 => Outcome::Throttled,
         _ => Outcome::Denied,
     }
@@ -215,6 +225,7 @@ fn flow(properties: &Properties<'_>, category: Category, outcome: Outcome) -> Fl
     let required_mfa = properties.authentication_requirement.get() == "multiFactorAuthentication";
     let device = properties.device_detail.object().map_or("", |d| d.device_id.get());
     let federated = properties.federated_credential_id.get();
+    let by_federation = properties.client_credential_type.get() == "federatedIdentityCredential";
     let mut flow = Flow::default();
     flow.set(FlowWord::Interactive, interactive);
     flow.set(FlowWord::NonInteractive, person && !interactive);
@@ -222,7 +233,7 @@ fn flow(properties: &Properties<'_>, category: Category, outcome: Outcome) -> Fl
     flow.set(FlowWord::DeviceId, user && !device.is_empty() && !is_nil(device));
     flow.set(FlowWord::ServicePrincipal, category == Category::ServicePrincipal);
     flow.set(FlowWord::ManagedIdentity, category == Category::ManagedIdentity);
-    flow.set(FlowWord::FederatedCredential, !federated.is_empty() && !is_nil(federated));
+    flow.set(FlowWord::FederatedCredential, by_federation || !federated.is_empty() && !is_nil(federated));
     flow.set(FlowWord::Ropc, ropc);
     flow
 }

@@ -3,7 +3,8 @@
 //!
 //! <https://www.keycloak.org/docs/latest/server_admin/#configuring-auditing-to-track-events>,
 //! <https://www.keycloak.org/docs-api/latest/javadocs/org/keycloak/events/Event.html>,
-//! <https://www.keycloak.org/docs-api/latest/javadocs/org/keycloak/events/admin/AdminEvent.html>
+//! <https://www.keycloak.org/docs-api/latest/javadocs/org/keycloak/events/admin/AdminEvent.html>; EventType.java and
+//! Details.java in keycloak/keycloak on GitHub
 
 use std::borrow::Cow;
 
@@ -55,6 +56,7 @@ struct Details<'a> {
     client_auth_method: Text<'a>,
     token_id: Text<'a>,
     refresh_token_id: Text<'a>,
+    impersonator: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -76,6 +78,7 @@ fn fields<'r>(event: &'r Event<'_>) -> Result<Fields<'r>, Refusal> {
     };
     Ok(match event.auth_details.object() {
         Some(auth) if !event.operation_type.get().is_empty() => admin_event(event, auth, common),
+        Some(_) | None if event.r#type.get() == "IMPERSONATE" => impersonation(event, common),
         Some(_) | None => user_event(event, common),
     })
 }
@@ -115,6 +118,22 @@ fn admin_event<'r>(event: &'r Event<'_>, auth: &'r AuthDetails<'_>, common: Fiel
     }
 }
 
+/// An administrator opened a session as the user whom the event is about.
+fn impersonation<'r>(event: &'r Event<'_>, common: Fields<'r>) -> Fields<'r> {
+    let impersonator = event.details.object().map_or("", |d| d.impersonator.get());
+    Fields {
+        action: Joined::one(event.r#type.get()),
+        outcome: outcome(event),
+        principal: Cow::Borrowed(impersonator),
+        principal_kind: if impersonator.is_empty() { PrincipalKind::None } else { PrincipalKind::Human },
+        session_name: event.user_id.get(),
+        issued: event.session_id.get(),
+        source_ip: event.ip_address.get(),
+        target: event.client_id.get(),
+        ..common
+    }
+}
+
 fn user_event<'r>(event: &'r Event<'_>, common: Fields<'r>) -> Fields<'r> {
     let outcome = outcome(event);
     let success = outcome == Outcome::Success;
@@ -142,15 +161,31 @@ fn user_event<'r>(event: &'r Event<'_>, common: Fields<'r>) -> Fields<'r> {
     }
 }
 
+/// Events of who proves who they are, with whatever grant or token.
+const AUTHENTICATIONS: [&str; 13] = [
+    "LOGIN",
+    "CLIENT_LOGIN",
+    "CODE_TO_TOKEN",
+    "REFRESH_TOKEN",
+    "TOKEN_EXCHANGE",
+    "IDENTITY_PROVIDER_LOGIN",
+    "OAUTH2_DEVICE_CODE_TO_TOKEN",
+    "AUTHREQID_TO_TOKEN",
+    "PERMISSION_TOKEN",
+    "JWT_BEARER",
+    "OAUTH2_EXTENSION_GRANT",
+    "INTROSPECT_TOKEN",
+    "USER_INFO_REQUEST",
+];
+
 /// A failure has a type of its own, `LOGIN_ERROR`; of an authentication it is a denial, of the rest a refusal.
 fn outcome(event: &Event<'_>) -> Outcome {
     let name = event.r#type.get();
     if !name.ends_with("_ERROR") && event.error.get().is_empty() {
         return Outcome::Success;
     }
-    let authentication = ["LOGIN", "CLIENT_LOGIN", "CODE_TO_TOKEN", "REFRESH_TOKEN", "TOKEN_EXCHANGE"];
     let plain = name.strip_suffix("_ERROR").unwrap_or(name);
-    if authentication.contains(&plain) { Outcome::Denied } else { Outcome::Rejected }
+    if AUTHENTICATIONS.contains(&plain) { Outcome::Denied } else { Outcome::Rejected }
 }
 
 fn is_client_login(event: &Event<'_>) -> bool {

@@ -2,7 +2,8 @@
 //! responses tell the outcome and count as a use of the credential: on requests the outcome is unknown and there
 //! is no credential, or everything would count twice. Secrets are HMACs here already; data is never read.
 //!
-//! <https://developer.hashicorp.com/vault/docs/audit/schema>,
+//! <https://developer.hashicorp.com/vault/docs/audit/schema>, audit/types.go in hashicorp/vault on GitHub,
+//! <https://developer.hashicorp.com/vault/docs/concepts/response-wrapping>,
 //! <https://developer.hashicorp.com/vault/docs/concepts/tokens#token-accessors>
 
 use std::borrow::Cow;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, Row};
-use super::json::{self, First, Nested, Refusal, Text, first_of};
+use super::json::{self, First, Flag, Nested, Refusal, Text, first_of};
 use super::{http, time};
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -41,6 +42,29 @@ struct Auth<'a> {
     accessor: Text<'a>,
     entity_id: Text<'a>,
     display_name: Text<'a>,
+    metadata: Nested<'a, Metadata<'a>>,
+    policy_results: Nested<'a, PolicyResults>,
+}
+
+/// What methods say of who signed in; every method has fields of its own.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata<'a> {
+    /// Kubernetes.
+    #[serde(borrow)]
+    service_account_name: Text<'a>,
+    /// AppRole.
+    role_name: Text<'a>,
+    /// Certificates.
+    cert_name: Text<'a>,
+    /// Passwords, LDAP, GitHub.
+    username: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PolicyResults {
+    allowed: Flag,
 }
 
 #[derive(Deserialize, Default)]
@@ -52,6 +76,7 @@ struct Request<'a> {
     path: Text<'a>,
     mount_point: Text<'a>,
     mount_type: Text<'a>,
+    mount_class: Text<'a>,
     client_token_accessor: Text<'a>,
     remote_address: Text<'a>,
     namespace: Nested<'a, Namespace<'a>>,
@@ -79,10 +104,20 @@ struct Headers<'a> {
 struct Response<'a> {
     #[serde(borrow)]
     auth: Nested<'a, Auth<'a>>,
+    wrap_info: Nested<'a, WrapInfo<'a>>,
 }
 
-/// Methods by which workloads sign in, and by which people do: the default names of their mounts, with which
-/// display names begin.
+/// In place of an answer that was wrapped: the accessor of the token that unwraps it, and of a token inside.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WrapInfo<'a> {
+    #[serde(borrow)]
+    accessor: Text<'a>,
+    wrapped_accessor: Text<'a>,
+}
+
+/// Types of methods by which workloads sign in, and by which people do. They are the default names of their mounts
+/// too, with which display names begin; `jwt` and `token` may be either's.
 const MACHINE_METHODS: [&str; 9] =
     ["approle", "kubernetes", "aws", "azure", "gcp", "cert", "alicloud", "cf", "oci"];
 const PERSON_METHODS: [&str; 7] = ["userpass", "ldap", "oidc", "okta", "github", "radius", "saml"];
@@ -122,7 +157,7 @@ fn asked<'r>(line: &'r Line<'_>, request: &'r Request<'_>) -> Fields<'r> {
         first_of(&[line.auth.object().map_or("", pick), new.map_or("", pick)])
     };
     let name = told(|auth| auth.display_name.get());
-    let method = Method::of(name, request.mount_type.get());
+    let method = Method::of(request, [line.auth.object(), new], name);
     let namespace = request.namespace.object();
     let agent = request.headers.object().and_then(|h| h.user_agent.0.as_ref());
     let who = first_of(&[told(|auth| auth.entity_id.get()), name]);
@@ -143,15 +178,14 @@ fn asked<'r>(line: &'r Line<'_>, request: &'r Request<'_>) -> Fields<'r> {
 
 /// What its response adds. The accessor in the answer to a login is the new token's: nothing presented it.
 fn answered<'r>(line: &'r Line<'_>, request: &'r Request<'_>) -> Fields<'r> {
-    let issued = issued_auth(line).map_or("", |auth| auth.accessor.get());
     let own = line.auth.object().map_or("", |auth| auth.accessor.get());
-    let own = if issued.is_empty() { own } else { "" };
+    let own = if new_token(line).is_empty() { own } else { "" };
     let accessor = first_of(&[request.client_token_accessor.get(), own]);
     Fields {
-        outcome: outcome(line.error.get()),
+        outcome: outcome(line),
         credential: Credential::new(CredentialKind::VaultAccessor, Joined::one(accessor)),
         token: accessor,
-        issued,
+        issued: first_of(&[new_token(line), wrap_info(line).map_or("", |wrap| wrap.accessor.get())]),
         ..asked(line, request)
     }
 }
@@ -160,11 +194,24 @@ fn issued_auth<'r, 'a>(line: &'r Line<'a>) -> Option<&'r Auth<'a>> {
     line.response.object().and_then(|response| response.auth.object())
 }
 
-/// Errors are texts; these words of them are Vault's own.
-fn outcome(error: &str) -> Outcome {
+/// The token that a login made, wrapped or not.
+fn new_token<'r>(line: &'r Line<'_>) -> &'r str {
+    let open = issued_auth(line).map_or("", |auth| auth.accessor.get());
+    first_of(&[open, wrap_info(line).map_or("", |wrap| wrap.wrapped_accessor.get())])
+}
+
+fn wrap_info<'r, 'a>(line: &'r Line<'a>) -> Option<&'r WrapInfo<'a>> {
+    line.response.object().and_then(|response| response.wrap_info.object())
+}
+
+/// Policies refuse in so many words. Other errors are texts; these words of them are Vault's own.
+fn outcome(line: &Line<'_>) -> Outcome {
+    let error = line.error.get();
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    let policy = line.auth.object().and_then(|auth| auth.policy_results.object());
     match error {
         "" => Outcome::Success,
+        _ if policy.is_some_and(|p| p.allowed == Flag(Some(false))) => Outcome::Denied,
         _ if says(&["permission denied", "invalid credentials", "missing client token"]) => Outcome::Denied,
         _ if says(&["rate limit", "lease count quota"]) => Outcome::Throttled,
         _ if says(&["internal error", "Vault is sealed", "context deadline"]) => Outcome::Failure,
@@ -196,9 +243,24 @@ enum Method {
 }
 
 impl Method {
-    /// By the display name, `<mount>-<name>`, else by the type of the mount that is being logged in at.
-    fn of(display_name: &str, mount_type: &str) -> Self {
-        let name = first_of(&[display_name, mount_type]);
+    /// By the type of the method that is being logged in at, which Vault tells; else by what the method said of the
+    /// caller; else by the display name, `<mount>-<name>`, which is a guess: it fails where a mount has another
+    /// name than its method.
+    fn of(request: &Request<'_>, auths: [Option<&Auth<'_>>; 2], display_name: &str) -> Self {
+        let told = if request.mount_class.get() == "auth" { request.mount_type.get() } else { "" };
+        match Self::named(told) {
+            Self::Unknown => {}
+            method => return method,
+        }
+        let mut metadata = auths.into_iter().flatten().filter_map(|auth| auth.metadata.object());
+        match metadata.find_map(Metadata::method) {
+            Some(method) => method,
+            None => Self::named(display_name),
+        }
+    }
+
+    /// `<method>` or `<method>-<name>`.
+    fn named(name: &str) -> Self {
         let begins = |method: &&str| {
             name.strip_prefix(*method).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
@@ -222,5 +284,15 @@ impl Method {
         flow.set(FlowWord::PersonAuth, self == Self::Person);
         flow.set(FlowWord::MachineAuth, self == Self::Machine);
         flow
+    }
+}
+
+impl Metadata<'_> {
+    fn method(&self) -> Option<Method> {
+        let machine = [&self.service_account_name, &self.role_name, &self.cert_name];
+        if machine.iter().any(|field| !field.get().is_empty()) {
+            return Some(Method::Machine);
+        }
+        (!self.username.get().is_empty()).then_some(Method::Person)
     }
 }
