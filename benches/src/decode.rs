@@ -316,7 +316,12 @@ fn batches(lines: &[String]) -> Vec<RawBatch> {
 
 fn decoder(format: Option<Format>) -> Decoder {
     let account = Some("org-example".to_owned());
-    Decoder::new(vec![Some(SourceSpec { name: "bench".to_owned(), format, account, dedupe: false })])
+    Decoder::new(vec![Some(SourceSpec {
+        name: "bench".to_owned(),
+        format: format.into(),
+        account,
+        dedupe: false,
+    })])
 }
 
 fn decode(format: Option<Format>, batches: &[RawBatch], malformed: usize) -> Result<(), Failure> {
