@@ -3,6 +3,8 @@
 //! In: one JSON value as `&str`. Out: typed structs made of [`Text`], [`Number`], [`Flag`], [`Nested`],
 //! [`First`], [`Many`] and [`Items`], or a [`Refusal`]. No generic tree is built, no value gets into an error's words.
 
+mod elements;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,8 +14,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub(super) use elements::{First, Many};
+
 use super::RejectReason;
-use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX, NESTED_ELEMENTS_MAX};
+use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX};
 
 /// Why one JSON value is not an event. `detail` names fields and places, never a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -359,90 +363,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NestedVisitor<T> {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(Nested::Absent)
-    }
-}
-
-/// First element of an array; absent for anything else.
-#[derive(Debug)]
-pub(super) struct First<T>(pub(super) Option<T>);
-
-impl<T> Default for First<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let elements = deserializer.deserialize_any(ElementsVisitor { count_max: 1, of: PhantomData })?;
-        Ok(Self(elements.into_iter().next()))
-    }
-}
-
-/// The first NESTED_ELEMENTS_MAX elements of an array; none for anything else.
-#[derive(Debug)]
-pub(super) struct Many<T>(pub(super) Vec<T>);
-
-impl<T> Default for Many<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = ElementsVisitor { count_max: NESTED_ELEMENTS_MAX, of: PhantomData };
-        deserializer.deserialize_any(visitor).map(Self)
-    }
-}
-
-struct ElementsVisitor<T> {
-    count_max: usize,
-    of: PhantomData<T>,
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ElementsVisitor<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-        let mut elements = Vec::new();
-        while elements.len() < self.count_max {
-            let Some(element) = seq.next_element()? else { return Ok(elements) };
-            elements.push(element);
-        }
-        drain_seq(seq).map(|()| elements)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-        drain_map(map).map(|()| Vec::new())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
     }
 }
 
