@@ -16,6 +16,8 @@ pub const ENVELOPE_EVENTS_MAX: usize = 65_536;
 pub const ENVELOPE_LEVELS_MAX: usize = 3;
 /// Nesting of one JSON value. serde_json stops at 128 by itself; real records stay under 20.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Elements of an array inside one event that are looked through (targets, permissions): no provider lists more.
+pub const NESTED_ELEMENTS_MAX: usize = 64;
 /// Bytes of one text field that is kept in an event; longer ones are cut at a character boundary and
 /// counted, so that an attacker cannot grow state through a user agent.
 pub const FIELD_BYTES_MAX: usize = 1_024;

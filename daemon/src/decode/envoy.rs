@@ -1,9 +1,10 @@
 //! Envoy JSON access log. In: one entry. Out: one event. The layout is the operator's own: read are the
-//! keys of Envoy Gateway's default, of Istio's, and the names that operators commonly give to further
+//! keys of Envoy Gateway's default, of Envoy AI Gateway's, of Istio's, and the names that operators commonly give to further
 //! command operators. A status that cannot be read rejects the entry; no key but the time is required.
 //!
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>,
 //! <https://gateway.envoyproxy.io/docs/tasks/observability/proxy-accesslog/>,
+//! <https://aigateway.envoyproxy.io/docs/capabilities/observability/accesslogs>,
 //! <https://istio.io/latest/docs/tasks/observability/logs/access-log/>,
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
 
@@ -66,6 +67,8 @@ struct Entry<'a> {
     jwt_sub: Text<'a>,
     #[serde(rename = "gen_ai.request.model")]
     model: Text<'a>,
+    #[serde(rename = "mcp.tool.name")]
+    tool: Text<'a>,
 }
 
 /// The facts of one entry.
@@ -88,6 +91,7 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         route: route(entry),
         target: first_of(&[entry.upstream_host.get(), entry.upstream_cluster.get()]),
         model: entry.model.get(),
+        tool: entry.tool.get(),
         consumer,
         peer,
         trace_id: first_of(&[

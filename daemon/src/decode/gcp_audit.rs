@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, read_record};
-use super::json::{First, Flag, Nested, Number, Refusal, Text, first_of};
+use super::json::{First, Flag, Many, Nested, Number, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -86,7 +86,7 @@ struct AuditLog<'a> {
     resource_name: Text<'a>,
     status: Nested<'a, Status>,
     authentication_info: Nested<'a, AuthenticationInfo<'a>>,
-    authorization_info: First<Nested<'a, Permission>>,
+    authorization_info: Many<Nested<'a, Permission>>,
     resource_location: Nested<'a, ResourceLocation<'a>>,
     request_metadata: Nested<'a, RequestMetadata<'a>>,
     response: Nested<'a, Answer<'a>>,
@@ -235,11 +235,8 @@ fn is_version(part: &str) -> bool {
 /// permission asked for was granted, and an entry that says neither is of a call that went well. A status that is
 /// text says nothing.
 fn outcome(log: &AuditLog<'_>) -> Outcome {
-    let permission = log.authorization_info.0.as_ref().and_then(Nested::object);
     let code = match &log.status {
-        Nested::Absent if permission.is_some_and(|p| p.granted == Flag(Some(false))) => {
-            return Outcome::Denied;
-        }
+        Nested::Absent if is_refused(log) => return Outcome::Denied,
         Nested::Absent => Number::Absent,
         Nested::Object(status) => status.code,
         Nested::Written(_) => Number::Unreadable,
@@ -252,6 +249,18 @@ fn outcome(log: &AuditLog<'_>) -> Outcome {
         Number::Value(_) => Outcome::Failure,
         Number::Unreadable => Outcome::Unknown,
     }
+}
+
+/// Some permission was refused, and none granted that might have done instead.
+fn is_refused(log: &AuditLog<'_>) -> bool {
+    let granted = || {
+        log.authorization_info
+            .0
+            .iter()
+            .filter_map(Nested::object)
+            .filter_map(|permission| permission.granted.0)
+    };
+    granted().next().is_some() && !granted().any(|granted| granted)
 }
 
 /// The status code's name: its message holds names of people and resources.

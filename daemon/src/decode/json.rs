@@ -1,7 +1,9 @@
 //! Lenient pieces of JSON, borrowed from the text wherever it holds no escapes.
 //!
 //! In: one JSON value as `&str`. Out: typed structs made of [`Text`], [`Number`], [`Flag`], [`Nested`],
-//! [`First`] and [`Items`], or a [`Refusal`]. No generic tree is built, no value gets into an error's words.
+//! [`First`], [`Many`] and [`Items`], or a [`Refusal`]. No generic tree is built, no value gets into an error's words.
+
+mod elements;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +13,8 @@ use memchr::memchr_iter;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub(super) use elements::{First, Many};
 
 use super::RejectReason;
 use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX};
@@ -394,65 +398,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NestedVisitor<T> {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(Nested::Absent)
-    }
-}
-
-/// First element of an array; absent for anything else.
-#[derive(Debug)]
-pub(super) struct First<T>(pub(super) Option<T>);
-
-impl<T> Default for First<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FirstVisitor(PhantomData))
-    }
-}
-
-struct FirstVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
-    type Value = First<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<First<T>, A::Error> {
-        let first = seq.next_element()?;
-        drain_seq(seq).map(|()| First(first))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<First<T>, A::Error> {
-        drain_map(map).map(|()| First(None))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<First<T>, E> {
-        Ok(First(None))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<First<T>, E> {
-        Ok(First(None))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<First<T>, E> {
-        Ok(First(None))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<First<T>, E> {
-        Ok(First(None))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<First<T>, E> {
-        Ok(First(None))
-    }
-
-    fn visit_unit<E>(self) -> Result<First<T>, E> {
-        Ok(First(None))
     }
 }
 

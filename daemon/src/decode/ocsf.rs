@@ -3,7 +3,8 @@
 //! `raw_data` are never read.
 //!
 //! <https://schema.ocsf.io/classes/api_activity>, <https://schema.ocsf.io/classes/authentication>,
-//! <https://schema.ocsf.io/classes/http_activity>, <https://schema.ocsf.io/objects/user>
+//! <https://schema.ocsf.io/classes/http_activity>, <https://schema.ocsf.io/objects/user>,
+//! <https://schema.ocsf.io/profiles/ai_operation>; what changed between versions: ocsf/ocsf-schema on GitHub
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, read_record};
 use super::json::{First, Flag, Nested, Number, Refusal, Text, first_of};
-use super::{http, time};
+use super::{arn, http, time};
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "ocsf",
@@ -46,6 +47,12 @@ struct Event<'a> {
     status_id: Number,
     status_code: Text<'a>,
     is_mfa: Flag,
+    /// Of the AI operation profile, since 1.8.
+    ai_model: Nested<'a, Named<'a>>,
+    /// Of the trace profile, since 1.4.
+    trace: Nested<'a, Named<'a>>,
+    /// In place of the response's code, before 1.1.
+    http_status: Number,
 }
 
 #[derive(Deserialize, Default)]
@@ -76,7 +83,9 @@ struct User<'a> {
     email_addr: Text<'a>,
     r#type: Text<'a>,
     type_id: Number,
+    /// Until 1.6; since then `programmatic_credentials`.
     credential_uid: Text<'a>,
+    programmatic_credentials: First<Nested<'a, Named<'a>>>,
     account: Nested<'a, Named<'a>>,
 }
 
@@ -86,6 +95,7 @@ struct Session<'a> {
     #[serde(borrow)]
     uid: Text<'a>,
     issuer: Text<'a>,
+    credential_uid: Text<'a>,
     is_mfa: Flag,
 }
 
@@ -97,6 +107,8 @@ struct Api<'a> {
     service: Nested<'a, Named<'a>>,
     request: Nested<'a, Named<'a>>,
     response: Nested<'a, ApiResponse<'a>>,
+    /// The API token or key that was presented, since 1.8.
+    token: Nested<'a, Named<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -123,6 +135,7 @@ struct Url<'a> {
     #[serde(borrow)]
     hostname: Text<'a>,
     path: Text<'a>,
+    url_string: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -183,6 +196,7 @@ fn fields<'r>(event: &'r Event<'_>) -> Result<Fields<'r>, Refusal> {
     let outcome = outcome(event, class);
     let who =
         subject.map_or("", |u| first_of(&[u.uid.get(), u.uid_alt.get(), u.email_addr.get(), u.name.get()]));
+    let role = subject.and_then(|u| arn::role_arn(u.uid.get()));
     let request = event.http_request.object();
     let url = request.and_then(|r| r.url.object());
     Ok(Fields {
@@ -192,7 +206,8 @@ fn fields<'r>(event: &'r Event<'_>) -> Result<Fields<'r>, Refusal> {
         outcome,
         status_code: status_code(event),
         error: error(event, outcome),
-        principal: Cow::Borrowed(who),
+        principal: role.map_or(Cow::Borrowed(who), |role| issuer(event, role)),
+        session_name: subject.map_or("", |u| arn::session_of(u.uid.get())),
         principal_kind: if who.is_empty() { PrincipalKind::None } else { principal_kind(event, subject) },
         credential: credential(event, subject),
         token: token(event, subject, class),
@@ -200,14 +215,29 @@ fn fields<'r>(event: &'r Event<'_>) -> Result<Fields<'r>, Refusal> {
         source_ip: event.src_endpoint.object().map_or("", |e| e.ip.get()),
         user_agent: request.map_or("", |r| r.user_agent.get()),
         flow: flow(event),
-        host: url.map_or(Cow::Borrowed(""), |u| http::host(u.hostname.get())),
-        route: url.map_or("", |u| http::first_segments(u.path.get())),
+        host: url.map_or(Cow::Borrowed(""), |u| http::host(first_of(&[u.hostname.get(), u.written().0]))),
+        route: url.map_or("", |u| http::first_segments(first_of(&[u.path.get(), u.written().1]))),
         account: account(event, subject),
         region: event.cloud.object().map_or("", |c| c.region.get()),
         target: target(event, class),
+        model: event.ai_model.object().map_or("", |m| first_of(&[m.name.get(), m.uid.get()])),
         trace_id: trace_id(event),
         ..Fields::default()
     })
+}
+
+impl Url<'_> {
+    /// Authority and path of the URL where it stands whole: `https://api.example.com/v1?x=1`.
+    fn written(&self) -> (&str, &str) {
+        let (_, rest) = self.url_string.get().split_once("://").unwrap_or_default();
+        rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
+    }
+}
+
+/// The session's issuer, which has the role's path, else the role that the session's ARN names.
+fn issuer<'r>(event: &'r Event<'_>, role: Cow<'r, str>) -> Cow<'r, str> {
+    let told = session(event).map_or("", |s| s.issuer.get());
+    if told.contains(":role/") { Cow::Borrowed(told) } else { role }
 }
 
 /// Epoch milliseconds; at least one producer writes seconds.
@@ -249,7 +279,7 @@ fn action<'r>(event: &'r Event<'_>, class: Class) -> Joined<'r> {
 fn status_code(event: &Event<'_>) -> Option<i64> {
     let http = event.http_response.object().and_then(|r| r.code.value());
     let api = event.api.object().and_then(|a| a.response.object()).and_then(|r| r.code.value());
-    http.or(api).or_else(|| event.status_code.get().parse().ok())
+    http.or(event.http_status.value()).or(api).or_else(|| event.status_code.get().parse().ok())
 }
 
 /// The status id decides; an HTTP status, or the error's name, says what kind of failure it was.
@@ -300,17 +330,18 @@ fn complaint<'r>(event: &'r Event<'_>) -> &'r str {
     first_of(&[api, if code == "None" { "" } else { code }])
 }
 
-/// Types are the schema's own words, or those of CloudTrail's `userIdentity.type`.
+/// CloudTrail's `userIdentity.type` where that was mapped; else the schema's own number, else its word.
 fn principal_kind(event: &Event<'_>, subject: Option<&User<'_>>) -> PrincipalKind {
     if is_invoked_by_service(event) {
         return PrincipalKind::AwsService;
     }
     match (subject.map_or("", |u| u.r#type.get()), subject.and_then(|u| u.type_id.value())) {
         ("Root", _) => PrincipalKind::Root,
-        ("AssumedRole", _) => PrincipalKind::Role,
+        ("AssumedRole" | "Role", _) => PrincipalKind::Role,
         ("AWSService", _) => PrincipalKind::AwsService,
-        ("User" | "Admin", _) | ("", Some(1 | 2)) => PrincipalKind::Human,
-        ("System" | "Service", _) | ("", Some(3 | 4)) => PrincipalKind::Workload,
+        ("IAMUser" | "FederatedUser" | "AWSAccount" | "Directory", _) => PrincipalKind::Unknown,
+        (_, Some(1 | 2)) | ("User" | "Admin", _) => PrincipalKind::Human,
+        (_, Some(3 | 4)) | ("System" | "Service", _) => PrincipalKind::Workload,
         _ => PrincipalKind::Unknown,
     }
 }
@@ -323,34 +354,50 @@ fn session<'r, 'a>(event: &'r Event<'a>) -> Option<&'r Session<'a>> {
     event.actor.object().and_then(|a| a.session.object()).or(event.session.object())
 }
 
-/// The key; else the session. Temporary AWS keys (ASIA...) rotate: the session that they belong to stays, and
-/// the user's uid names it. What a cloud's service does for itself uses no credential of ours.
+/// Id of the key that the subject used.
+fn key<'r>(event: &'r Event<'_>, subject: Option<&'r User<'_>>) -> &'r str {
+    let of_user = subject.map_or("", |user| {
+        let programmatic = user.programmatic_credentials.0.as_ref().and_then(Nested::object);
+        first_of(&[user.credential_uid.get(), programmatic.map_or("", |p| p.uid.get())])
+    });
+    first_of(&[of_user, session(event).map_or("", |s| s.credential_uid.get())])
+}
+
+fn api_token<'r>(event: &'r Event<'_>) -> &'r str {
+    event.api.object().and_then(|a| a.token.object()).map_or("", |t| t.uid.get())
+}
+
+/// The key; else the API token; else the session. Temporary AWS keys (ASIA...) rotate: the session that they
+/// belong to stays, keyed as in CloudTrail. What a cloud's service does for itself uses no credential of ours.
 fn credential<'r>(event: &'r Event<'_>, subject: Option<&'r User<'_>>) -> Option<Credential<'r>> {
     if is_invoked_by_service(event) {
         return None;
     }
-    let session = session(event);
-    match subject.map_or("", |u| u.credential_uid.get()) {
-        "" => {
-            let uid = session.map_or("", |s| s.uid.get());
-            Credential::new(CredentialKind::Session, Joined::one(uid))
-        }
-        key if key.starts_with("ASIA") => {
+    let session_uid = session(event).map_or("", |s| s.uid.get());
+    match (key(event, subject), api_token(event)) {
+        ("", "") => Credential::new(CredentialKind::Session, Joined::one(session_uid)),
+        ("", token) => Credential::new(CredentialKind::ApiToken, Joined::one(token)),
+        (key, _) if key.starts_with("ASIA") => {
             let uid = subject.map_or("", |u| u.uid.get());
-            let issuer = session.map_or("", |s| s.issuer.get());
-            Credential::new(CredentialKind::RoleSession, Joined::one(first_of(&[uid, issuer])))
+            let secret = match arn::role_arn(uid) {
+                Some(role) => Joined { first: issuer(event, role), second: arn::session_of(uid) },
+                None => Joined::one(uid),
+            };
+            Credential::new(CredentialKind::RoleSession, secret)
         }
-        key => Credential::new(CredentialKind::StaticKey, Joined::one(key)),
+        (key, _) => Credential::new(CredentialKind::StaticKey, Joined::one(key)),
     }
 }
 
 fn token<'r>(event: &'r Event<'_>, subject: Option<&'r User<'_>>, class: Class) -> &'r str {
-    let key = subject.map_or("", |u| u.credential_uid.get());
-    let uid = session(event).map_or("", |s| s.uid.get());
+    let key = key(event, subject);
+    if key.starts_with("ASIA") {
+        return key;
+    }
+    let session_uid = session(event).map_or("", |s| s.uid.get());
     match class {
-        _ if key.starts_with("ASIA") => key,
         Class::Authentication => "",
-        Class::ApiActivity | Class::HttpActivity => uid,
+        Class::ApiActivity | Class::HttpActivity => first_of(&[api_token(event), session_uid]),
     }
 }
 
@@ -383,7 +430,8 @@ fn target<'r>(event: &'r Event<'_>, class: Class) -> &'r str {
 fn trace_id<'r>(event: &'r Event<'_>) -> &'r str {
     let api = event.api.object().and_then(|a| a.request.object()).map_or("", |r| r.uid.get());
     let http = event.http_request.object().map_or("", |r| r.uid.get());
-    first_of(&[api, http, event.metadata.object().map_or("", |m| m.correlation_uid.get())])
+    let trace = event.trace.object().map_or("", |t| t.uid.get());
+    first_of(&[trace, api, http, event.metadata.object().map_or("", |m| m.correlation_uid.get())])
 }
 
 fn flow(event: &Event<'_>) -> Flow {

@@ -1,8 +1,8 @@
 //! Okta System Log. In: one LogEvent. Out: one event. The record does not name its org: that comes from the
 //! source's config.
 //!
-//! <https://developer.okta.com/docs/reference/api/system-log/>,
-//! <https://developer.okta.com/docs/reference/api/event-types/>
+//! <https://developer.okta.com/docs/api/openapi/okta-management/management/tag/SystemLog/>,
+//! <https://developer.okta.com/docs/reference/api/event-types/>, <https://developer.okta.com/docs/concepts/event-hooks/>
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, read_record};
-use super::json::{First, Nested, Refusal, Text, first_of};
+use super::json::{First, Many, Nested, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -34,7 +34,8 @@ struct LogEvent<'a> {
     debug_context: Nested<'a, DebugContext<'a>>,
     outcome: Nested<'a, Verdict<'a>>,
     request: Nested<'a, Request<'a>>,
-    target: First<Nested<'a, Target<'a>>>,
+    /// In no order that means anything: targets are told by their type.
+    target: Many<Nested<'a, Target<'a>>>,
     transaction: Nested<'a, Transaction<'a>>,
 }
 
@@ -147,6 +148,10 @@ impl LogEvent<'_> {
             .map_or("", |detail| detail.request_api_token_id.get())
     }
 
+    fn targets(&self) -> impl Iterator<Item = &Target<'_>> {
+        self.target.0.iter().filter_map(Nested::object)
+    }
+
     fn session(&self) -> &str {
         self.authentication_context
             .object()
@@ -209,6 +214,7 @@ fn outcome(event: &LogEvent<'_>) -> Outcome {
     match event.outcome.object().map_or("", |o| o.result.get()) {
         "SUCCESS" | "ALLOW" => Outcome::Success,
         "DENY" => Outcome::Denied,
+        "RATE_LIMIT" => Outcome::Throttled,
         "FAILURE" if is_authentication(event_type) => Outcome::Denied,
         "FAILURE" => Outcome::Rejected,
         _ => Outcome::Unknown,
@@ -230,8 +236,7 @@ fn issued<'r>(event: &'r LogEvent<'_>) -> &'r str {
     if event.event_type.get() != "system.api_token.create" {
         return "";
     }
-    let token = event.target.0.as_ref().and_then(Nested::object);
-    token.filter(|t| t.r#type.get() == "Token").map_or("", |t| t.id.get())
+    event.targets().find(|t| t.r#type.get() == "Token").map_or("", |t| t.id.get())
 }
 
 fn is_authentication(event_type: &str) -> bool {
@@ -270,12 +275,12 @@ fn source_ip<'r>(event: &'r LogEvent<'_>) -> &'r str {
     first_of(&[client, hop.map_or("", |h| h.ip.get())])
 }
 
+/// The application, if one is named, else whatever is named first.
 fn target<'r>(event: &'r LogEvent<'_>) -> &'r str {
-    let Some(target) = event.target.0.as_ref().and_then(Nested::object) else { return "" };
-    match target.r#type.get() {
-        "AppInstance" => first_of(&[target.display_name.get(), target.id.get()]),
-        _ => first_of(&[target.id.get(), target.display_name.get()]),
+    if let Some(application) = event.targets().find(|t| t.r#type.get() == "AppInstance") {
+        return first_of(&[application.display_name.get(), application.id.get()]);
     }
+    event.targets().next().map_or("", |t| first_of(&[t.id.get(), t.display_name.get()]))
 }
 
 fn flow(event: &LogEvent<'_>, actor: &Actor<'_>) -> Flow {

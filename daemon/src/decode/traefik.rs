@@ -1,7 +1,8 @@
 //! Traefik access log, JSON. In: one entry. Out: one event. Which headers it holds is the operator's choice:
 //! those that are kept stand as `request_<Name>`.
 //!
-//! <https://doc.traefik.io/traefik/observe/logs-and-access-logs/>
+//! <https://doc.traefik.io/traefik/reference/install-configuration/observability/logs-and-accesslogs/>,
+//! pkg/middlewares/accesslog/logdata.go and logger.go in traefik/traefik on GitHub
 
 use std::borrow::Cow;
 
@@ -36,11 +37,15 @@ struct Entry<'a> {
     service_name: Text<'a>,
     service_addr: Text<'a>,
     downstream_status: Number,
+    /// The whole of X-Forwarded-For where the request had it.
     client_host: Text<'a>,
     client_addr: Text<'a>,
     client_username: Text<'a>,
     #[serde(rename = "TraceId")]
     trace_id: Text<'a>,
+    /// The same under the name that OpenTelemetry gives it; newer versions write both.
+    #[serde(rename = "trace_id")]
+    otel_trace_id: Text<'a>,
     #[serde(rename = "request_User-Agent")]
     user_agent: Text<'a>,
     #[serde(rename = "request_X-Forwarded-For")]
@@ -53,19 +58,19 @@ struct Entry<'a> {
 
 fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
     let consumer = entry.client_username.get();
-    let seen = first_of(&[entry.client_host.get(), entry.client_addr.get()]);
+    let forwarded = first_of(&[kept(&entry.forwarded_for), entry.client_host.get()]);
     let path = http::first_segments(entry.request_path.get());
     Ok(Fields {
         event_time: event_time(entry)?,
-        event_id: entry.request_id.get(),
+        event_id: kept(&entry.request_id),
         action: Joined::one(entry.request_method.get()),
         outcome: http::outcome(entry.downstream_status, "DownstreamStatus: not a number")?,
         status_code: entry.downstream_status.value(),
         principal: Cow::Borrowed(""),
         principal_kind: PrincipalKind::None,
         credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
-        source_ip: http::client(entry.forwarded_for.get(), seen),
-        user_agent: entry.user_agent.get(),
+        source_ip: http::client(forwarded, entry.client_addr.get()),
+        user_agent: kept(&entry.user_agent),
         host: http::host(first_of(&[entry.request_host.get(), entry.request_addr.get()])),
         route: first_of(&[entry.router_name.get(), path]),
         target: first_of(&[entry.service_addr.get(), entry.service_name.get()]),
@@ -73,10 +78,16 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         trace_id: first_of(&[
             http::traceparent_id(entry.traceparent.get()),
             entry.trace_id.get(),
-            entry.request_id.get(),
+            entry.otel_trace_id.get(),
+            kept(&entry.request_id),
         ]),
         ..Fields::default()
     })
+}
+
+/// A header's value, unless the operator chose to hide it.
+fn kept<'r>(header: &'r Text<'_>) -> &'r str {
+    if header.get() == "REDACTED" { "" } else { header.get() }
 }
 
 /// When the request began; `time` is when its line was written.
