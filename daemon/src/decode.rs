@@ -37,7 +37,7 @@ pub use columns::FLOW_WORDS;
 pub use format::{Family, Format};
 pub use redact::redact;
 
-use crate::ingest::{Position, RawBatch};
+use crate::ingest::{Position, RawBatch, payload_hash};
 use crate::limits::{BATCH_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EventBatch;
 use columns::{Columns, Place};
@@ -46,7 +46,7 @@ use format::Row;
 use json::{Items, Refusal};
 
 /// Why something was not decoded: a closed set, also the metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// The message has no payload, or is an envelope of no events.
     Empty,
@@ -117,6 +117,12 @@ pub struct Reject {
     pub reason: RejectReason,
     /// What exactly, for a person: the field and the finding, never a value.
     pub detail: String,
+    /// The format that it has or is expected to have, where that is known.
+    pub format: Option<Format>,
+    /// xxh3-64 of the whole message, to know it again.
+    pub message_hash: u64,
+    /// xxh3-64 of the JSON that was rejected, as [`Decoded::content_hashes`]: of one event of an envelope, its own.
+    pub content_hash: u64,
     /// The payload with secrets masked, at most QUARANTINE_PAYLOAD_BYTES_MAX.
     pub payload: String,
 }
@@ -204,6 +210,7 @@ impl Decoder {
         let mut pass = MessagePass {
             source: self.sources.get(topic).and_then(Option::as_ref),
             last_format: self.last_formats.get(topic).copied().flatten(),
+            refused_by: None,
             position,
             index: 0,
             overflowed: false,
@@ -212,8 +219,13 @@ impl Decoder {
             rejects: &mut self.rejects,
             inflated: &mut self.inflated,
         };
+        let known = pass.rejects.len();
         pass.decode(payload);
         let seen = pass.last_format;
+        if self.rejects.len() > known {
+            let message_hash = payload_hash(payload);
+            self.rejects[known..].iter_mut().for_each(|reject| reject.message_hash = message_hash);
+        }
         if let Some(last) = self.last_formats.get_mut(topic) {
             *last = seen;
         }
@@ -236,6 +248,8 @@ impl Decoder {
 struct MessagePass<'d> {
     source: Option<&'d SourceSpec>,
     last_format: Option<Format>,
+    /// The format whose record the value at hand is, though not a whole one.
+    refused_by: Option<Format>,
     position: Position,
     /// Of the next event or reject in the message.
     index: u32,
@@ -340,6 +354,7 @@ impl MessagePass<'_> {
     }
 
     fn read_value<'t>(&mut self, text: &'t str) -> Result<Value<'t>, Refusal> {
+        self.refused_by = None;
         let Some(source) = self.source else {
             return Err(Refusal::new(RejectReason::UnknownFormat, "topic without a source in the config"));
         };
@@ -378,6 +393,7 @@ impl MessagePass<'_> {
                 }
                 outcome => {
                     self.last_format = Some(format);
+                    self.refused_by = Some(format);
                     return outcome;
                 }
             }
@@ -404,6 +420,9 @@ impl MessagePass<'_> {
             index: self.index,
             reason: refusal.reason,
             detail: refusal.detail.to_string(),
+            format: self.refused_by.or(self.source.and_then(|source| source.format)),
+            message_hash: 0,
+            content_hash: xxh3_64_with_seed(payload, 0),
             payload: redact(payload),
         });
         self.index += 1;

@@ -71,7 +71,10 @@ pub const DEDUPE_WINDOW_SECONDS: i64 = 3_600;
 /// An event this far ahead of the broker's time does not move the watermark.
 pub const FUTURE_SKEW_SECONDS_MAX: i64 = 300;
 
-/// Rejected payloads kept in the store; beyond it the oldest give way, counts stay exact.
+/// Rejected payloads of one topic and reason kept in the store, a sample where there are more: enough to see what is
+/// wrong with one producer and to try a fix. Counts stay exact.
+pub const QUARANTINE_KIND_ROWS_MAX: usize = 500;
+/// Rejected payloads kept in the store in all, at QUARANTINE_PAYLOAD_BYTES_MAX each some 40 MiB.
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;

@@ -7,6 +7,7 @@
 pub mod sqlite;
 pub mod segments;
 mod history;
+mod quarantine;
 mod read;
 mod recover;
 mod write;
@@ -16,12 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::decode::{Reject, RejectReason};
 use crate::findings::{FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position};
 use crate::limits;
 
 pub use history::Revision;
+pub use quarantine::Rejects;
 pub use read::{Gap, ListQuery, Page, Reader};
 pub use segments::{NewSegment, StoredSegment};
 
@@ -38,10 +39,8 @@ pub struct Commit {
     pub changes: Vec<FindingChange>,
     /// Findings as they are after the step; every finding named in `changes` but the withdrawn ones.
     pub tracked: Vec<Tracked>,
-    /// What was not decoded, for quarantine.
-    pub rejects: Vec<Reject>,
-    /// How many were not decoded in this step, by reason; added to the totals.
-    pub reject_counts: Vec<(RejectReason, u64)>,
+    /// What was not decoded: counts for the totals, a sample for quarantine.
+    pub rejects: Rejects,
     /// Event time after the step.
     pub clock: ClockState,
     /// Decisions that did not come from the logs.
@@ -112,7 +111,7 @@ pub struct Recovered {
 /// Bounds of what is kept; the product's stand in `limits.rs`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    quarantine_rows: usize,
+    quarantine: quarantine::SampleBounds,
     changes: u64,
     control_rows: usize,
     page_walk_keys: usize,
@@ -121,7 +120,7 @@ pub(crate) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            quarantine_rows: limits::QUARANTINE_ROWS_MAX,
+            quarantine: quarantine::SampleBounds::default(),
             changes: limits::CHANGES_KEPT_MAX,
             control_rows: limits::CONTROL_ROWS_MAX,
             page_walk_keys: limits::PAGE_WALK_KEYS_MAX,

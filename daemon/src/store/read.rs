@@ -180,7 +180,8 @@ fn oldest_seq(connection: &Connection) -> rusqlite::Result<Option<u64>> {
 
 /// Rejects by reason since the state was created, in name order.
 pub(super) fn reject_totals(connection: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
-    let mut select = connection.prepare_cached("SELECT reason, rejects FROM reject_count ORDER BY reason")?;
+    let mut select = connection
+        .prepare_cached("SELECT reason, sum(rejects) FROM reject_count GROUP BY reason ORDER BY reason")?;
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

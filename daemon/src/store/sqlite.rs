@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql};
 use super::StoreError;
 
 /// Raised whenever `schema.sql` changes its meaning.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
 const FILE_NAME: &str = "shadowprod.db";
 /// Statements kept prepared per connection: more than there are in this module.
