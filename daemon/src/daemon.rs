@@ -128,7 +128,8 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     })
 }
 
-fn source_spec(source: &crate::config::SourceConfig) -> SourceSpec {
+/// What decode is told of one source.
+pub fn source_spec(source: &crate::config::SourceConfig) -> SourceSpec {
     let format = Format::parse(&source.format);
     SourceSpec {
         name: source.name.clone().unwrap_or_else(|| source.topic.clone()),

@@ -73,6 +73,11 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// The reason of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// Every reason.
     pub const ALL: [Self; 11] = [
         Self::Empty,
@@ -113,6 +118,8 @@ pub struct Reject {
     pub position: Position,
     /// Index of the event in its envelope, 0 for a bare message.
     pub index: u32,
+    /// Name of its source; empty where the config has none for its topic.
+    pub source: String,
     /// Why.
     pub reason: RejectReason,
     /// What exactly, for a person: the field and the finding, never a value.
@@ -418,6 +425,7 @@ impl MessagePass<'_> {
         self.rejects.push(Reject {
             position: self.position,
             index: self.index,
+            source: self.source.map(|source| source.name.clone()).unwrap_or_default(),
             reason: refusal.reason,
             detail: refusal.detail.to_string(),
             format: self.refused_by.or(self.source.and_then(|source| source.format)),

@@ -45,6 +45,9 @@ pub const METADATA_INTERVAL_MS: u64 = 5_000;
 pub const METADATA_RETRY_MS: u64 = 500;
 /// Milliseconds for which one question to a broker may stay unanswered.
 pub const BROKER_ANSWER_MS: u64 = 5_000;
+/// Messages that are read through to get to the next one wanted; beyond it reading starts there anew, which costs a
+/// round trip.
+pub const FETCH_READ_THROUGH_MAX: i64 = 1_000;
 /// Milliseconds between two offset commits to the broker, which only display lag.
 pub const BROKER_COMMIT_INTERVAL_MS: u64 = 1_000;
 /// Unread bytes of one partition in the embedded broker: it keeps 5 MiB and drops the rest in silence.

@@ -10,6 +10,7 @@ mod history;
 mod quarantine;
 mod read;
 mod recover;
+mod retries;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ use crate::ingest::{Checkpoint, Position};
 use crate::limits;
 
 pub use history::Revision;
-pub use quarantine::Rejects;
+pub use quarantine::{QuarantineQuery, Quarantined, Rejects};
 pub use read::{Gap, ListQuery, Page, Reader};
+pub use retries::{Retries, Retry};
 pub use segments::{NewSegment, StoredSegment};
 
 /// Everything that one step makes durable, all of it or nothing.
@@ -333,6 +335,12 @@ pub enum StoreError {
         /// Its id.
         id: i64,
     },
+    /// Nothing was ever committed here.
+    #[error("state folder {}: no state in it; start the daemon with this config once, or correct state.path", path.display())]
+    NoState {
+        /// Which.
+        path: PathBuf,
+    },
     /// A row is not what was written.
     #[error(
         "row {key} of table {table} is damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
@@ -397,7 +405,7 @@ impl StoreError {
             | Self::NoSegment { .. }
             | Self::CorruptRow { .. }
             | Self::BrokenChain { .. } => StoreAction::Rebuild,
-            Self::BadPageToken => StoreAction::RefuseRequest,
+            Self::BadPageToken | Self::NoState { .. } => StoreAction::RefuseRequest,
         }
     }
 }

@@ -1,16 +1,21 @@
 //! What was not decoded: exact counts, and a sample that no flood can take over.
 //!
-//! In: rejects, one by one. Out: rows of `quarantine` and `reject_count`, written in the caller's transaction.
+//! In: rejects, one by one. Out: rows of `quarantine` and `reject_count`, written in the caller's transaction, and
+//! what is in them.
 //! A kind is a topic and a reason. Each keeps the rejects whose positions hash lowest, a uniform sample; while all
 //! kinds together are over their bound, the largest gives way. Which rows stay depends on the rejects alone, never
 //! on batches or their order, so a replay keeps the same ones.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, named_params, params};
+use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::decode::{Reject, RejectReason};
+use super::StoreError;
+use crate::decode::{Format, Reject, RejectReason};
+use crate::ingest::Position;
 use crate::limits;
 
 /// Topic number and reason.
@@ -132,8 +137,8 @@ fn write_kind(
     let last = last_of_sample(connection, topic, reason, rows_max)?;
     let mut insert = connection.prepare_cached(
         "INSERT OR REPLACE INTO quarantine (topic, partition, \"offset\", envelope_index, reason, rank, rejected_micros,
-                                            format, message_hash, content_hash, detail, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                            source, format, message_hash, content_hash, detail, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for (rank, Kept { reject, at_micros }) in rows.range(..=last) {
         insert.execute(params![
@@ -144,6 +149,7 @@ fn write_kind(
             reason.name(),
             rank,
             at_micros,
+            reject.source,
             reject.format.map(|format| format.name()),
             reject.message_hash as i64,
             reject.content_hash as i64,
@@ -193,4 +199,123 @@ fn trim(connection: &Connection, rows_max: usize) -> rusqlite::Result<()> {
         )?
         .execute([excess])
         .map(drop)
+}
+
+/// Which rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuarantineQuery {
+    /// Name of a source or of its topic.
+    pub source: Option<String>,
+    /// Why it was rejected.
+    pub reason: Option<RejectReason>,
+    /// Read at or after it, microseconds since 1970.
+    pub since_micros: Option<i64>,
+}
+
+/// One reject as it is kept and told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Topic name.
+    pub topic: String,
+    /// The reject; secrets in its payload are masked.
+    pub reject: Reject,
+    /// When it was read, microseconds since 1970.
+    pub at_micros: i64,
+}
+
+impl Quarantined {
+    /// `<topic>/<partition>/<offset>/<index>`: the same after any replay.
+    pub fn id(&self) -> String {
+        let Reject { position, index, .. } = &self.reject;
+        format!("{}/{}/{}/{index}", self.topic, position.partition, position.offset)
+    }
+
+    /// When it was read.
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.at_micros).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The form in which programs get it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Reject { position, index, source, reason, detail, format, payload, .. } = &self.reject;
+        json!({
+            "id": self.id(),
+            "reason": reason.name(),
+            "detail": detail,
+            "source": source,
+            "topic": self.topic,
+            "partition": position.partition,
+            "offset": position.offset,
+            "index": index,
+            "ingested_at": self.at().to_string(),
+            "format": format.map(|format| format.name()),
+            "payload": payload,
+        })
+    }
+}
+
+/// Rows in the order in which they were read, the newest last.
+pub(super) fn list(connection: &Connection, query: &QuarantineQuery) -> Result<Vec<Quarantined>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT q.topic, q.partition, q.\"offset\", q.envelope_index, q.reason, q.rejected_micros, q.source, q.format,
+                q.message_hash, q.content_hash, q.detail, q.payload, t.name
+         FROM quarantine q JOIN topic t ON t.number = q.topic
+         WHERE (:source IS NULL OR q.source = :source OR t.name = :source)
+           AND (:reason IS NULL OR q.reason = :reason)
+           AND (:since IS NULL OR q.rejected_micros >= :since)
+         ORDER BY q.rejected_micros, t.name, q.partition, q.\"offset\", q.envelope_index",
+    )?;
+    let mut rows = select.query(named_params! {
+        ":source": query.source,
+        ":reason": query.reason.map(RejectReason::name),
+        ":since": query.since_micros,
+    })?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(quarantined(row)?);
+    }
+    Ok(found)
+}
+
+fn quarantined(row: &Row<'_>) -> Result<Quarantined, StoreError> {
+    let topic: String = row.get(12)?;
+    let position = Position { topic: row.get(0)?, partition: row.get(1)?, offset: row.get(2)? };
+    let damaged = |found: String| StoreError::CorruptRow {
+        table: "quarantine",
+        key: format!("{topic}/{}/{}", position.partition, position.offset),
+        found,
+    };
+    let (reason, format): (String, Option<String>) = (row.get(4)?, row.get(7)?);
+    let reason = RejectReason::parse(&reason).ok_or_else(|| damaged(format!("unknown reason {reason:?}")))?;
+    let format =
+        format.map(|name| Format::parse(&name).ok_or_else(|| damaged(format!("unknown format {name:?}"))));
+    let reject = Reject {
+        position,
+        index: row.get(3)?,
+        source: row.get(6)?,
+        reason,
+        detail: row.get(10)?,
+        format: format.transpose()?,
+        message_hash: row.get::<_, i64>(8)? as u64,
+        content_hash: row.get::<_, i64>(9)? as u64,
+        payload: row.get(11)?,
+    };
+    let at_micros = row.get(5)?;
+    Ok(Quarantined { topic, reject, at_micros })
+}
+
+/// Everything ever rejected by that source, or by all, for that reason, or for any.
+pub(super) fn total(connection: &Connection, query: &QuarantineQuery) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT coalesce(sum(c.rejects), 0) FROM reject_count c JOIN topic t ON t.number = c.topic
+             WHERE (:reason IS NULL OR c.reason = :reason)
+               AND (:source IS NULL OR t.name = :source
+                    OR c.topic IN (SELECT topic FROM quarantine WHERE source = :source))",
+        )?
+        .query_row(
+            named_params! { ":source": query.source, ":reason": query.reason.map(RejectReason::name) },
+            |row| row.get::<_, i64>(0),
+        )
+        .map(|total| total as u64)
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, named_params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::history::{self, ChangeRow, Revision};
+use super::quarantine::{self, QuarantineQuery, Quarantined};
 use super::{Shared, StoreError, locked, recover, sqlite, write};
 use crate::findings::{Finding, FindingChange, FindingState, Severity, Tracked};
 use crate::limits;
@@ -160,6 +161,13 @@ impl Reader {
     /// Rejects by reason since the state was created, in name order.
     pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
         reject_totals(&locked(&self.connection))
+    }
+
+    /// Kept rejects, the newest last, and how many were ever rejected by that source for that reason.
+    pub fn quarantined(&self, query: &QuarantineQuery) -> Result<(Vec<Quarantined>, u64), StoreError> {
+        let connection = locked(&self.connection);
+        let snapshot = connection.unchecked_transaction()?;
+        Ok((quarantine::list(&snapshot, query)?, quarantine::total(&snapshot, query)?))
     }
 }
 

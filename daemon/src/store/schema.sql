@@ -97,6 +97,7 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL,
     rank INTEGER NOT NULL,
     rejected_micros INTEGER NOT NULL,
+    source TEXT NOT NULL,
     format TEXT,
     message_hash INTEGER NOT NULL,
     content_hash INTEGER NOT NULL,

@@ -72,6 +72,7 @@ fn reject(offset: i64) -> Reject {
     Reject {
         position: position(0, 0, offset),
         index: 0,
+        source: "okta".to_owned(),
         reason: RejectReason::NotJson,
         detail: "expected a value".to_owned(),
         format: None,
