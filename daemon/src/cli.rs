@@ -6,6 +6,7 @@ pub mod check;
 pub mod decode;
 pub mod demo;
 pub mod findings;
+pub mod quarantine;
 pub mod replay;
 pub mod run;
 pub mod schema;
@@ -55,6 +56,8 @@ enum Command {
     Schema(schema::SchemaArguments),
     /// Lists or watches the findings of a running daemon
     Findings(findings::FindingsArguments),
+    /// Lists what could not be decoded, shows it, tries it again
+    Quarantine(quarantine::QuarantineArguments),
 }
 
 /// Parses the process's arguments and runs the command.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Decode(a) => decode::main(&a),
         Command::Schema(a) => schema::main(&a),
         Command::Findings(a) => findings::main(&a),
+        Command::Quarantine(a) => quarantine::main(&a),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("{error:?}");

@@ -128,7 +128,8 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     })
 }
 
-fn source_spec(source: &SourceConfig, config: &Config) -> SourceSpec {
+/// What decode is told of one source.
+pub fn source_spec(source: &SourceConfig, config: &Config) -> SourceSpec {
     let format = match config.layouts.get(&source.format) {
         Some(layout) => SourceFormat::Own(Arc::new(OwnLayout::new(&source.format, layout))),
         None => Format::parse(&source.format).into(),

@@ -41,7 +41,7 @@ pub use format::{Family, Format};
 pub use own_layout::OwnLayout;
 pub use redact::redact;
 
-use crate::ingest::{Position, RawBatch};
+use crate::ingest::{Position, RawBatch, payload_hash};
 use crate::limits::{BATCH_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
 use crate::schema::EventBatch;
 use columns::{Columns, Place};
@@ -50,7 +50,7 @@ use format::Row;
 use json::{Items, Refusal};
 
 /// Why something was not decoded: a closed set, also the metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// The message has no payload, or is an envelope of no events.
     Empty,
@@ -77,6 +77,11 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// The reason of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// Every reason.
     pub const ALL: [Self; 11] = [
         Self::Empty,
@@ -117,10 +122,18 @@ pub struct Reject {
     pub position: Position,
     /// Index of the event in its envelope, 0 for a bare message.
     pub index: u32,
+    /// Name of its source; empty where the config has none for its topic.
+    pub source: String,
     /// Why.
     pub reason: RejectReason,
     /// What exactly, for a person: the field and the finding, never a value.
     pub detail: String,
+    /// The format that it has or is expected to have, where that is known.
+    pub format: Option<Format>,
+    /// xxh3-64 of the whole message, to know it again.
+    pub message_hash: u64,
+    /// xxh3-64 of the JSON that was rejected, as [`Decoded::content_hashes`]: of one event of an envelope, its own.
+    pub content_hash: u64,
     /// The payload with secrets masked, at most QUARANTINE_PAYLOAD_BYTES_MAX.
     pub payload: String,
 }
@@ -134,6 +147,16 @@ pub enum SourceFormat {
     Known(Format),
     /// In a layout of the user's own.
     Own(Arc<OwnLayout>),
+}
+
+impl SourceFormat {
+    /// The one format of these messages, where that is said and is none of the user's own.
+    pub fn known(&self) -> Option<Format> {
+        match self {
+            Self::Known(format) => Some(*format),
+            Self::Auto | Self::Own(_) => None,
+        }
+    }
 }
 
 impl From<Option<Format>> for SourceFormat {
@@ -226,6 +249,7 @@ impl Decoder {
         let mut pass = MessagePass {
             source: self.sources.get(topic).and_then(Option::as_ref),
             last_format: self.last_formats.get(topic).copied().flatten(),
+            refused_by: None,
             position,
             index: 0,
             overflowed: false,
@@ -234,8 +258,13 @@ impl Decoder {
             rejects: &mut self.rejects,
             inflated: &mut self.inflated,
         };
+        let known = pass.rejects.len();
         pass.decode(payload);
         let seen = pass.last_format;
+        if self.rejects.len() > known {
+            let message_hash = payload_hash(payload);
+            self.rejects[known..].iter_mut().for_each(|reject| reject.message_hash = message_hash);
+        }
         if let Some(last) = self.last_formats.get_mut(topic) {
             *last = seen;
         }
@@ -258,6 +287,8 @@ impl Decoder {
 struct MessagePass<'d> {
     source: Option<&'d SourceSpec>,
     last_format: Option<Format>,
+    /// The format whose record the value at hand is, though not a whole one.
+    refused_by: Option<Format>,
     position: Position,
     /// Of the next event or reject in the message.
     index: u32,
@@ -362,6 +393,7 @@ impl MessagePass<'_> {
     }
 
     fn read_value<'t>(&mut self, text: &'t str) -> Result<Value<'t>, Refusal> {
+        self.refused_by = None;
         let Some(source) = self.source else {
             return Err(Refusal::new(RejectReason::UnknownFormat, "topic without a source in the config"));
         };
@@ -409,6 +441,7 @@ impl MessagePass<'_> {
                 }
                 outcome => {
                     self.last_format = Some(format);
+                    self.refused_by = Some(format);
                     return outcome;
                 }
             }
@@ -437,8 +470,12 @@ impl MessagePass<'_> {
         self.rejects.push(Reject {
             position: self.position,
             index: self.index,
+            source: self.source.map(|source| source.name.clone()).unwrap_or_default(),
             reason: refusal.reason,
             detail: refusal.detail.to_string(),
+            format: self.refused_by.or(self.source.and_then(|source| source.format.known())),
+            message_hash: 0,
+            content_hash: xxh3_64_with_seed(payload, 0),
             payload: redact(payload),
         });
         self.index += 1;

@@ -52,6 +52,9 @@ pub const METADATA_INTERVAL_MS: u64 = 5_000;
 pub const METADATA_RETRY_MS: u64 = 500;
 /// Milliseconds for which one question to a broker may stay unanswered.
 pub const BROKER_ANSWER_MS: u64 = 5_000;
+/// Messages that are read through to get to the next one wanted; beyond it reading starts there anew, which costs a
+/// round trip.
+pub const FETCH_READ_THROUGH_MAX: i64 = 1_000;
 /// Milliseconds between two offset commits to the broker, which only display lag.
 pub const BROKER_COMMIT_INTERVAL_MS: u64 = 1_000;
 /// Unread bytes of one partition in the embedded broker: it keeps 5 MiB and drops the rest in silence.
@@ -78,7 +81,10 @@ pub const DEDUPE_WINDOW_SECONDS: i64 = 3_600;
 /// An event this far ahead of the broker's time does not move the watermark.
 pub const FUTURE_SKEW_SECONDS_MAX: i64 = 300;
 
-/// Rejected payloads kept in the store; beyond it the oldest give way, counts stay exact.
+/// Rejected payloads of one topic and reason kept in the store, a sample where there are more: enough to see what is
+/// wrong with one producer and to try a fix. Counts stay exact.
+pub const QUARANTINE_KIND_ROWS_MAX: usize = 500;
+/// Rejected payloads kept in the store in all, at QUARANTINE_PAYLOAD_BYTES_MAX each some 40 MiB.
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;

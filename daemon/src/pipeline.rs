@@ -19,7 +19,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::config::TimeConfig;
 use crate::decode::dedupe::{Dedupe, Verdict};
-use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
+use crate::decode::{Decoded, Decoder, Format, SourceSpec};
 use crate::detect::DetectError;
 use crate::enrich::{EnrichError, Enricher};
 use crate::findings::lifecycle::{Lifecycle, Rule};
@@ -32,12 +32,12 @@ use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::SegmentLevels;
 use crate::rollup::{RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
-use crate::store::{ControlEvent, Store, StoreError};
+use crate::store::{ControlEvent, Rejects, Store, StoreError};
+
+pub use recover::Parts;
 
 /// Metric label of events in layouts of the user's own: labels are a closed set.
 const OWN_LAYOUT: &str = "own_layout";
-
-pub use recover::Parts;
 
 /// Why the pipeline stops. Bad input is not among these; a bad registry or query is refused before.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ struct Uncommitted {
     checkpoints: Vec<Checkpoint>,
     changes: Vec<FindingChange>,
     tracked: Vec<Tracked>,
-    rejects: Vec<Reject>,
+    rejects: Rejects,
     control: Vec<ControlEvent>,
     since: Option<i64>,
 }
@@ -118,7 +118,7 @@ impl Pipeline {
         let mut next = 0;
         loop {
             let (decoded, to) = self.decoder.decode_from(batch, next);
-            self.take_in(&batch.messages[next..to], decoded)?;
+            self.take_in(&batch.messages[next..to], decoded, now)?;
             next = to;
             if next == batch.messages.len() {
                 break;
@@ -133,11 +133,11 @@ impl Pipeline {
     }
 
     /// Takes what was decoded of `messages` from event to rollup row.
-    fn take_in(&mut self, messages: &[RawMessage], decoded: Decoded) -> Result<(), PipelineError> {
+    fn take_in(&mut self, messages: &[RawMessage], decoded: Decoded, now: i64) -> Result<(), PipelineError> {
         self.count_decoded(&decoded);
         self.observe(messages, &decoded.events);
         let events = self.without_duplicates(&decoded)?;
-        self.uncommitted.rejects.extend(decoded.rejects);
+        decoded.rejects.into_iter().for_each(|reject| self.uncommitted.rejects.add(reject, now));
         let enriched = self.enricher.enrich(events, &self.metrics)?;
         let absorbed = self.rollups.absorb(&self.queries, &enriched)?;
         self.metrics.rollup_events.inc_by(absorbed.rolled_up);

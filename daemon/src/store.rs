@@ -7,8 +7,10 @@
 pub mod sqlite;
 pub mod segments;
 mod history;
+mod quarantine;
 mod read;
 mod recover;
+mod retries;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -16,13 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::decode::{Reject, RejectReason};
 use crate::findings::{FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position};
 use crate::limits;
 
 pub use history::Revision;
+pub use quarantine::{QuarantineQuery, Quarantined, Rejects};
 pub use read::{Gap, ListQuery, Page, Reader};
+pub use retries::{Retries, Retry};
 pub use segments::{NewSegment, StoredSegment};
 
 /// Everything that one step makes durable, all of it or nothing.
@@ -38,10 +41,8 @@ pub struct Commit {
     pub changes: Vec<FindingChange>,
     /// Findings as they are after the step; every finding named in `changes` but the withdrawn ones.
     pub tracked: Vec<Tracked>,
-    /// What was not decoded, for quarantine.
-    pub rejects: Vec<Reject>,
-    /// How many were not decoded in this step, by reason; added to the totals.
-    pub reject_counts: Vec<(RejectReason, u64)>,
+    /// What was not decoded: counts for the totals, a sample for quarantine.
+    pub rejects: Rejects,
     /// Event time after the step.
     pub clock: ClockState,
     /// Decisions that did not come from the logs.
@@ -112,7 +113,7 @@ pub struct Recovered {
 /// Bounds of what is kept; the product's stand in `limits.rs`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    quarantine_rows: usize,
+    quarantine: quarantine::SampleBounds,
     changes: u64,
     control_rows: usize,
     page_walk_keys: usize,
@@ -121,7 +122,7 @@ pub(crate) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            quarantine_rows: limits::QUARANTINE_ROWS_MAX,
+            quarantine: quarantine::SampleBounds::default(),
             changes: limits::CHANGES_KEPT_MAX,
             control_rows: limits::CONTROL_ROWS_MAX,
             page_walk_keys: limits::PAGE_WALK_KEYS_MAX,
@@ -334,6 +335,12 @@ pub enum StoreError {
         /// Its id.
         id: i64,
     },
+    /// Nothing was ever committed here.
+    #[error("state folder {}: no state in it; start the daemon with this config once, or correct state.path", path.display())]
+    NoState {
+        /// Which.
+        path: PathBuf,
+    },
     /// A row is not what was written.
     #[error(
         "row {key} of table {table} is damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
@@ -398,7 +405,7 @@ impl StoreError {
             | Self::NoSegment { .. }
             | Self::CorruptRow { .. }
             | Self::BrokenChain { .. } => StoreAction::Rebuild,
-            Self::BadPageToken => StoreAction::RefuseRequest,
+            Self::BadPageToken | Self::NoState { .. } => StoreAction::RefuseRequest,
         }
     }
 }

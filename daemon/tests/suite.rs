@@ -18,3 +18,6 @@ mod oracle;
 #[cfg(test)]
 #[path = "suite/process.rs"]
 mod process;
+#[cfg(test)]
+#[path = "suite/quarantine.rs"]
+mod quarantine;

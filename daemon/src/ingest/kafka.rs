@@ -6,6 +6,7 @@
 
 mod context;
 mod discovery;
+mod fetch;
 mod open_batch;
 mod partition;
 mod probe;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+pub use self::fetch::fetch;
 use self::partition::Tail;
 pub use self::probe::{PartitionState, TopicState, probe};
 pub use self::settings::validate;

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::decode::RejectReason;
 use crate::findings::{ChangeKind, FindingChange};
 use crate::ingest::Position;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
@@ -75,7 +74,6 @@ impl Pipeline {
             dropped_segments,
             changes,
             tracked,
-            reject_counts: count_by_reason(waits.rejects.iter().map(|r| r.reason)),
             rejects: waits.rejects,
             clock: self.clock_state(),
             control: waits.control,
@@ -192,15 +190,4 @@ fn newest_refresh_only(changes: Vec<FindingChange>) -> Vec<FindingChange> {
         c.kind != ChangeKind::Refreshed || last[&c.finding.finding_id] == index
     };
     changes.iter().enumerate().filter(|(i, c)| keep(*i, c)).map(|(_, c)| c.clone()).collect()
-}
-
-fn count_by_reason(reasons: impl Iterator<Item = RejectReason>) -> Vec<(RejectReason, u64)> {
-    let mut counts: Vec<(RejectReason, u64)> = Vec::new();
-    for reason in reasons {
-        match counts.iter_mut().find(|(r, _)| *r == reason) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((reason, 1)),
-        }
-    }
-    counts
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, named_params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::history::{self, ChangeRow, Revision};
+use super::quarantine::{self, QuarantineQuery, Quarantined};
 use super::{Shared, StoreError, locked, recover, sqlite, write};
 use crate::findings::{Finding, FindingChange, FindingState, Severity, Tracked};
 use crate::limits;
@@ -161,6 +162,13 @@ impl Reader {
     pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
         reject_totals(&locked(&self.connection))
     }
+
+    /// Kept rejects, the newest last, and how many were ever rejected by that source for that reason.
+    pub fn quarantined(&self, query: &QuarantineQuery) -> Result<(Vec<Quarantined>, u64), StoreError> {
+        let connection = locked(&self.connection);
+        let snapshot = connection.unchecked_transaction()?;
+        Ok((quarantine::list(&snapshot, query)?, quarantine::total(&snapshot, query)?))
+    }
 }
 
 /// Number of the newest change, 0 before the first.
@@ -180,7 +188,8 @@ fn oldest_seq(connection: &Connection) -> rusqlite::Result<Option<u64>> {
 
 /// Rejects by reason since the state was created, in name order.
 pub(super) fn reject_totals(connection: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
-    let mut select = connection.prepare_cached("SELECT reason, rejects FROM reject_count ORDER BY reason")?;
+    let mut select = connection
+        .prepare_cached("SELECT reason, sum(rejects) FROM reject_count GROUP BY reason ORDER BY reason")?;
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -85,18 +85,33 @@ BEGIN SELECT raise(ABORT, 'revisions are never changed'); END;
 CREATE TRIGGER revision_is_never_removed BEFORE DELETE ON revision
 BEGIN SELECT raise(ABORT, 'revisions are never removed'); END;
 
--- Rejected payloads with secrets masked, the newest QUARANTINE_ROWS_MAX; reject_count counts them all.
+-- Rejected payloads with secrets masked: of each topic and reason those of lowest `rank`, a hash of the place, which
+-- is a uniform sample. reject_count counts them all. message_hash is xxh3-64 of the whole message, content_hash of
+-- the JSON that was rejected.
 CREATE TABLE quarantine (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    topic INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY,
+    topic INTEGER NOT NULL REFERENCES topic (number),
     partition INTEGER NOT NULL,
     "offset" INTEGER NOT NULL,
     envelope_index INTEGER NOT NULL,
     reason TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    rejected_micros INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    format TEXT,
+    message_hash INTEGER NOT NULL,
+    content_hash INTEGER NOT NULL,
     detail TEXT NOT NULL,
-    payload TEXT NOT NULL
+    payload TEXT NOT NULL,
+    UNIQUE (topic, partition, "offset", envelope_index)
 ) STRICT;
-CREATE TABLE reject_count (reason TEXT PRIMARY KEY, rejects INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX quarantine_by_rank ON quarantine (topic, reason, rank);
+CREATE TABLE reject_count (
+    topic INTEGER NOT NULL REFERENCES topic (number),
+    reason TEXT NOT NULL,
+    rejects INTEGER NOT NULL,
+    PRIMARY KEY (topic, reason)
+) STRICT, WITHOUT ROWID;
 
 -- Decisions that did not come from the logs: idle partitions, reloads. The newest CONTROL_ROWS_MAX.
 CREATE TABLE control (

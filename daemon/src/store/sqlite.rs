@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql};
 use super::StoreError;
 
 /// Raised whenever `schema.sql` changes its meaning.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
 const FILE_NAME: &str = "shadowprod.db";
 /// Statements kept prepared per connection: more than there are in this module.
@@ -92,6 +92,9 @@ pub(super) fn open_memory() -> Result<Connection, StoreError> {
 /// A connection that sees committed state only and can change nothing.
 pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     let path = dir.join(FILE_NAME);
+    if !path.exists() {
+        return Err(StoreError::NoState { path: dir.to_owned() });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)?;
     prepare(&connection)?;
@@ -100,7 +103,8 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn prepare(connection: &Connection) -> Result<(), StoreError> {
+/// What every connection of ours has.
+pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

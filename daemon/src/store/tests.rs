@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::quarantine::SampleBounds;
 use super::*;
+use crate::decode::{Reject, RejectReason};
 use crate::findings::{ChangeKind, Evidence, Finding, FindingState, Owner, Parameter, Severity, Subject};
 
 fn at(second: i64) -> Timestamp {
@@ -70,8 +72,12 @@ fn reject(offset: i64) -> Reject {
     Reject {
         position: position(0, 0, offset),
         index: 0,
+        source: "okta".to_owned(),
         reason: RejectReason::NotJson,
         detail: "expected a value".to_owned(),
+        format: None,
+        message_hash: u64::MAX - 7,
+        content_hash: 5,
         payload: "{".to_owned(),
     }
 }
@@ -91,8 +97,11 @@ fn full_commit() -> Commit {
         dropped_segments: vec![],
         changes: vec![change(ChangeKind::Opened, finding("f_1", Severity::High, 5))],
         tracked: vec![tracked(finding("f_1", Severity::High, 5))],
-        rejects: vec![reject(3)],
-        reject_counts: vec![(RejectReason::NotJson, 1)],
+        rejects: {
+            let mut rejects = Rejects::default();
+            rejects.add(reject(3), 1_770_000_000_000_000);
+            rejects
+        },
         clock: ClockState {
             watermark_micros: 40,
             partitions: vec![(position(0, 0, 9), 77, true), (position(1, 4, 1_000), 60, false)],
@@ -236,7 +245,7 @@ fn a_foreign_or_newer_file_is_refused() {
     drop(fresh(dir.path()));
     sql(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'schema_version'");
     let message = Store::open(dir.path()).err().unwrap().to_string();
-    assert!(message.contains("schema version 99, this program reads version 1"), "{message}");
+    assert!(message.contains("schema version 99, this program reads version 2"), "{message}");
 
     let other = tempfile::tempdir().unwrap();
     sql(other.path(), "CREATE TABLE recipes (id INTEGER)");
@@ -306,28 +315,91 @@ fn the_chain_finds_the_first_revision_that_was_touched() {
     }
 }
 
+/// Bounds as small as `kind_rows` of a kind and `rows` in all, before and in the store.
+fn small_quarantine(kind_rows: usize, rows: usize) -> (Store, SampleBounds) {
+    let quarantine = SampleBounds { rows, kind_rows };
+    (memory(Bounds { quarantine, ..Bounds::default() }), quarantine)
+}
+
+/// What is kept, by topic, reason, partition and offset.
+fn quarantined(store: &Store) -> Vec<(u16, String, i32, i64)> {
+    let connection = locked(&store.connection);
+    let sql = "SELECT topic, reason, partition, \"offset\" FROM quarantine ORDER BY 1, 2, 3, 4";
+    let mut select = connection.prepare(sql).unwrap();
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    select.query_map([], read).unwrap().map(Result::unwrap).collect()
+}
+
+fn commit_rejects(store: &mut Store, bounds: SampleBounds, rejects: &[Reject]) {
+    let mut batch = Rejects::within(bounds);
+    rejects.iter().for_each(|reject| batch.add(reject.clone(), 0));
+    store.commit(&Commit { rejects: batch, ..Commit::default() }).unwrap();
+}
+
 #[test]
-fn quarantine_keeps_the_newest_and_counts_all() {
-    let mut store = memory(Bounds { quarantine_rows: 5, ..Bounds::default() });
-    for batch in 0..4 {
-        let offsets = batch * 3..batch * 3 + 3;
-        let commit = Commit {
-            rejects: offsets.map(reject).collect(),
-            reject_counts: vec![(RejectReason::NotJson, 3), (RejectReason::TooDeep, 1)],
-            ..Commit::default()
-        };
-        store.commit(&commit).unwrap();
-    }
-    let flood = Commit { rejects: (100..112).map(reject).collect(), ..Commit::default() };
-    let kept = |store: &Store| -> Vec<i64> {
-        let connection = locked(&store.connection);
-        let mut select = connection.prepare("SELECT \"offset\" FROM quarantine ORDER BY seq").unwrap();
-        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+fn quarantine_is_the_same_however_rejects_come_in_batches_and_counts_all() {
+    let of = |topic, reason, count: i64| {
+        (0..count).map(move |offset| Reject {
+            position: position(topic, offset as i32 % 3, 1_000 * reason as i64 + offset),
+            reason,
+            ..reject(0)
+        })
     };
-    assert_eq!(kept(&store), [7, 8, 9, 10, 11]);
-    store.commit(&flood).unwrap();
-    assert_eq!(kept(&store), [107, 108, 109, 110, 111]);
-    assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 12), ("too_deep".to_owned(), 4)]);
+    let mut all: Vec<Reject> = of(0, RejectReason::NotJson, 400)
+        .chain(of(0, RejectReason::TooDeep, 3))
+        .chain(of(1, RejectReason::NotJson, 60))
+        .chain(of(1, RejectReason::Empty, 11))
+        .collect();
+    for (kind_rows, rows, sizes) in
+        [(10, 100, [10, 3, 10, 10]), (10, 28, [8, 3, 8, 9]), (10, 2, [0, 0, 1, 1])]
+    {
+        let (mut whole, bounds) = small_quarantine(kind_rows, rows);
+        commit_rejects(&mut whole, bounds, &all);
+        let kept = quarantined(&whole);
+        let of_kind = |topic, reason: &str| kept.iter().filter(|k| k.0 == topic && k.1 == reason).count();
+        let found =
+            [of_kind(0, "not_json"), of_kind(0, "too_deep"), of_kind(1, "empty"), of_kind(1, "not_json")];
+        assert_eq!((found.iter().sum::<usize>(), kept.len()), (sizes.iter().sum(), sizes.iter().sum()));
+        assert!(
+            found.iter().zip(&sizes).all(|(found, size)| found.abs_diff(*size) <= 1),
+            "{found:?} for {sizes:?}"
+        );
+        for seed in 0..20 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            random.shuffle(&mut all);
+            let (mut store, bounds) = small_quarantine(kind_rows, rows);
+            let mut rest = &all[..];
+            while !rest.is_empty() {
+                let (batch, later) = rest.split_at(random.usize(1..=rest.len().min(90)));
+                commit_rejects(&mut store, bounds, batch);
+                rest = later;
+            }
+            assert_eq!(quarantined(&store), kept, "seed {seed}");
+            let totals = [("empty".to_owned(), 11), ("not_json".to_owned(), 460), ("too_deep".to_owned(), 3)];
+            assert_eq!(store.reject_totals().unwrap(), totals);
+        }
+    }
+}
+
+#[test]
+fn quarantine_keeps_a_uniform_sample_of_a_flood() {
+    let (mut store, bounds) = small_quarantine(500, 10_000);
+    let flood: Vec<Reject> = (0..20_000).map(reject).collect();
+    flood.chunks(900).for_each(|batch| commit_rejects(&mut store, bounds, batch));
+    let kept = quarantined(&store);
+    assert_eq!(kept.len(), 500);
+    for quarter in 0..4 {
+        let within = kept.iter().filter(|k| k.3 / 5_000 == quarter).count();
+        assert!((90..160).contains(&within), "{within} of quarter {quarter}, expected about 125");
+    }
+}
+
+#[test]
+fn place_that_is_rejected_again_after_its_topic_was_recreated_is_one_row() {
+    let (mut store, bounds) = small_quarantine(10, 10);
+    commit_rejects(&mut store, bounds, &[reject(3)]);
+    commit_rejects(&mut store, bounds, &[Reject { reason: RejectReason::Empty, ..reject(3) }]);
+    assert_eq!(quarantined(&store), [(0, "empty".to_owned(), 0, 3)]);
 }
 
 #[test]

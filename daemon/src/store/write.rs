@@ -8,8 +8,7 @@ use rusqlite::{Connection, params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Bounds, ClockState, Commit, CommitOutcome, ControlEvent, StoreError, Versions};
-use super::{history, segments, sqlite};
-use crate::decode::{Reject, RejectReason};
+use super::{history, quarantine, segments, sqlite};
 use crate::findings::{ChangeKind, FindingChange, Severity, Tracked};
 use crate::ingest::Checkpoint;
 use crate::limits;
@@ -32,8 +31,7 @@ pub(super) fn write(
     if commit.changes.iter().any(|c| c.kind.is_history()) {
         history::append(connection, &commit.changes)?;
     }
-    write_rejects(connection, &commit.rejects, bounds.quarantine_rows)?;
-    write_reject_counts(connection, &commit.reject_counts)?;
+    quarantine::write(connection, &commit.rejects, bounds.quarantine)?;
     write_control(connection, &commit.control, bounds.control_rows)?;
     if let Some(versions) = &commit.versions {
         write_versions(connection, versions)?;
@@ -176,33 +174,6 @@ fn write_changes(connection: &Connection, changes: &[FindingChange], kept_max: u
         .prepare_cached("DELETE FROM change WHERE seq <= (SELECT max(seq) FROM change) - ?1")?
         .execute([kept_max as i64])
         .map(drop)
-}
-
-fn write_rejects(connection: &Connection, rejects: &[Reject], rows_max: usize) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO quarantine (topic, partition, \"offset\", envelope_index, reason, detail, payload)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    for r in &rejects[rejects.len().saturating_sub(rows_max)..] {
-        let at = r.position;
-        let reason = r.reason.name();
-        insert.execute(params![at.topic, at.partition, at.offset, r.index, reason, r.detail, r.payload])?;
-    }
-    connection
-        .prepare_cached("DELETE FROM quarantine WHERE seq <= (SELECT max(seq) FROM quarantine) - ?1")?
-        .execute([rows_max as i64])
-        .map(drop)
-}
-
-fn write_reject_counts(connection: &Connection, counts: &[(RejectReason, u64)]) -> rusqlite::Result<()> {
-    let mut add = connection.prepare_cached(
-        "INSERT INTO reject_count (reason, rejects) VALUES (?1, ?2)
-         ON CONFLICT (reason) DO UPDATE SET rejects = rejects + ?2",
-    )?;
-    for (reason, count) in counts {
-        add.execute(params![reason.name(), *count as i64])?;
-    }
-    Ok(())
 }
 
 fn write_control(connection: &Connection, events: &[ControlEvent], rows_max: usize) -> rusqlite::Result<()> {

@@ -180,7 +180,8 @@ fn owner(finding: &Finding) -> String {
     if finding.owner.person.is_empty() { "nobody".to_owned() } else { printable(&finding.owner.person) }
 }
 
-fn minute(time: Timestamp) -> String {
+/// A time as tables show it.
+pub(in crate::cli) fn minute(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
@@ -202,7 +203,7 @@ fn evidence_line(evidence: &Evidence) -> String {
 }
 
 /// Control characters, also those that turn the direction of text, as `?`.
-fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
