@@ -648,7 +648,10 @@ mod tests {
             ),
             (vec![("user_agent", "curl/8"), ("source_ip", "198.51.100.4")], "curl", [0.0; 3], [0.0; 3]),
             (
-                vec![("user_agent", "Mozilla/5.0 (X11)"), ("source_ip", "203.0.113.4")],
+                vec![
+                    ("user_agent", "Mozilla/5.0 (X11; Linux x86_64; rv:136.0) Gecko/20100101 Firefox/136.0"),
+                    ("source_ip", "203.0.113.4"),
+                ],
                 "browser",
                 [3.0, 1.0, 0.0],
                 [0.0; 3],

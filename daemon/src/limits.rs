@@ -146,7 +146,7 @@ pub const REGISTRY_LIST_MAX: usize = 10_000;
 /// Milliseconds without a change before a folder is read again: editors and syncs write in bursts.
 pub const RELOAD_QUIET_MS: u64 = 300;
 
-/// Entries in the signal tables: each is compared with every new combination of values.
+/// Texts in the signal tables: each is compared with every new combination of values.
 pub const SIGNALS_MAX: usize = 2_000;
 /// Distinct texts whose meaning enrich remembers between batches; at FIELD_BYTES_MAX each that is 64 MiB,
 /// usually a tenth. Beyond it everything is forgotten and worked out again.

@@ -4,9 +4,15 @@
 //! In: queries/signals/*.toml, built in or from a folder. Out: log-odds per family of signals, client
 //! families, marks, AI calls. The tables are data: nothing here knows a provider.
 
+mod clients;
+mod conditions;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
+
+use clients::ClientFamilies;
+use conditions::{Condition, Test};
 
 use crate::limits::SIGNALS_MAX;
 use crate::registry::errors::Problems;
@@ -68,8 +74,10 @@ pub struct Signals {
     version: String,
     signals: Vec<Signal>,
     uses: [bool; SIGNAL_COLUMNS.len()],
-    client_families: Vec<(Test, String)>,
-    synthetic: Vec<(usize, Test)>,
+    /// Texts that values are compared with, in all tables together.
+    compared: usize,
+    clients: ClientFamilies,
+    synthetic: Vec<Condition>,
     ai_calls: Vec<(AiCall, Condition, Option<Condition>)>,
 }
 
@@ -102,45 +110,6 @@ struct Signal {
     log_odds: f64,
 }
 
-#[derive(Debug, Clone)]
-struct Condition {
-    column: usize,
-    test: Test,
-}
-
-/// How a value is compared; the text is in ASCII lower case.
-#[derive(Debug, Clone)]
-enum Test {
-    Equals(String),
-    Prefix(String),
-    Suffix(String),
-    Contains(String),
-    Word(String),
-}
-
-type MakeTest = fn(String) -> Test;
-
-const TESTS: [(&str, MakeTest); 5] = [
-    ("equals", Test::Equals),
-    ("prefix", Test::Prefix),
-    ("suffix", Test::Suffix),
-    ("contains", Test::Contains),
-    ("word", Test::Word),
-];
-
-impl Test {
-    /// `value` is in ASCII lower case.
-    fn matches(&self, value: &str) -> bool {
-        match self {
-            Self::Equals(text) => value == text,
-            Self::Prefix(text) => value.starts_with(text.as_str()),
-            Self::Suffix(text) => value.ends_with(text.as_str()),
-            Self::Contains(text) => value.contains(text.as_str()),
-            Self::Word(text) => value.split(' ').any(|word| word == text),
-        }
-    }
-}
-
 impl Signals {
     /// The tables in `folder`; `None` for those built in. Errors: every mistake.
     pub fn load(folder: Option<&Path>) -> Result<Self, SignalErrors> {
@@ -153,27 +122,31 @@ impl Signals {
     }
 
     fn build(texts: Vec<(String, String)>, root: &str, mut problems: Problems) -> Result<Self, SignalErrors> {
+        ClientFamilies::prepare();
         let mut signals = Self {
             version: version_of(&texts, root),
             signals: Vec::new(),
             uses: [false; SIGNAL_COLUMNS.len()],
-            client_families: Vec::new(),
+            compared: 0,
+            clients: ClientFamilies::default(),
             synthetic: Vec::new(),
             ai_calls: Vec::new(),
         };
         let mut ids = HashSet::new();
-        let kinds = ["signal", "client_family", "synthetic", "ai_call"];
+        let kinds = ["signal", "client_family", "client_name", "synthetic", "ai_call"];
         for (name, text) in texts {
             let file = TextFile::new(&name, text);
             let document = file.parse(&mut problems);
             each_entry(&file, document.get_ref(), &kinds, &mut problems, |kind, mut entry, problems| {
-                signals.check_size(&entry, problems);
+                let compared_before = signals.compared;
                 match kind {
                     "signal" => signals.signal(&mut entry, &mut ids, problems),
-                    "client_family" => signals.client_family(&mut entry, problems),
+                    "client_family" => signals.client(&mut entry, ClientFamilies::add_user_agent, problems),
+                    "client_name" => signals.client(&mut entry, ClientFamilies::add_name, problems),
                     "ai_call" => signals.ai_call(&mut entry, problems),
                     _ => signals.synthetic(&mut entry, &mut ids, problems),
                 }
+                signals.check_size(compared_before, &entry, problems);
                 entry.finish(problems);
             });
         }
@@ -181,12 +154,11 @@ impl Signals {
         Ok(signals)
     }
 
-    fn check_size(&self, entry: &Entry<'_>, problems: &mut Problems) {
-        let marks = self.synthetic.len() + self.ai_calls.len();
-        let entries = self.signals.len() + self.client_families.len() + marks;
-        if entries == SIGNALS_MAX {
-            let message = format!("more than {SIGNALS_MAX} entries in the signal tables");
-            problems.error(&entry.place(), message, "remove entries".to_owned());
+    /// Reports the entry that passes the bound.
+    fn check_size(&self, compared_before: usize, entry: &Entry<'_>, problems: &mut Problems) {
+        if compared_before <= SIGNALS_MAX && self.compared > SIGNALS_MAX {
+            let message = format!("more than {SIGNALS_MAX} texts to compare with in the signal tables");
+            problems.error(&entry.place(), message, "remove entries or texts".to_owned());
         }
     }
 
@@ -198,9 +170,9 @@ impl Signals {
     fn signal(&mut self, entry: &mut Entry<'_>, ids: &mut HashSet<String>, problems: &mut Problems) {
         unique_id(entry, ids, problems);
         let family = entry.word("family", &FAMILIES, problems);
-        let condition = condition(entry, &SIGNAL_COLUMNS, problems);
+        let condition = self.condition(entry, &SIGNAL_COLUMNS, problems);
         let log_odds = entry.number_required("log_odds", -FAMILY_CAP..=FAMILY_CAP, problems);
-        let also = also(entry, &SIGNAL_COLUMNS, problems);
+        let also = self.also(entry, &SIGNAL_COLUMNS, problems);
         entry.text_if_any("note", problems);
         let (Some(family), Some(condition), Some(log_odds)) = (family, condition, log_odds) else { return };
         if log_odds == 0.0 {
@@ -212,39 +184,65 @@ impl Signals {
         self.signals.push(Signal { family, condition, also, log_odds });
     }
 
-    fn client_family(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+    fn client(
+        &mut self,
+        entry: &mut Entry<'_>,
+        add: fn(&mut ClientFamilies, Test, String),
+        problems: &mut Problems,
+    ) {
         let family = entry.id("family", problems).value;
         entry.text_if_any("note", problems);
-        if let Some(test) = test(entry, problems) {
-            self.client_families.push((test, family));
+        if let Some(test) = Test::read(entry, problems) {
+            self.compared += test.text_count();
+            add(&mut self.clients, test, family);
         }
     }
 
     fn synthetic(&mut self, entry: &mut Entry<'_>, ids: &mut HashSet<String>, problems: &mut Problems) {
         unique_id(entry, ids, problems);
         entry.text_if_any("note", problems);
-        if let Some(condition) = condition(entry, &SYNTHETIC_COLUMNS, problems) {
-            self.synthetic.push((condition.column, condition.test));
-        }
+        let condition = self.condition(entry, &SYNTHETIC_COLUMNS, problems);
+        self.synthetic.extend(condition);
     }
 
     fn ai_call(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
         let provider = entry.id("provider", problems).value;
         let operation = entry.word("operation", &OPERATIONS, problems);
-        let condition = condition(entry, &AI_CALL_COLUMNS, problems);
-        let also = also(entry, &AI_CALL_COLUMNS, problems);
+        let condition = self.condition(entry, &AI_CALL_COLUMNS, problems);
+        let also = self.also(entry, &AI_CALL_COLUMNS, problems);
         entry.text_if_any("note", problems);
         if let (Some(operation), Some(condition)) = (operation, condition) {
             self.ai_calls.push((AiCall { provider, operation }, condition, also));
         }
     }
 
+    fn condition(
+        &mut self,
+        entry: &mut Entry<'_>,
+        columns: &[&'static str],
+        problems: &mut Problems,
+    ) -> Option<Condition> {
+        let condition = Condition::read(entry, columns, problems);
+        self.compared += condition.as_ref().map_or(0, |c| c.test.text_count());
+        condition
+    }
+
+    fn also(
+        &mut self,
+        entry: &mut Entry<'_>,
+        columns: &[&'static str],
+        problems: &mut Problems,
+    ) -> Option<Condition> {
+        let also = Condition::read_also(entry, columns, problems);
+        self.compared += also.as_ref().map_or(0, |c| c.test.text_count());
+        also
+    }
+
     /// What AI call an event is, given values of [`AI_CALL_COLUMNS`]; the first entry that matches decides.
     pub(super) fn ai_call_of(&self, values: &[Option<&str>; AI_CALL_COLUMNS.len()]) -> Option<&AiCall> {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let holds = |c: &Condition| lower[c.column].as_deref().is_some_and(|v| c.test.matches(v));
-        let is_met = |also: &Option<Condition>| also.as_ref().is_none_or(holds);
-        let found = self.ai_calls.iter().find(|(_, condition, also)| holds(condition) && is_met(also));
+        let is_met = |also: &Option<Condition>| also.as_ref().is_none_or(|c| c.holds(&lower));
+        let found = self.ai_calls.iter().find(|(_, first, also)| first.holds(&lower) && is_met(also));
         found.map(|(call, ..)| call)
     }
 
@@ -255,26 +253,21 @@ impl Signals {
 
     /// The coarse family of a client; `unknown` where no table names it.
     pub(super) fn client_family_of(&self, user_agent: &str) -> &str {
-        let lower = user_agent.to_ascii_lowercase();
-        let found = self.client_families.iter().find(|(test, _)| test.matches(&lower));
-        found.map_or("unknown", |(_, family)| family)
+        self.clients.family_of(user_agent)
     }
 
     /// Whether values of [`SYNTHETIC_COLUMNS`] mark an event as synthetic.
     pub(super) fn is_synthetic(&self, values: &[Option<&str>; SYNTHETIC_COLUMNS.len()]) -> bool {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let holds =
-            |(column, test): &(usize, Test)| lower[*column].as_deref().is_some_and(|v| test.matches(v));
-        self.synthetic.iter().any(holds)
+        self.synthetic.iter().any(|condition| condition.holds(&lower))
     }
 
     /// The strongest signal each way of each family, given values of [`SIGNAL_COLUMNS`].
     pub(super) fn weigh(&self, values: &[Option<&str>; SIGNAL_COLUMNS.len()]) -> Weights {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let holds = |c: &Condition| lower[c.column].as_deref().is_some_and(|v| c.test.matches(v));
         let mut weights = Weights::default();
         for signal in &self.signals {
-            if holds(&signal.condition) && signal.also.as_ref().is_none_or(holds) {
+            if signal.condition.holds(&lower) && signal.also.as_ref().is_none_or(|c| c.holds(&lower)) {
                 let side = if signal.log_odds > 0.0 { &mut weights.human } else { &mut weights.workload };
                 side[signal.family] = side[signal.family].max(signal.log_odds.abs());
             }
@@ -285,7 +278,7 @@ impl Signals {
 
 impl fmt::Display for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (signals, families) = (self.signals.len(), self.client_families.len());
+        let (signals, families) = (self.signals.len(), self.clients.len());
         let (marks, calls) = (self.synthetic.len(), self.ai_calls.len());
         write!(f, "{signals} signals, {families} client families, {marks} synthetic marks, {calls} AI calls")
     }
@@ -301,44 +294,6 @@ fn unique_id(entry: &mut Entry<'_>, ids: &mut HashSet<String>, problems: &mut Pr
         let message = format!("id `{}` is already taken, expected one of its own", id.value);
         problems.error(&id.place, message, "rename one of the two, or remove it".to_owned());
     }
-}
-
-fn condition(entry: &mut Entry<'_>, columns: &[&'static str], problems: &mut Problems) -> Option<Condition> {
-    let words: Vec<(&'static str, usize)> = columns.iter().enumerate().map(|(i, name)| (*name, i)).collect();
-    let column = entry.word("column", &words, problems);
-    let test = test(entry, problems);
-    Some(Condition { column: column?, test: test? })
-}
-
-/// The second condition of an entry, if it has one.
-fn also(entry: &mut Entry<'_>, columns: &[&'static str], problems: &mut Problems) -> Option<Condition> {
-    let mut also = None;
-    let asked_for_more = entry.has("also");
-    let is_table = entry.table_if_any("also", |mut table| {
-        also = condition(&mut table, columns, problems);
-        table.finish(problems);
-    });
-    if asked_for_more && !is_table {
-        let fix = "write also = { column = \"...\", equals = \"...\" }".to_owned();
-        problems.error(&entry.place(), "`also` is not a table".to_owned(), fix);
-    }
-    also
-}
-
-fn test(entry: &mut Entry<'_>, problems: &mut Problems) -> Option<Test> {
-    let mut found = Vec::new();
-    for (key, make) in TESTS {
-        if let Some(text) = entry.text_if_any(key, problems) {
-            found.push(make(text.value.to_ascii_lowercase()));
-        }
-    }
-    if found.len() != 1 {
-        let message = format!("{} comparisons, expected exactly one", found.len());
-        let fix = "give one of equals, prefix, suffix, contains, word".to_owned();
-        problems.error(&entry.place(), message, fix);
-        return None;
-    }
-    found.pop()
 }
 
 #[cfg(test)]
@@ -377,6 +332,19 @@ mod tests {
                 "use one of",
             ),
             ("[[sgnal]]\nid = \"a\"".to_owned(), 1, "unknown table `sgnal`", "did you mean `signal`?"),
+            (format!("{head}word = []\nlog_odds = 1"), 5, "is an empty list", "at least one text"),
+            (
+                format!("{head}word = [\"x\", 1]\nlog_odds = 1"),
+                5,
+                "is a number, expected text",
+                "word = \"...\"",
+            ),
+            (
+                format!("{head}word = [\"x\"]\nprefix = \"y\"\nlog_odds = 1"),
+                1,
+                "2 comparisons",
+                "give one of",
+            ),
         ] {
             let SignalErrors(errors) = load(&text).unwrap_err();
             let found = errors.errors.iter().find(|e| e.message.contains(message));
@@ -386,6 +354,26 @@ mod tests {
         }
         let twice = format!("{head}word = \"x\"\nlog_odds = 1\n").repeat(2);
         assert!(load(&twice).unwrap_err().to_string().contains("id `a` is already taken"));
+    }
+
+    #[test]
+    fn any_text_of_a_list_will_do() {
+        let signals = load("[[client_family]]\nfamily = \"tool\"\nprefix = [\"One/\", \"two\"]\n").unwrap();
+        for (user_agent, family) in [("ONE/1", "tool"), ("two", "tool"), ("three one/", "unknown")] {
+            assert_eq!(signals.client_family_of(user_agent), family, "{user_agent}");
+        }
+    }
+
+    #[test]
+    fn texts_of_all_entries_together_are_bounded() {
+        let entry = |count: usize| {
+            let texts: Vec<String> = (0..count).map(|i| format!("\"t{i}\"")).collect();
+            format!("[[client_family]]\nfamily = \"f\"\nequals = [{}]\n", texts.join(", "))
+        };
+        assert!(load(&entry(SIGNALS_MAX)).is_ok());
+        let SignalErrors(errors) = load(&(entry(SIGNALS_MAX) + &entry(1) + &entry(1))).unwrap_err();
+        assert_eq!(errors.errors.len(), 1, "{errors}");
+        assert_eq!(errors.errors[0].line, 4, "{errors}");
     }
 
     #[test]

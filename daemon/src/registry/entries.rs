@@ -3,16 +3,15 @@
 //! In: an [`Entry`] of a file. Out: facts, the ids they declare and the ids they refer to, in [`Parts`].
 //! What can only be judged with all files read is left to `check`.
 
-use ipnet::IpNet;
+mod selectors;
 
 use super::errors::{Place, Problems};
 use super::facts::{
     Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy, Production,
     ProductionKind, Profile, Promotion, SharedCredential, Stage, StageSpan, Team, Validity, Workload,
 };
-use super::patterns::Pattern;
 use super::reader::{Entry, Located, shown};
-use super::selectors::{Selector, SelectorKind, SelectorValue};
+use selectors::{PILOT_SELECTORS, SERVICE_SELECTORS, cidr_of, pattern, selectors};
 
 /// A set of ids within which each is unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -373,124 +372,4 @@ fn follow_each_other(by: &str, stages: &mut [(StageSpan, Place)], problems: &mut
             problems.error(&place, message, fix.to_owned());
         }
     }
-}
-
-const PILOT_SELECTORS: &[SelectorKind] = &[
-    SelectorKind::Spiffe,
-    SelectorKind::Role,
-    SelectorKind::EntraApp,
-    SelectorKind::ServiceAccount,
-    SelectorKind::ApiKey,
-    SelectorKind::Consumer,
-    SelectorKind::InferenceProfile,
-    SelectorKind::Route,
-    SelectorKind::Host,
-    SelectorKind::Header,
-    SelectorKind::Model,
-];
-
-const SERVICE_SELECTORS: &[SelectorKind] = &[
-    SelectorKind::Spiffe,
-    SelectorKind::Role,
-    SelectorKind::EntraApp,
-    SelectorKind::ServiceAccount,
-    SelectorKind::ApiKey,
-    SelectorKind::Consumer,
-    SelectorKind::Ip,
-    SelectorKind::Route,
-    SelectorKind::Host,
-];
-
-fn selectors(entry: &mut Entry<'_>, allowed: &[SelectorKind], problems: &mut Problems) -> Vec<Selector> {
-    let words: Vec<(&'static str, SelectorKind)> = allowed.iter().map(|k| (k.name(), *k)).collect();
-    let mut found = Vec::new();
-    entry.tables("selectors", problems, |mut table, problems| {
-        let kind = table.word("kind", &words, problems);
-        let value = kind.and_then(|kind| selector_value(kind, &mut table, problems));
-        let _ = table.has("value");
-        let confidence = table.number("confidence", 0.0..=1.0, problems);
-        let validity = table.validity(problems);
-        table.finish(problems);
-        let (Some(kind), Some(value)) = (kind, value) else { return };
-        let confidence = confidence.unwrap_or(kind.default_confidence());
-        found.push(Selector { kind, value, confidence, validity });
-    });
-    found
-}
-
-fn selector_value(
-    kind: SelectorKind,
-    table: &mut Entry<'_>,
-    problems: &mut Problems,
-) -> Option<SelectorValue> {
-    match kind {
-        SelectorKind::Ip => {
-            let text = table.text("value", problems);
-            cidr_of(&text, problems).map(SelectorValue::Network)
-        }
-        SelectorKind::Header => {
-            let text = table.text("value", problems);
-            let value = header_pattern(&text, problems)?;
-            Some(SelectorValue::Text(value))
-        }
-        SelectorKind::Host => {
-            let value = pattern(table, "value", problems)?.to_lower();
-            Some(SelectorValue::Text(value))
-        }
-        SelectorKind::Spiffe
-        | SelectorKind::Role
-        | SelectorKind::EntraApp
-        | SelectorKind::ServiceAccount
-        | SelectorKind::ApiKey
-        | SelectorKind::Consumer
-        | SelectorKind::InferenceProfile
-        | SelectorKind::Route
-        | SelectorKind::Model => pattern(table, "value", problems).map(SelectorValue::Text),
-    }
-}
-
-fn header_pattern(text: &Located<String>, problems: &mut Problems) -> Option<Pattern> {
-    if text.value.is_empty() {
-        return None;
-    }
-    let name_and_value = text.value.split_once(':');
-    let value = name_and_value.filter(|(name, _)| name.trim().eq_ignore_ascii_case("user-agent"));
-    let read = value.and_then(|(_, v)| Pattern::parse(v.trim()));
-    if read.is_none() {
-        let message = format!(
-            "header selector is `{}`, expected `user-agent: text` or `user-agent: text*`: logs carry no other",
-            shown(&text.value)
-        );
-        problems.error(&text.place, message, "write `value = \"user-agent: name/*\"`".to_owned());
-    }
-    read
-}
-
-fn pattern(entry: &mut Entry<'_>, key: &'static str, problems: &mut Problems) -> Option<Pattern> {
-    let text = entry.text(key, problems);
-    if text.value.is_empty() {
-        return None;
-    }
-    let read = Pattern::parse(&text.value);
-    if read.is_none() {
-        let message = format!("`{key}` is `{}`, expected a text or the start of one", shown(&text.value));
-        problems.error(
-            &text.place,
-            message,
-            "use `*` at the end only, after at least one character".to_owned(),
-        );
-    }
-    read
-}
-
-fn cidr_of(text: &Located<String>, problems: &mut Problems) -> Option<IpNet> {
-    if text.value.is_empty() {
-        return None;
-    }
-    let read = text.value.parse::<IpNet>();
-    if read.is_err() {
-        let message = format!("`{}` is not a network", shown(&text.value));
-        problems.error(&text.place, message, "write address/length, such as 10.20.0.0/16".to_owned());
-    }
-    read.ok()
 }

@@ -337,6 +337,24 @@ impl<'a> Entry<'a> {
         kept.filter_map(|item| self.read_text(key, item, problems)).collect()
     }
 
+    /// One text or a list of at least one that may be there.
+    pub(crate) fn texts_if_any(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Vec<Located<String>>> {
+        let found = self.get(key)?;
+        if found.get_ref().as_array().is_none() {
+            return Some(self.read_text(key, found, problems).into_iter().collect());
+        }
+        let texts = self.list(key, problems);
+        if found.get_ref().as_array().is_some_and(|items| items.is_empty()) {
+            let message = format!("{} `{key}` is an empty list: it never holds", self.label);
+            problems.error(&self.file.place(found.span()), message, "name at least one text".to_owned());
+        }
+        Some(texts)
+    }
+
     fn short_enough(&self, key: &str, found: &Spanned<DeValue<'_>>, length: usize, problems: &mut Problems) {
         if length > REGISTRY_LIST_MAX {
             let message =
