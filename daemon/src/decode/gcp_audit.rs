@@ -61,6 +61,7 @@ struct Resource<'a> {
 struct Labels<'a> {
     #[serde(borrow)]
     project_id: Text<'a>,
+    cluster_name: Text<'a>,
     location: Text<'a>,
     region: Text<'a>,
     zone: Text<'a>,
@@ -313,7 +314,7 @@ fn credential<'r>(
     }
     let key = identity.service_account_key_name.get().rsplit('/').next().unwrap_or_default();
     let mut credential = if key.is_empty() {
-        Credential::new(CredentialKind::Principal, Joined::one(who))?
+        Credential::new(CredentialKind::Principal, principal_key(entry, who))?
     } else {
         Credential::new(CredentialKind::ServiceAccountKey, Joined::one(key))?
     };
@@ -321,6 +322,17 @@ fn credential<'r>(
         credential.attribution = ATTRIBUTION_DELEGATED;
     }
     Some(credential)
+}
+
+/// GKE's own users exist once in each cluster, which project, place and name tell apart; everybody else is known to
+/// all of Google.
+fn principal_key<'r>(entry: &LogEntry<'_>, who: &'r str) -> Joined<'r> {
+    let cluster = labels(entry).map_or("", |labels| labels.cluster_name.get());
+    if cluster.is_empty() || !who.starts_with("system:") {
+        return Joined::one(who);
+    }
+    let cluster = format!("{}/{}/{cluster}", account(entry), region(entry));
+    Joined { first: Cow::Owned(cluster), second: who }
 }
 
 /// Id of the service account key that the call made.

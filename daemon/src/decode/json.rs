@@ -374,50 +374,72 @@ impl<T> Default for First<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FirstVisitor(PhantomData))
+        Leading::<T, 1>::deserialize(deserializer).map(|Leading([first])| Self(first))
     }
 }
 
-struct FirstVisitor<T>(PhantomData<T>);
+/// The first `N` elements of an array, as many as there are; none of anything else.
+#[derive(Debug)]
+pub(super) struct Leading<T, const N: usize>(pub(super) [Option<T>; N]);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
-    type Value = First<T>;
+impl<T, const N: usize> Default for Leading<T, N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| None))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Leading<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LeadingVisitor(PhantomData))
+    }
+}
+
+struct LeadingVisitor<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for LeadingVisitor<T, N> {
+    type Value = Leading<T, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<First<T>, A::Error> {
-        let first = seq.next_element()?;
-        drain_seq(seq).map(|()| First(first))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut leading = Leading::default();
+        for element in &mut leading.0 {
+            *element = seq.next_element()?;
+            if element.is_none() {
+                return Ok(leading);
+            }
+        }
+        drain_seq(seq).map(|()| leading)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<First<T>, A::Error> {
-        drain_map(map).map(|()| First(None))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        drain_map(map).map(|()| Leading::default())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 
-    fn visit_unit<E>(self) -> Result<First<T>, E> {
-        Ok(First(None))
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Leading::default())
     }
 }
 
