@@ -254,6 +254,8 @@ fn issued<'r>(log: &'r Log<'_>, details: &'r Details<'_>) -> &'r str {
     first_of(&[jti(details), log.session_id.get(), details.session_id.get()])
 }
 
+/// The log does not say whether a client that exchanged a code, a refresh token or another's token proved an identity
+/// of its own: it counts as if it had.
 fn flow(code: &str) -> Flow {
     let mut flow = Flow::default();
     flow.set(FlowWord::InteractiveFactor, code == "gd_auth_succeed");
@@ -261,5 +263,6 @@ fn flow(code: &str) -> Flow {
     flow.set(FlowWord::Interactive, code == "s");
     flow.set(FlowWord::NonInteractive, matches!(code, "ssa" | "sertft"));
     flow.set(FlowWord::Ropc, matches!(code, "sepft" | "fepft"));
+    flow.set(FlowWord::Delegated, matches!(code, "seacft" | "sertft" | "secte"));
     flow
 }
