@@ -2,6 +2,8 @@
 //!
 //! In: fixtures/decode/<format>/input.jsonl. Out: expected.ndjson beside it; `UPDATE_EXPECT=1` rewrites it.
 
+mod oddities;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
