@@ -16,7 +16,9 @@ mod texts;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -167,7 +169,7 @@ impl Enricher {
     }
 
     /// From `network` to `workload_flow`.
-    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 11] {
+    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 14] {
         let networks = || outcomes.network.iter().map(|n| self.memory.network(*n));
         let ai_calls = || outcomes.ai_call.iter().map(|n| self.memory.ai_call(*n));
         let each = || outcomes.weights.iter().map(|n| self.memory.weights(*n));
@@ -179,6 +181,9 @@ impl Enricher {
         [
             text_column(networks().map(|n| n.name.as_deref())),
             text_column(networks().map(|n| n.kind)),
+            text_column(networks().map(|n| n.cloud_provider)),
+            Arc::new(Int64Array::from_iter(networks().map(|n| n.asn.map(i64::from)))),
+            text_column(networks().map(|n| n.as_name.as_deref())),
             text_column(outcomes.client_family.iter().map(|n| self.memory.client_family(*n))),
             text_column(ai_calls().map(|call| Some(call?.provider.as_str()))),
             text_column(ai_calls().map(|call| Some(call?.operation))),

@@ -396,13 +396,22 @@ impl NetworkKind {
     }
 }
 
+/// Which addresses a named network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// Those of a CIDR.
+    Cidr(ipnet::IpNet),
+    /// Those that the autonomous system of this number announces.
+    AutonomousSystem(u32),
+}
+
 /// A named network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// Name.
     pub name: String,
     /// Which addresses.
-    pub cidr: ipnet::IpNet,
+    pub addresses: Addresses,
     /// What it is.
     pub kind: NetworkKind,
     /// When.

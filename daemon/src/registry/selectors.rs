@@ -3,11 +3,12 @@
 //! In: checked selectors of pilots or services. Out: the claims on one value as of a time. An index is built
 //! once a registry; a lookup costs one hash for the exact value and one for each distinct prefix length.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::addresses::CidrIndex;
 use super::facts::{Validity, word_of};
 use super::patterns::{Pattern, PatternIndex};
 
@@ -179,66 +180,9 @@ impl SelectorIndex {
     }
 }
 
-/// Finds the longest network that holds an address. Addresses are kept as IPv6; IPv4 ones as mapped.
-#[derive(Debug, Default)]
-pub struct CidrIndex {
-    /// By prefix length, in order; looked through from the longest.
-    lengths: BTreeMap<u8, HashMap<u128, Vec<(Validity, usize)>>>,
-}
-
-impl CidrIndex {
-    /// Adds a network that leads to `id`.
-    pub fn insert(&mut self, cidr: IpNet, validity: Validity, id: usize) {
-        let length = cidr.prefix_len() + if cidr.addr().is_ipv4() { 96 } else { 0 };
-        let start = masked(bits(cidr.addr()), length);
-        self.lengths.entry(length).or_default().entry(start).or_default().push((validity, id));
-    }
-
-    /// The id of the longest network; the first inserted among equals.
-    pub fn find(&self, address: IpAddr, at: i64) -> Option<usize> {
-        let bits = bits(address);
-        self.lengths.iter().rev().find_map(|(length, starts)| {
-            let found = starts.get(&masked(bits, *length))?;
-            found.iter().find(|(validity, _)| validity.holds(at)).map(|(_, id)| *id)
-        })
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-fn masked(bits: u128, length: u8) -> u128 {
-    let host_bits = 128 - u32::from(length);
-    bits.checked_shr(host_bits).and_then(|b| b.checked_shl(host_bits)).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn longest_network_names_an_address() {
-        let mut index = CidrIndex::default();
-        let nets = ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32", "10.1.2.3/32"];
-        for (id, net) in nets.iter().enumerate() {
-            index.insert(net.parse().unwrap(), Validity::ALWAYS, id);
-        }
-        for (address, expected) in [
-            ("10.2.0.1", Some(0)),
-            ("10.1.0.1", Some(1)),
-            ("10.1.2.3", Some(4)),
-            ("::ffff:10.1.0.1", Some(1)),
-            ("192.0.2.1", Some(2)),
-            ("2001:db8::1", Some(3)),
-            ("2001:db9::1", None),
-        ] {
-            assert_eq!(index.find(address.parse().unwrap(), 0), expected, "{address}");
-        }
-    }
 
     #[test]
     fn claim_holds_within_both_validities() {
