@@ -189,9 +189,15 @@ impl Registry {
         self.published.files.iter().map(|(path, _)| path.as_path())
     }
 
-    /// The weight with which `value` says production at `at`: the largest of the entries of that kind that
-    /// match, else 0. For a name pattern, `value` may hold it anywhere.
+    /// Whether the production map looks at `kind` at all.
+    pub fn maps_production_by(&self, kind: ProductionKind) -> bool {
+        self.production.contains_key(word(kind))
+    }
+
+    /// The weight with which `value`, in any case, says production at `at`: the largest of the entries of that
+    /// kind that match, else 0. For a name pattern, `value` may hold it anywhere.
     pub fn production_weight(&self, kind: ProductionKind, value: &str, at: i64) -> f64 {
+        let value = &*value.to_ascii_lowercase();
         let largest = |weights: &mut dyn Iterator<Item = f64>| weights.fold(0.0, f64::max);
         if kind == ProductionKind::NamePattern {
             let held = self.name_patterns.iter().filter(|p| p.validity.holds(at));

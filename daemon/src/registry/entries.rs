@@ -274,10 +274,9 @@ impl Parts {
         let weight = entry.number("weight", 0.0..=1.0, problems);
         let validity = entry.validity(problems);
         let (Some(kind), Some(pattern)) = (kind, pattern) else { return };
-        let ignores_case = kind != ProductionKind::Account;
         self.production.push(Production {
             kind,
-            pattern: if ignores_case { pattern.to_lower() } else { pattern },
+            pattern: pattern.to_lower(),
             weight: weight.unwrap_or(kind.default_weight()),
             validity,
         });
