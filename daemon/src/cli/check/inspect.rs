@@ -59,6 +59,9 @@ fn registry(config: &Config, report: &mut Report) -> Option<Registry> {
     match Registry::load(&config.registry.path) {
         Ok(registry) => {
             report.looked_at.push(counted(registry.pilots().len(), "pilot"));
+            if registry.network_files().len() > 0 {
+                report.looked_at.push(counted(registry.network_files().len(), "network file"));
+            }
             let warnings = registry.warnings().iter().map(|w| of_registry(w, Level::Warning));
             report.problems.extend(warnings);
             Some(registry)
