@@ -88,6 +88,11 @@ pub const QUARANTINE_KIND_ROWS_MAX: usize = 500;
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Dead letters that wait in the store for the broker, at most some 100 MiB; those beyond it are dropped and counted.
+/// What one second of a flood brings, or hours of a few bad messages while the broker is away.
+pub const DEAD_LETTERS_WAITING_MAX: usize = 10_000;
+/// Dead letters handed to the client and not yet acknowledged.
+pub const DEAD_LETTERS_IN_FLIGHT_MAX: usize = 1_024;
 /// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.
 pub const CONTROL_ROWS_MAX: usize = 1_000_000;
 /// Former places of findings in the list, kept so that page tokens walk the list as it was; a token older

@@ -232,8 +232,14 @@ pub(super) fn ask_brokers(path: &Path, config: &Config, deadline: Duration, repo
         report.problems.push(error(message, "add [kafka] with brokers = \"host:port\""));
         return;
     }
-    let topics: Vec<String> =
-        config.sources.iter().map(|s| s.topic.clone()).filter(|t| !t.is_empty()).collect();
+    let topics: Vec<String> = config
+        .sources
+        .iter()
+        .map(|s| &s.topic)
+        .chain(config.dead_letter.iter().map(|d| &d.topic))
+        .filter(|t| !t.is_empty())
+        .cloned()
+        .collect();
     match kafka::probe(&config.kafka, &topics, deadline) {
         Ok(states) => {
             let partitions = states.iter().map(|s| s.partitions.len()).sum();
