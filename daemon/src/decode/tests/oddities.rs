@@ -250,8 +250,8 @@ fn okta_writes_the_words_null_and_unknown_for_nothing() {
         "transaction": {"id": "unknown", "detail": {"requestApiTokenId": "null"}},
         "outcome": {"result": "SUCCESS", "reason": "null"}
     });
-    let absent = ["event_id", "source_ip", "user_agent", "flow", "credential_kind", "trace_id", "error"];
-    let mut expect = json!({"principal": "00uFAKE00000000001", "principal_kind": "human"});
+    let absent = ["event_id", "source_ip", "user_agent", "flow", "token_secret", "trace_id", "error"];
+    let mut expect = json!({"principal": "00uFAKE00000000001", "credential_kind": "user_object"});
     absent.iter().for_each(|column| expect[*column] = Value::Null);
     check_event(&record.to_string(), expect);
 }
