@@ -71,6 +71,7 @@ pub fn redact(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(head);
     let mut masked = mask(&text);
     masked.truncate(masked.floor_char_boundary(QUARANTINE_PAYLOAD_BYTES_MAX));
+    masked.shrink_to_fit();
     masked
 }
 
@@ -131,7 +132,7 @@ impl State {
     fn after_symbol(self, symbol: &str, out: &mut String) -> Self {
         let quote = matches!(symbol, "\"" | "\\\"");
         let next = match self {
-            Self::Name if matches!(symbol, ":" | "=") => Self::Value,
+            Self::Name if symbol.ends_with([':', '=']) => Self::Value,
             Self::Value if quote => Self::Quoted { escaped: symbol.len() == 2 },
             Self::Value if matches!(symbol, "{" | "[") => Self::Tree { depth: 1, quoted: false },
             Self::Value | Self::Bare if matches!(symbol, "," | "}" | "]" | "&" | "\n") => Self::Plain,
@@ -253,6 +254,7 @@ host: x",
                 r#"{"p":"{\"api_key\":\"k1 k2\",\"z\":\"y\"}"}"#,
                 r#"{"p":"{\"api_key\":\"[masked]\",\"z\":\"y\"}"}"#,
             ),
+            ("password\\:hunter2", "password\\:[masked]"),
             ("GET /x?access_token=abc&page=2", "GET /x?access_token=[masked]&page=2"),
             (r#"{"x":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln"}"#, r#"{"x":"[masked]"}"#),
             (r#"{"x":"sk-abcdefghijkl","y":"risk-assessment"}"#, r#"{"x":"[masked]","y":"risk-assessment"}"#),
