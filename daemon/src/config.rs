@@ -69,6 +69,9 @@ pub struct Config {
     /// Who hears of findings.
     #[serde(default)]
     pub notify: NotifyConfig,
+    /// Where rejects are sent; absent: they are only kept.
+    #[serde(default)]
+    pub dead_letter: Option<DeadLetterConfig>,
 }
 
 /// `[kafka]`.
@@ -214,6 +217,15 @@ pub struct NotifyConfig {
     pub alertmanagers: Vec<String>,
     /// Severities from this one on are sent.
     pub severity_min: Option<String>,
+}
+
+/// `[dead_letter]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterConfig {
+    /// Kafka topic on the brokers of `[kafka]`; it must exist, and no source may read it.
+    #[serde(default)]
+    pub topic: String,
 }
 
 fn default_format() -> String {

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use crate::config::{Config, SourceConfig};
 use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
-use crate::ingest::kafka::KafkaSource;
+use crate::ingest::kafka::{KafkaSource, Outgoing};
 use crate::ingest::{Position, Source, SourceError, Topics};
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
+use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
 use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
 use crate::query::QueryTexts;
@@ -90,6 +91,7 @@ pub enum DaemonError {
 enum Command {
     Registry(Arc<Registry>),
     Queries(QueryTexts),
+    DeadLettersDelivered(u64),
     Stop,
 }
 
@@ -171,6 +173,7 @@ pub struct RunningDaemon {
     topics: Topics,
     pipeline: JoinHandle<Result<(), DaemonError>>,
     notifying: Notifying,
+    delivering: Option<Delivering>,
     _watchers: (RegistryWatcher, Option<QueryWatcher>),
 }
 
@@ -180,7 +183,10 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let health = Arc::new(Health::new(COMPONENTS));
     serve::check(&config.serve)?;
     let settings = notify::Settings::of(&config.notify)?;
-    let pipeline = Pipeline::open(parts(config, metrics.clone(), Some(&config.state.path))?)?;
+    let mut pipeline = Pipeline::open(parts(config, metrics.clone(), Some(&config.state.path))?)?;
+    if config.dead_letter.is_some() {
+        pipeline.keep_dead_letters();
+    }
     let topics: Topics = pipeline.topics().into();
     let source = KafkaSource::start(
         &config.kafka,
@@ -205,6 +211,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let all_page = Arc::new(|_: &str| true);
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
     let (commands, received) = sync_channel(COMMANDS_MAX);
+    let delivering = start_delivering(config, &commands, &metrics, &committed)?;
     let watchers = start_watchers(config, &commands, &metrics, &health)?;
     metrics.registry_current.set(1);
     metrics.query_current.set(1);
@@ -235,8 +242,26 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         topics,
         pipeline,
         notifying,
+        delivering,
         _watchers,
     })
+}
+
+/// The thread that sends dead letters, where the config names a topic for them.
+fn start_delivering(
+    config: &Config,
+    commands: &SyncSender<Command>,
+    metrics: &Arc<Metrics>,
+    committed: &watch::Receiver<u64>,
+) -> Result<Option<Delivering>, DaemonError> {
+    let Some(dead_letter) = &config.dead_letter else { return Ok(None) };
+    let commands = commands.clone();
+    let on_delivered = move |up_to: u64| commands.try_send(Command::DeadLettersDelivered(up_to)).is_ok();
+    let (to, state) = ((&config.kafka, dead_letter.topic.as_str()), &config.state.path);
+    let outgoing = Outgoing::open(to.0, to.1)?;
+    let (metrics, committed) = (metrics.clone(), committed.clone());
+    let started = dead_letters::start(outgoing, to, state, metrics, committed, Box::new(on_delivered))?;
+    Ok(Some(started))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
@@ -324,6 +349,8 @@ impl RunningDaemon {
 
     /// Stops reading, commits, closes; returns why the pipeline ended if it ended by itself.
     pub fn stop(self) -> Result<(), DaemonError> {
+        // First, so that the last commit knows what has arrived.
+        self.delivering.into_iter().for_each(Delivering::end);
         // The pipeline may be gone already; then there is nobody to tell.
         let _ = self.commands.send(Command::Stop);
         let ended = self.pipeline.join();
@@ -405,6 +432,7 @@ impl Runner {
             match self.commands.try_recv() {
                 Ok(Command::Registry(registry)) => self.pipeline.replace_registry(registry, wall_clock()),
                 Ok(Command::Queries(texts)) => self.reload(&texts)?,
+                Ok(Command::DeadLettersDelivered(up_to)) => self.pipeline.dead_letters_delivered(up_to),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
                 Err(TryRecvError::Empty) => return Ok(true),
             }

@@ -16,7 +16,9 @@ mod texts;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -167,7 +169,7 @@ impl Enricher {
     }
 
     /// From `network` to `workload_flow`.
-    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 11] {
+    fn signal_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 14] {
         let networks = || outcomes.network.iter().map(|n| self.memory.network(*n));
         let ai_calls = || outcomes.ai_call.iter().map(|n| self.memory.ai_call(*n));
         let each = || outcomes.weights.iter().map(|n| self.memory.weights(*n));
@@ -179,6 +181,9 @@ impl Enricher {
         [
             text_column(networks().map(|n| n.name.as_deref())),
             text_column(networks().map(|n| n.kind)),
+            text_column(networks().map(|n| n.cloud_provider)),
+            Arc::new(Int64Array::from_iter(networks().map(|n| n.asn.map(i64::from)))),
+            text_column(networks().map(|n| n.as_name.as_deref())),
             text_column(outcomes.client_family.iter().map(|n| self.memory.client_family(*n))),
             text_column(ai_calls().map(|call| Some(call?.provider.as_str()))),
             text_column(ai_calls().map(|call| Some(call?.operation))),
@@ -391,6 +396,10 @@ mod tests {
             (vec![("model", "arn:profile/alpha-1")], "alpha", "inference_profile", "0.9"),
             (vec![("model", "shared-model")], "beta", "model", "0.3"),
             (vec![("model", "shared-model"), ("user_agent", "alpha-bot/2")], "alpha", "header", "0.4"),
+            (envoy(&[("tool", "alpha.search")]), "alpha", "tool", "0.8"),
+            (envoy(&[("tool", "alpha.search"), ("route", "/v1/beta")]), "null", "null", "null"),
+            (vec![("account", "222233334444"), ("model", "shared-model")], "alpha", "account", "0.9"),
+            (vec![("namespace", "beta-7"), ("model", "shared-model")], "beta", "namespace", "0.5"),
             (vec![("principal", "twin")], "null", "null", "null"),
             (vec![], "null", "null", "null"),
         ] {
@@ -482,6 +491,19 @@ mod tests {
             (vec![("consumer", "batch-key")], 0.0),
             (vec![("account", "999988887777")], 0.25),
             (vec![("account", "999988887777"), ("event_time", "2026-05-01T00:00:00Z")], 0.0),
+            (vec![("account", "a-prod")], 0.9),
+            (vec![("account", "0a1b-2c")], 0.9),
+            (vec![("host", "x.example"), ("environment", "Live")], 0.8),
+            (vec![("route", "/v1/x"), ("environment", "live")], 0.8),
+            (vec![("host", "alpha.example"), ("environment", "live")], 0.8),
+            (vec![("environment", "live")], 0.0),
+            (vec![("host", "x.example"), ("environment", "production")], 0.5),
+            (vec![("environment", "critical")], 0.5),
+            (vec![("namespace", "prod-eu")], 0.8),
+            (vec![("namespace", "prod-eu"), ("peer", "spiffe://prod.a.example/ns/x/sa/unknown")], 0.8),
+            (vec![("namespace", "prod-eu"), ("account", "a-prod")], 0.98),
+            (vec![("namespace", "prod-eu"), ("event_time", "2026-05-01T00:00:00Z")], 0.0),
+            (vec![("namespace", "staging")], 0.0),
         ] {
             let enriched = enricher().enrich(events(std::slice::from_ref(&row)), &Metrics::new()).unwrap();
             let column = enriched.record_batch().column_by_name("p_production").unwrap();
@@ -498,6 +520,7 @@ mod tests {
             (vec![("route", "/v1/beta"), ("peer", shop)], "shop", "sales", "true", "true"),
             (vec![("consumer", "shop-key"), ("source_ip", "10.9.0.7")], "shop", "sales", "true", "false"),
             (vec![("source_ip", "10.9.0.7")], "batch", "core", "false", "false"),
+            (vec![("consumer", "batch-app")], "batch", "core", "false", "false"),
             (
                 vec![("host", "alpha.example"), ("source_ip", "::ffff:10.9.0.7")],
                 "batch",
@@ -810,7 +833,9 @@ mod tests {
             column("route", &["/v1/alpha", "/v1/beta", HOSTILE]),
             column("target", &["spiffe://prod.a.example/ns/x/sa/beta", "alpha.example", "spiffe://"]),
             column("model", &["shared-model", "arn:profile/alpha-1"]),
-            column("account", &["111122223333", "999988887777"]),
+            column("account", &["111122223333", "999988887777", "222233334444"]),
+            column("tool", &["alpha.search", HOSTILE]),
+            column("namespace", &["beta-7", "prod-eu"]),
         );
         let calling = (
             column(
@@ -829,7 +854,8 @@ mod tests {
             column("credential_secret", &["AKIA1", "AKIA2", ""]),
         );
         (time, called, calling, means).prop_map(|(time, a, b, c)| {
-            let fields = [time, a.0, a.1, a.2, a.3, a.4, b.0, b.1, b.2, b.3, b.4, c.0, c.1, c.2, c.3];
+            let fields =
+                [time, a.0, a.1, a.2, a.3, a.4, a.5, a.6, b.0, b.1, b.2, b.3, b.4, c.0, c.1, c.2, c.3];
             fields.into_iter().flatten().collect()
         })
     }

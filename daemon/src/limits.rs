@@ -91,6 +91,11 @@ pub const QUARANTINE_KIND_ROWS_MAX: usize = 500;
 pub const QUARANTINE_ROWS_MAX: usize = 10_000;
 /// Bytes kept of one rejected payload.
 pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
+/// Dead letters that wait in the store for the broker, at most some 100 MiB; those beyond it are dropped and counted.
+/// What one second of a flood brings, or hours of a few bad messages while the broker is away.
+pub const DEAD_LETTERS_WAITING_MAX: usize = 10_000;
+/// Dead letters handed to the client and not yet acknowledged.
+pub const DEAD_LETTERS_IN_FLIGHT_MAX: usize = 1_024;
 /// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.
 pub const CONTROL_ROWS_MAX: usize = 1_000_000;
 /// Former places of findings in the list, kept so that page tokens walk the list as it was; a token older
@@ -146,6 +151,17 @@ pub const REGISTRY_ID_BYTES_MAX: usize = 128;
 pub const REGISTRY_TEXT_BYTES_MAX: usize = FIELD_BYTES_MAX;
 /// Selectors, stages or members of one entry, each.
 pub const REGISTRY_LIST_MAX: usize = 10_000;
+/// Files of other people's networks that one registry names: four clouds and a few databases.
+pub const NETWORK_FILES_MAX: usize = 16;
+/// Bytes of one file of cloud ranges: Azure's, the largest, has 4 MiB.
+pub const RANGES_FILE_BYTES_MAX: u64 = 32 << 20;
+/// Ranges in all such files together, at 50 bytes each: Azure lists 100,000, most of them several times.
+pub const CLOUD_RANGES_MAX: usize = 1_000_000;
+/// Bytes of one database of autonomous systems, which is held in memory, during a reload twice: GeoLite2-ASN has
+/// 10 MiB, IPinfo's larger ones 100.
+pub const AS_DATABASE_BYTES_MAX: u64 = 256 << 20;
+/// Records of such a database that are looked at to see whether it tells autonomous systems at all.
+pub const AS_DATABASE_PROBES_MAX: usize = 10_000;
 /// Milliseconds without a change before a folder is read again: editors and syncs write in bursts.
 pub const RELOAD_QUIET_MS: u64 = 300;
 

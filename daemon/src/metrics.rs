@@ -162,6 +162,10 @@ pub struct Metrics {
     pub query_current: Gauge,
     /// Posts to receivers: delivered, failed.
     pub notify_posts: Family<KindLabel, Counter>,
+    /// Dead letters: delivered, failed (kept and sent again), dropped (no room, lost).
+    pub notify_dead_letters: Family<KindLabel, Counter>,
+    /// Dead letters not yet known to be delivered.
+    pub notify_dead_letters_waiting: Gauge,
     /// Steps of the pipeline: progress, not life.
     pub pipeline_steps: Counter,
     /// End of the last step, seconds since 1970.
@@ -246,6 +250,8 @@ impl Metrics {
             query_reloads: Family::default(),
             query_current: Gauge::default(),
             notify_posts: Family::default(),
+            notify_dead_letters: Family::default(),
+            notify_dead_letters_waiting: Gauge::default(),
             pipeline_steps: Counter::default(),
             pipeline_last_step_seconds: FloatGauge::default(),
             serve_watchers: Gauge::default(),
@@ -255,12 +261,13 @@ impl Metrics {
     /// A series that first appears at 1 has no rate: closed sets known here are there from the start.
     fn start_at_zero(&self) {
         let notices = ["retention_gap", "topic_recreated", "partition_added", "broker_down", "broker_up"];
-        let sets: [(&Family<KindLabel, Counter>, &[&'static str]); 5] = [
+        let sets: [(&Family<KindLabel, Counter>, &[&'static str]); 6] = [
             (&self.ingest_notices, &notices),
             (&self.findings_early, &["confirmed", "withdrawn"]),
             (&self.registry_reloads, &["applied", "refused"]),
             (&self.query_reloads, &["applied", "refused"]),
             (&self.notify_posts, &["delivered", "failed"]),
+            (&self.notify_dead_letters, &["delivered", "failed", "dropped"]),
         ];
         for (family, kinds) in sets {
             for kind in kinds {
@@ -375,6 +382,12 @@ impl Metrics {
         r.register("query_reloads", "Query reloads by outcome", self.query_reloads.clone());
         r.register("query_current", "1 while the queries on disk are in force", self.query_current.clone());
         r.register("notify_posts", "Posts to receivers by outcome", self.notify_posts.clone());
+        r.register("notify_dead_letters", "Dead letters by outcome", self.notify_dead_letters.clone());
+        r.register(
+            "notify_dead_letters_waiting",
+            "Dead letters not yet known to be delivered",
+            self.notify_dead_letters_waiting.clone(),
+        );
         r.register("pipeline_steps", "Steps of the pipeline", self.pipeline_steps.clone());
         r.register_with_unit(
             "pipeline_last_step",

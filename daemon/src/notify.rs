@@ -4,6 +4,7 @@
 //! Level-triggered: nothing is queued, so nothing can be lost or pile up. The pipeline never waits for this.
 
 pub mod alertmanager;
+pub mod dead_letters;
 #[cfg(test)]
 mod tests;
 

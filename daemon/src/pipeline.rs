@@ -19,7 +19,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::config::TimeConfig;
 use crate::decode::dedupe::{Dedupe, Verdict};
-use crate::decode::{Decoded, Decoder, Format, SourceSpec};
+use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
 use crate::detect::DetectError;
 use crate::enrich::{EnrichError, Enricher};
 use crate::findings::lifecycle::{Lifecycle, Rule};
@@ -32,7 +32,7 @@ use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::SegmentLevels;
 use crate::rollup::{RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
-use crate::store::{ControlEvent, Rejects, Store, StoreError};
+use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError};
 
 pub use recover::Parts;
 
@@ -81,6 +81,7 @@ struct Uncommitted {
     changes: Vec<FindingChange>,
     tracked: Vec<Tracked>,
     rejects: Rejects,
+    dead_letters: DeadLetters,
     control: Vec<ControlEvent>,
     since: Option<i64>,
 }
@@ -106,6 +107,7 @@ pub struct Pipeline {
     levels: Vec<SegmentLevels>,
     dedupe_segments: Vec<i64>,
     uncommitted: Uncommitted,
+    keeps_dead_letters: bool,
     looked_early_at: i64,
     change_seq: u64,
     gauges: gauges::FindingGauges,
@@ -137,7 +139,7 @@ impl Pipeline {
         self.count_decoded(&decoded);
         self.observe(messages, &decoded.events);
         let events = self.without_duplicates(&decoded)?;
-        decoded.rejects.into_iter().for_each(|reject| self.uncommitted.rejects.add(reject, now));
+        decoded.rejects.into_iter().for_each(|reject| self.quarantine(reject, now));
         let enriched = self.enricher.enrich(events, &self.metrics)?;
         let absorbed = self.rollups.absorb(&self.queries, &enriched)?;
         self.metrics.rollup_events.inc_by(absorbed.rolled_up);
@@ -171,6 +173,25 @@ impl Pipeline {
     /// The append-only history, in the order in which it was written.
     pub fn history(&self) -> Result<Vec<FindingChange>, PipelineError> {
         Ok(self.store.history()?.into_iter().map(|r| r.change).collect())
+    }
+
+    fn quarantine(&mut self, reject: Reject, now: i64) {
+        let topic = self.topics[usize::from(reject.position.topic)].clone();
+        let rejected = Quarantined { topic, reject, at_micros: now };
+        if self.keeps_dead_letters {
+            self.uncommitted.dead_letters.add(&rejected);
+        }
+        self.uncommitted.rejects.add(rejected);
+    }
+
+    /// From now on every reject is also kept for the dead-letter topic, until it is delivered.
+    pub fn keep_dead_letters(&mut self) {
+        self.keeps_dead_letters = true;
+    }
+
+    /// The broker has every dead letter up to this number: the next commit removes them.
+    pub fn dead_letters_delivered(&mut self, up_to: u64) {
+        self.uncommitted.dead_letters.delivered(up_to);
     }
 
     fn note_source(&mut self, batch: &RawBatch, now: i64) {

@@ -4,12 +4,14 @@
 //! which every fact has a validity and every lookup takes event time in microseconds. Nothing here reads a
 //! clock, and a registry with one mistake is refused as a whole.
 
+mod addresses;
 mod check;
 mod entries;
 pub(crate) mod errors;
 pub mod facts;
 mod load;
 pub mod patterns;
+mod published;
 pub(crate) mod reader;
 pub mod selectors;
 mod tables;
@@ -23,16 +25,20 @@ use arrow::record_batch::RecordBatch;
 
 pub use errors::{RegistryError, RegistryErrors};
 pub(crate) use load::{read_texts, version_of};
+#[cfg(test)]
+pub(crate) use published::tests as network_files;
+pub use published::{AutonomousSystem, CloudRange};
 
 use crate::findings::{Owner, Severity};
+use addresses::CidrIndex;
 use entries::Parts;
-use errors::Problems;
 use facts::{
-    Allowance, Exception, Group, Network, Person, Pilot, Policy, Production, ProductionKind, Promotion,
-    Stage, Team, Validity, Workload,
+    Addresses, Allowance, Exception, Group, Network, Person, Pilot, Policy, Production, ProductionKind,
+    Promotion, Stage, Team, Validity, Workload,
 };
 use patterns::PatternIndex;
-use selectors::{CidrIndex, SelectorIndex};
+use published::Published;
+use selectors::SelectorIndex;
 
 /// A checked registry.
 #[derive(Debug)]
@@ -61,6 +67,9 @@ pub struct Registry {
     pilot_selectors: SelectorIndex,
     service_selectors: SelectorIndex,
     network_index: CidrIndex,
+    /// By number: networks given as an autonomous system.
+    networks_by_asn: HashMap<u32, Vec<usize>>,
+    published: Published,
     production: HashMap<&'static str, PatternIndex<(Validity, f64)>>,
     name_patterns: Vec<Production>,
     shared: PatternIndex<Validity>,
@@ -75,12 +84,12 @@ enum Actor {
 impl Registry {
     /// Loads every `*.toml` below `folder`; hidden files and folders are left out. Errors: every mistake.
     pub fn load(folder: &Path) -> Result<Self, RegistryErrors> {
-        load::load(folder)
+        load::load(folder).outcome
     }
 
     /// The same from texts in memory, each with the name that errors give: for cases that queries carry.
     pub fn from_texts(texts: Vec<(String, String)>) -> Result<Self, RegistryErrors> {
-        load::build(texts, "", Problems::default())
+        load::from_texts(texts)
     }
 
     /// SHA-256 of the files' names and contents, hex.
@@ -159,9 +168,36 @@ impl Registry {
         self.network_index.find(address, at).map(|i| &self.networks[i])
     }
 
-    /// The weight with which `value` says production at `at`: the largest of the entries of that kind that
-    /// match, else 0. For a name pattern, `value` may hold it anywhere.
+    /// The network that was named for all addresses of autonomous system `number` at `at`.
+    pub fn network_of_asn(&self, number: u32, at: i64) -> Option<&Network> {
+        let named = self.networks_by_asn.get(&number)?.iter().map(|i| &self.networks[*i]);
+        named.into_iter().find(|network| network.validity.holds(at))
+    }
+
+    /// The longest range that holds `address` among those that clouds publish.
+    pub fn cloud(&self, address: IpAddr) -> Option<&CloudRange> {
+        self.published.cloud(address)
+    }
+
+    /// Who announces `address`.
+    pub fn autonomous_system(&self, address: IpAddr) -> Option<AutonomousSystem<'_>> {
+        self.published.autonomous_system(address)
+    }
+
+    /// Files that the registry names: what they hold is part of it.
+    pub fn network_files(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.published.files.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Whether the production map looks at `kind` at all.
+    pub fn maps_production_by(&self, kind: ProductionKind) -> bool {
+        self.production.contains_key(word(kind))
+    }
+
+    /// The weight with which `value`, in any case, says production at `at`: the largest of the entries of that
+    /// kind that match, else 0. For a name pattern, `value` may hold it anywhere.
     pub fn production_weight(&self, kind: ProductionKind, value: &str, at: i64) -> f64 {
+        let value = &*value.to_ascii_lowercase();
         let largest = |weights: &mut dyn Iterator<Item = f64>| weights.fold(0.0, f64::max);
         if kind == ProductionKind::NamePattern {
             let held = self.name_patterns.iter().filter(|p| p.validity.holds(at));
@@ -233,7 +269,13 @@ impl Registry {
     }
 
     /// Works everything out; `parts` was checked.
-    fn new(mut parts: Parts, policies: Vec<Policy>, version: String, warnings: Vec<RegistryError>) -> Self {
+    fn new(
+        mut parts: Parts,
+        policies: Vec<Policy>,
+        published: Published,
+        version: String,
+        warnings: Vec<RegistryError>,
+    ) -> Self {
         parts.people.sort_by(|a, b| a.id.cmp(&b.id));
         parts.teams.sort_by(|a, b| a.id.cmp(&b.id));
         parts.services.sort_by(|a, b| a.id.cmp(&b.id));
@@ -256,6 +298,8 @@ impl Registry {
                 parts.services.iter().map(|s| (&s.selectors[..], s.validity)),
             ),
             network_index: CidrIndex::default(),
+            networks_by_asn: HashMap::new(),
+            published,
             production: HashMap::new(),
             name_patterns: Vec::new(),
             shared: PatternIndex::default(),
@@ -267,7 +311,7 @@ impl Registry {
             promotions,
             exceptions: parts.exceptions,
             services: parts.services,
-            networks: parts.networks,
+            networks: parts.networks.into_iter().map(|(network, _)| network).collect(),
         };
         registry.index_estate(parts.production, &parts.shared);
         registry.boundaries.extend(registry.instants());
@@ -279,7 +323,12 @@ impl Registry {
 
     fn index_estate(&mut self, production: Vec<Production>, shared: &[facts::SharedCredential]) {
         for (i, network) in self.networks.iter().enumerate() {
-            self.network_index.insert(network.cidr, network.validity, i);
+            match network.addresses {
+                Addresses::Cidr(cidr) => self.network_index.insert(cidr, network.validity, i),
+                Addresses::AutonomousSystem(number) => {
+                    self.networks_by_asn.entry(number).or_default().push(i)
+                }
+            }
         }
         for credential in shared {
             self.shared.insert(&credential.principal, credential.validity);
@@ -581,6 +630,10 @@ grace_minutes = 20
             ("[[service]]\nid = \"s\"\nteam = \"t\"\n".to_owned(), 1, "lacks `production`", "add"),
             ("[[service]]\nid = \"s\"\nteam = \"t\"\nproduction = true\nselectors = [{ kind = \"ip\", value = \"10.0.0.0/99\" }]\n".to_owned(), 5, "`10.0.0.0/99` is not a network", "10.20.0.0/16"),
             ("[[network]]\nname = \"n\"\ncidr = \"office\"\nkind = \"office\"\n".to_owned(), 3, "is not a network", "address/length"),
+            ("[[network]]\nname = \"n\"\nkind = \"office\"\n".to_owned(), 1, "has none of `cidr` and `asn`", "give `cidr"),
+            ("[[network]]\nname = \"n\"\ncidr = \"10.0.0.0/8\"\nasn = 1\nkind = \"office\"\n".to_owned(), 1, "has both of `cidr` and `asn`", "give `cidr"),
+            ("[[network]]\nname = \"n\"\nasn = 64496.5\nkind = \"office\"\n".to_owned(), 3, "is no whole number", "write a number"),
+            ("[[network]]\nname = \"n\"\nasn = 0\nkind = \"office\"\n".to_owned(), 3, "out of range, expected 1 to 4294967295", "1 to"),
             ("[[network]]\nname = \"n\"\ncidr = \"10.0.0.0/8\"\nkind = \"offce\"\n".to_owned(), 4, "unknown kind `offce`", "did you mean `office`?"),
             ("[[policy]]\nprofile = \"standard\"\ncriteria = []\ngrace_minutes = 5\n".to_owned(), 4, "expected 15 to 60", "15 to 60"),
             ("[[policy]]\nprofile = \"fast_moving\"\ncriteria = []\ngrace_minutes = 15\n".to_owned(), 1, "`fast_moving` is already taken", "rename"),
@@ -731,6 +784,13 @@ grace_minutes = 20
     }
 
     #[test]
+    fn number_that_no_file_tells_is_a_warning() {
+        let registry = load("[[network]]\nname = \"n\"\nasn = 64496\nkind = \"office\"\n").unwrap();
+        let warning = &registry.warnings()[0];
+        assert!(warning.message.contains("AS64496, but no file tells") && warning.line == 1, "{warning}");
+    }
+
+    #[test]
     fn twin_selectors_are_a_warning() {
         let twin = |id: &str, validity: &str| {
             pilot(&format!("stages = [{{ stage = \"pilot\", from = \"2026-01-01T00:00:00Z\" }}]\nselectors = [{{ kind = \"host\", value = \"h\"{validity} }}]"))
@@ -770,7 +830,7 @@ grace_minutes = 20
     fn damaged_files_are_refused_or_loaded_and_never_panic() {
         const MARKS: [char; 14] = ['[', ']', '{', '}', '=', '"', '\'', '\n', ',', '.', '#', '*', '\0', 'é'];
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
-        let whole = load::read_texts(&folder, &mut Problems::default());
+        let whole = load::read_texts(&folder, &mut errors::Problems::default());
         for seed in 0..400 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut texts = whole.clone();

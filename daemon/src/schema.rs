@@ -209,13 +209,31 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
         "what a person may read of it: principal and session, never a secret",
     ),
     column("credential_shared", Kind::Bool, false, "the registry declares this principal shared by people"),
-    column("network", Kind::Text, true, "named network, else /24 or /48 prefix of source_ip"),
+    column(
+        "network",
+        Kind::Text,
+        true,
+        "named network, else cloud and region, else AS number, else /24 or /48 prefix of source_ip",
+    ),
     column(
         "network_kind",
         Kind::Text,
         true,
         "closed set: office, residential, vpn, cloud, datacenter, unknown",
     ),
+    column(
+        "cloud_provider",
+        Kind::Text,
+        true,
+        "cloud that publishes source_ip as its own: aws, google, azure, cloudflare; null where no file says so",
+    ),
+    column(
+        "asn",
+        Kind::Int,
+        true,
+        "number of the autonomous system that announces source_ip, where a file tells",
+    ),
+    column("as_name", Kind::Text, true, "organisation that runs that autonomous system"),
     column(
         "client_family",
         Kind::Text,

@@ -6,6 +6,7 @@
 
 pub mod sqlite;
 pub mod segments;
+mod dead_letters;
 mod history;
 mod quarantine;
 mod read;
@@ -22,6 +23,7 @@ use crate::findings::{FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position};
 use crate::limits;
 
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use history::Revision;
 pub use quarantine::{QuarantineQuery, Quarantined, Rejects};
 pub use read::{Gap, ListQuery, Page, Reader};
@@ -43,6 +45,8 @@ pub struct Commit {
     pub tracked: Vec<Tracked>,
     /// What was not decoded: counts for the totals, a sample for quarantine.
     pub rejects: Rejects,
+    /// Rejects for the dead-letter topic, and which of them the broker has.
+    pub dead_letters: DeadLetters,
     /// Event time after the step.
     pub clock: ClockState,
     /// Decisions that did not come from the logs.
@@ -58,6 +62,8 @@ pub struct CommitOutcome {
     pub change_seq: u64,
     /// Ids of `Commit::segments`, in their order.
     pub segment_ids: Vec<i64>,
+    /// Dead letters for which there was no room.
+    pub dropped_letters: u64,
 }
 
 /// Event time as far as it has come.
@@ -114,6 +120,7 @@ pub struct Recovered {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     quarantine: quarantine::SampleBounds,
+    dead_letters: usize,
     changes: u64,
     control_rows: usize,
     page_walk_keys: usize,
@@ -123,6 +130,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             quarantine: quarantine::SampleBounds::default(),
+            dead_letters: limits::DEAD_LETTERS_WAITING_MAX,
             changes: limits::CHANGES_KEPT_MAX,
             control_rows: limits::CONTROL_ROWS_MAX,
             page_walk_keys: limits::PAGE_WALK_KEYS_MAX,

@@ -47,6 +47,8 @@ const FLOORS: &[&[&str]] = &[
 const CRATE_HOMES: &[(&str, &str)] = &[
     ("rdkafka", "ingest"),
     ("datafusion", "query"),
+    ("maxminddb", "registry"),
+    ("ua_parser", "enrich"),
     ("rusqlite", "store"),
     ("tonic", "serve"),
     ("tonic_health", "serve"),

@@ -1,6 +1,6 @@
 -- ---
 -- id = "credential-first-seen"
--- version = 1
+-- version = 2
 -- title = "When a credential was first used"
 -- bucket = "period"
 -- bucket_seconds = 2419200
@@ -15,5 +15,7 @@ SELECT
 FROM events
 WHERE credential IS NOT NULL
   AND principal_kind <> 'aws_service'
-  AND (outcome = 'success' OR credential_kind IN ('static_key', 'role_session'))
+  AND (outcome = 'success' OR credential_kind IN (
+      'static_key', 'role_session', 'api_token', 'service_account_key', 'principal', 'vault_accessor'
+  ))
 GROUP BY 1, 2

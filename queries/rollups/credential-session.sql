@@ -1,6 +1,6 @@
 -- ---
 -- id = "credential-session"
--- version = 1
+-- version = 2
 -- title = "Sessions of a credential: one network, one client family, one half hour"
 -- bucket = "slice"
 -- bucket_seconds = 1800
@@ -8,7 +8,9 @@
 -- retention_days = 15
 -- ---
 -- Of each family of signals a session has the strongest sign of a person and the strongest of a workload.
--- A sign-in that failed proves nothing about who holds the credential; a signed AWS call that was denied does.
+-- A sign-in that failed proves nothing about who holds the credential. A call that was refused does where the log
+-- names the credential only after it was verified: a signed AWS call, an API token, a Google or Kubernetes
+-- identity, a Vault token.
 SELECT
     date_bin(INTERVAL '30 minutes', event_time) AS slice,
     credential,
@@ -36,5 +38,7 @@ SELECT
 FROM events
 WHERE credential IS NOT NULL
   AND principal_kind <> 'aws_service'
-  AND (outcome = 'success' OR credential_kind IN ('static_key', 'role_session'))
+  AND (outcome = 'success' OR credential_kind IN (
+      'static_key', 'role_session', 'api_token', 'service_account_key', 'principal', 'vault_accessor'
+  ))
 GROUP BY 1, 2, 3, 4

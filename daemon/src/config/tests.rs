@@ -35,6 +35,22 @@ fn check(addition: &str, expected: &[&str]) {
 }
 
 #[test]
+fn dead_letters_need_a_topic_of_their_own() {
+    check("[dead_letter]\ntopic = \"shadowprod.rejects\"", &[]);
+    check("[dead_letter]", &["8:2 `dead_letter.topic` is missing; add topic = \"...\""]);
+    check(
+        "[dead_letter]\ntopic = \"a b\"",
+        &["9:9 `a b` is not a Kafka topic name; write 1 to 249 letters, digits, `.`, `_` or `-`"],
+    );
+    check(
+        "[dead_letter]\ntopic = \"gateway.envoy\"",
+        &[
+            "9:9 `dead_letter.topic` is `gateway.envoy`, which a [[source]] reads: rejects would be rejected again without end; give dead letters a topic of their own",
+        ],
+    );
+}
+
+#[test]
 fn each_mistake_is_named_at_its_line_with_its_fix() {
     check("", &[]);
     check("[kafka]\nbrokerz = \"a:1\"", &["9:1 unknown key `kafka.brokerz`; did you mean `brokers`?"]);

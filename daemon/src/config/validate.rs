@@ -41,6 +41,9 @@ const OWN_PROPERTIES: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "reading must never create a topic"),
     ("enable.metrics.push", "nothing about this client is sent to the broker"),
     ("enable.partition.eof", "idle partitions are recognised by it"),
+    ("enable.idempotence", "a dead letter is written once, however often it is sent"),
+    ("acks", "a dead letter counts as delivered only when every replica has it"),
+    ("message.timeout.ms", "dead letters wait for as long as the broker is away"),
     ("plugin.library.paths", "no foreign code runs in this process"),
 ];
 
@@ -58,6 +61,7 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
     rules.time(config);
     rules.serve(config);
     rules.notify(config);
+    rules.dead_letter(config);
 }
 
 struct Rules<'a, 't> {
@@ -301,6 +305,19 @@ impl Rules<'_, '_> {
             let message = format!("`{key}` is {address}, expected a loopback address: there is no TLS yet");
             let fix = format!("write 127.0.0.1:{}, and put a proxy with TLS before it", address.port());
             self.wrong(&steps(key), message, fix);
+        }
+    }
+
+    fn dead_letter(&mut self, config: &Config) {
+        let Some(dead_letter) = &config.dead_letter else { return };
+        let path = steps("dead_letter.topic");
+        self.topic(&path, &dead_letter.topic);
+        if !dead_letter.topic.is_empty() && config.sources.iter().any(|s| s.topic == dead_letter.topic) {
+            let message = format!(
+                "`dead_letter.topic` is `{}`, which a [[source]] reads: rejects would be rejected again without end",
+                dead_letter.topic.escape_debug()
+            );
+            self.wrong(&path, message, "give dead letters a topic of their own");
         }
     }
 

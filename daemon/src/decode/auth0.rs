@@ -3,8 +3,8 @@
 //! code. Bodies of requests and answers are never kept.
 //!
 //! <https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes>,
-//! <https://auth0.com/docs/deploy-monitor/logs/pii-in-auth0-logs>,
-//! <https://auth0.com/docs/customize/log-streams>
+//! <https://auth0.com/docs/deploy-monitor/logs/prompt-details-in-tenant-logs>,
+//! <https://auth0.com/docs/customize/log-streams>; a JSON schema of every type: auth0/auth0-log-schemas on GitHub
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, Row};
-use super::json::{self, Nested, Number, Refusal, Text, first_of};
+use super::json::{self, Many, Nested, Number, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -49,7 +49,16 @@ struct Log<'a> {
     tenant_name: Text<'a>,
     hostname: Text<'a>,
     session_id: Text<'a>,
+    references: Nested<'a, References<'a>>,
     details: Nested<'a, Details<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct References<'a> {
+    #[serde(borrow)]
+    trace_id: Text<'a>,
+    correlation_id: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -60,6 +69,25 @@ struct Details<'a> {
     response: Nested<'a, Response>,
     error: Nested<'a, Failure<'a>>,
     session_id: Text<'a>,
+    /// Id of the access token that an exchange gave out.
+    access_token_jti: Text<'a>,
+    prompts: Many<Nested<'a, Prompt<'a>>>,
+}
+
+/// A step of an interactive login.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Prompt<'a> {
+    #[serde(borrow)]
+    flow: Text<'a>,
+    performed_amr: Many<Text<'a>>,
+}
+
+impl Prompt<'_> {
+    fn is_factor(&self) -> bool {
+        matches!(self.flow.get(), "mfa" | "universal-mfa")
+            || self.performed_amr.0.iter().any(|method| method.get() == "mfa")
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -153,10 +181,14 @@ fn fields<'r>(log: &'r Log<'_>, details: &'r Details<'_>) -> Result<Fields<'r>, 
         issued: if success { issued(log, details) } else { "" },
         source_ip: log.ip.get(),
         user_agent: log.user_agent.get(),
-        flow: flow(code),
+        flow: flow(code, details),
         account: first_of(&[log.tenant.get(), log.tenant_name.get(), log.hostname.get()]),
         target: first_of(&target),
         consumer: log.client_id.get(),
+        trace_id: log
+            .references
+            .object()
+            .map_or("", |r| first_of(&[r.trace_id.get(), r.correlation_id.get()])),
         ..Fields::default()
     })
 }
@@ -172,21 +204,37 @@ fn event_time(log: &Log<'_>) -> Result<i64, Refusal> {
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "date: not a time"))
 }
 
-/// Calls of the Management API carry a status. Codes of failures begin with f, of successes with s; a limit
-/// that was passed, a leaked password and a refused factor have names of their own.
+/// Calls of the Management API carry a status. Of the other codes the short ones begin with f for a failure and
+/// with s for a success, the long ones say it in words; limits and leaked passwords have names of their own.
 fn outcome(code: &str, status_code: Option<i64>) -> Outcome {
+    let ends = |words: &[&str]| words.iter().any(|word| code.ends_with(word));
     match (code, status_code) {
         ("sapi" | "fapi" | "mgmt_api_read", Some(status)) => Outcome::of_http(status),
         ("fapi", None) => Outcome::Rejected,
-        ("mgmt_api_read" | "gd_auth_succeed", _) => Outcome::Success,
-        ("api_limit_warning", _) => Outcome::Unknown,
-        ("gd_auth_failed" | "gd_auth_rejected" | "pwd_leak" | "signup_pwd_leak", _) => Outcome::Denied,
+        ("mgmt_api_read", None) => Outcome::Success,
+        ("api_limit_warning" | "ss_sso_info", _) => Outcome::Unknown,
+        _ if is_denied(code) => Outcome::Denied,
         _ if code.contains("limit") => Outcome::Throttled,
-        _ if matches!(code, "f" | "fp" | "fu" | "fcoa" | "fsa") || code.starts_with("fe") => Outcome::Denied,
+        _ if ends(&["_failed", "_failure"]) => Outcome::Rejected,
+        _ if ends(&["_succeeded", "_succeed", "_success", "_completed"]) => Outcome::Success,
         _ if code.starts_with('f') => Outcome::Rejected,
         _ if code.starts_with('s') => Outcome::Success,
         _ => Outcome::Unknown,
     }
+}
+
+/// Somebody could not prove who they are: logins, factors, leaked passwords, and exchanges of anything for a token,
+/// which are `fe...` or named in words.
+fn is_denied(code: &str) -> bool {
+    let exchange = code.starts_with("fe") && !code.contains('_')
+        || code.contains("exchange") && (code.starts_with("failed_") || code.ends_with("_failed"));
+    exchange
+        || matches!(code, "f" | "fp" | "fu" | "fcoa" | "fsa" | "fdeleacft")
+        || matches!(
+            code,
+            "gd_auth_failed" | "gd_auth_rejected" | "gd_recovery_failed" | "passkey_challenge_failed"
+        )
+        || matches!(code, "pwd_leak" | "signup_pwd_leak" | "reset_pwd_leak")
 }
 
 /// Descriptions are sentences with people's addresses in them: where no error has a name, the type is its code.
@@ -236,7 +284,7 @@ fn jti<'r>(details: &'r Details<'_>) -> &'r str {
 
 /// Whether `code` is that of a login, or of an exchange of something for a token.
 fn issues(code: &str) -> bool {
-    code == "s" || code.starts_with("se")
+    code == "s" || code.starts_with("se") || code.contains("exchange")
 }
 
 /// The token that a call of the Management API presented, else the session.
@@ -251,15 +299,58 @@ fn issued<'r>(log: &'r Log<'_>, details: &'r Details<'_>) -> &'r str {
     if !issues(log.r#type.get()) {
         return "";
     }
-    first_of(&[jti(details), log.session_id.get(), details.session_id.get()])
+    first_of(&[details.access_token_jti.get(), log.session_id.get(), details.session_id.get()])
 }
 
-fn flow(code: &str) -> Flow {
+/// Exchanges that followed a factor: a one-time password, a code out of band, a recovery code, a passkey.
+const FACTOR_EXCHANGES: [&str; 6] = ["seotpft", "seoobft", "sercft", "sepkotpft", "sepkoobft", "sepkrcft"];
+
+/// The log does not say whether a client that exchanged a code, a refresh token or another's token proved an identity
+/// of its own: it counts as if it had.
+fn flow(code: &str, details: &Details<'_>) -> Flow {
+    let by_code =
+        matches!(code, "gd_auth_succeed" | "gd_recovery_succeed") || FACTOR_EXCHANGES.contains(&code);
+    let prompted = code == "s" && details.prompts.0.iter().filter_map(Nested::object).any(Prompt::is_factor);
     let mut flow = Flow::default();
-    flow.set(FlowWord::InteractiveFactor, code == "gd_auth_succeed");
+    flow.set(FlowWord::InteractiveFactor, by_code || prompted);
     flow.set(FlowWord::ClientCredentials, matches!(code, "seccft" | "feccft"));
-    flow.set(FlowWord::Interactive, code == "s");
+    flow.set(FlowWord::Interactive, matches!(code, "s" | "scoa"));
     flow.set(FlowWord::NonInteractive, matches!(code, "ssa" | "sertft"));
     flow.set(FlowWord::Ropc, matches!(code, "sepft" | "fepft"));
+    flow.set(FlowWord::Delegated, matches!(code, "seacft" | "sertft" | "secte"));
     flow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_code_says_its_outcome() {
+        for (outcome_expected, codes) in [
+            (Outcome::Success, "s sapi sscim seta scoa success_on_behalf_of_token_exchange gd_auth_succeed"),
+            (
+                Outcome::Success,
+                "flows_execution_completed forms_submission_succeeded kms_key_management_success",
+            ),
+            (
+                Outcome::Denied,
+                "f fp fu feccft ferrt feta fcoa fsa pwd_leak reset_pwd_leak gd_recovery_failed",
+            ),
+            (
+                Outcome::Denied,
+                "failed_on_behalf_of_token_exchange jwt_bearer_exchange_failed ciba_exchange_failed",
+            ),
+            (
+                Outcome::Rejected,
+                "fs fcp fdu flo federated_logout_failed ss_sso_failure actions_execution_failed",
+            ),
+            (Outcome::Throttled, "api_limit limit_wc limit_mu gd_otp_rate_limit_exceed"),
+            (Outcome::Unknown, "w depnote api_limit_warning ss_sso_info mfar gd_start_auth pla"),
+        ] {
+            for code in codes.split(' ') {
+                assert_eq!(outcome(code, None), outcome_expected, "{code}");
+            }
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! AWS Bedrock model invocation log. In: one record. Out: one event. It tells what CloudTrail does not (which
 //! model answered, for whom) and lacks what CloudTrail has (key, address, client). Prompts and answers are never
 //! kept. It holds no key: the role session is the credential, and a user's is known by its ARN. CloudTrail has the
-//! same calls: of one account read one of the two, or each call counts twice.
+//! same calls: of one account read one of the two, or each call counts twice. Calls of `bedrock-mantle` are in
+//! CloudTrail only.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html>
 
@@ -58,7 +59,7 @@ fn fields<'r>(call: &'r Invocation<'_>) -> Result<Fields<'r>, Refusal> {
         action: Joined::two("bedrock.amazonaws.com", call.operation.get()),
         outcome: outcome(call),
         error: call.error_code.get(),
-        principal_kind: kind(arn, session),
+        principal_kind: kind(arn, role.is_some()),
         session_name: session,
         credential: credential(role.clone(), arn, session),
         principal: role.unwrap_or(Cow::Borrowed(arn)),
@@ -91,11 +92,11 @@ fn outcome(call: &Invocation<'_>) -> Outcome {
     }
 }
 
-fn kind(arn: &str, session: &str) -> PrincipalKind {
+fn kind(arn: &str, is_role: bool) -> PrincipalKind {
     match () {
         () if arn.is_empty() => PrincipalKind::None,
         () if arn.ends_with(":root") => PrincipalKind::Root,
-        () if !session.is_empty() => PrincipalKind::Role,
+        () if is_role => PrincipalKind::Role,
         () => PrincipalKind::Unknown,
     }
 }

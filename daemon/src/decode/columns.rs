@@ -55,6 +55,10 @@ pub const FLOW_WORDS: &[(&str, &str)] = &[
     ("oauth_app", "Google Workspace: an application used a token that a user had granted it"),
     ("person_auth", "Vault: the token comes from a method by which people sign in"),
     ("machine_auth", "Vault: the token comes from a method by which workloads sign in"),
+    (
+        "delegated",
+        "Entra, Keycloak, Auth0: an application with an identity of its own got the token, to act for the user",
+    ),
 ];
 
 /// A member of [`FLOW_WORDS`], by its place.
@@ -94,6 +98,7 @@ pub(super) enum FlowWord {
     OauthApp,
     PersonAuth,
     MachineAuth,
+    Delegated,
 }
 
 /// A set of flow words.
@@ -511,7 +516,7 @@ mod tests {
         let mut text = String::new();
         flow.write(&mut text);
         assert_eq!(text, "console_login mfa ropc");
-        assert_eq!(FlowWord::MachineAuth as usize + 1, FLOW_WORDS.len());
+        assert_eq!(FlowWord::Delegated as usize + 1, FLOW_WORDS.len());
     }
 
     #[test]

@@ -235,7 +235,14 @@ fn flow(properties: &Properties<'_>, category: Category, outcome: Outcome) -> Fl
     flow.set(FlowWord::ManagedIdentity, category == Category::ManagedIdentity);
     flow.set(FlowWord::FederatedCredential, by_federation || !federated.is_empty() && !is_nil(federated));
     flow.set(FlowWord::Ropc, ropc);
+    flow.set(FlowWord::Delegated, user && is_confidential(properties));
     flow
+}
+
+/// The application proved an identity of its own: what it got for the user, it holds as itself. Programs on a
+/// person's own device cannot.
+fn is_confidential(properties: &Properties<'_>) -> bool {
+    !matches!(properties.client_credential_type.get(), "" | "none")
 }
 
 /// A password that a program sent is logged as an interactive sign-in; mail services that do it for old

@@ -31,8 +31,9 @@ const OPENINGS: [&str; 5] = [
     "{\"version\":\"0\",\"id\":",
 ];
 
-/// The kind of a list of Google Workspace activities. Where there were none, its `items` are missing or null.
-const GOOGLE_LIST: &str = "admin#reports#activities";
+/// End of the kind of a list of Google Workspace activities, which is documented with and without `admin#` before
+/// it. Where there were none, its `items` are missing or null.
+const GOOGLE_LIST: &str = "reports#activities";
 
 /// Whether `text` is an envelope at first glance. Others are opened after no format wanted them.
 pub(super) fn is_obvious(text: &str) -> bool {
@@ -82,7 +83,7 @@ pub(super) fn open(text: &str) -> Result<Option<Content<'_>>, Refusal> {
     if let Some(list) = lists.into_iter().flatten().find(|list| list.get().starts_with('[')) {
         return json::parse(list.get()).map(Content::Items).map(Some);
     }
-    if envelope.kind.get() == GOOGLE_LIST {
+    if envelope.kind.get().ends_with(GOOGLE_LIST) {
         return Ok(Some(Content::Items(Items::default())));
     }
     if let Some(detail) = envelope.detail.filter(|detail| detail.get().starts_with('{')) {

@@ -64,6 +64,7 @@ struct Resource<'a> {
 struct Labels<'a> {
     #[serde(borrow)]
     project_id: Text<'a>,
+    cluster_name: Text<'a>,
     location: Text<'a>,
     region: Text<'a>,
     zone: Text<'a>,
@@ -340,7 +341,7 @@ fn credential<'r>(
     }
     let key = identity.service_account_key_name.get().rsplit('/').next().unwrap_or_default();
     let mut credential = if key.is_empty() {
-        Credential::new(CredentialKind::Principal, Joined::one(who))?
+        Credential::new(CredentialKind::Principal, principal_key(entry, who))?
     } else {
         Credential::new(CredentialKind::ServiceAccountKey, Joined::one(key))?
     };
@@ -348,6 +349,17 @@ fn credential<'r>(
         credential.attribution = ATTRIBUTION_DELEGATED;
     }
     Some(credential)
+}
+
+/// GKE's own users exist once in each cluster, which project, place and name tell apart; everybody else is known to
+/// all of Google.
+fn principal_key<'r>(entry: &LogEntry<'_>, who: &'r str) -> Joined<'r> {
+    let cluster = labels(entry).map_or("", |labels| labels.cluster_name.get());
+    if cluster.is_empty() || !who.starts_with("system:") {
+        return Joined::one(who);
+    }
+    let cluster = format!("{}/{}/{cluster}", account(entry), place(entry));
+    Joined { first: Cow::Owned(cluster), second: who }
 }
 
 /// Id of the service account key that the call made.
@@ -387,9 +399,13 @@ fn account<'r>(entry: &'r LogEntry<'_>) -> &'r str {
 }
 
 fn region<'r>(entry: &'r LogEntry<'_>, log: &'r AuditLog<'_>) -> &'r str {
-    let labelled = labels(entry).map_or("", |l| first_of(&[l.location.get(), l.region.get(), l.zone.get()]));
     let located = log.resource_location.object().and_then(|location| location.current_locations.0.as_ref());
-    without_zone(first_of(&[labelled, located.map_or("", Text::get)]))
+    without_zone(first_of(&[place(entry), located.map_or("", Text::get)]))
+}
+
+/// Region or zone of the resource.
+fn place<'r>(entry: &'r LogEntry<'_>) -> &'r str {
+    labels(entry).map_or("", |l| first_of(&[l.location.get(), l.region.get(), l.zone.get()]))
 }
 
 /// A zone is its region and a letter: `europe-west4-a`.

@@ -4,6 +4,7 @@
 //!
 //! <https://developers.google.com/workspace/admin/reports/reference/rest/v1/activities/list>,
 //! <https://developers.google.com/workspace/admin/reports/v1/appendix/activity/login>,
+//! <https://developers.google.com/workspace/admin/reports/v1/appendix/activity/saml>,
 //! <https://developers.google.com/workspace/admin/reports/v1/appendix/activity/token>
 
 use std::borrow::Cow;
@@ -60,6 +61,16 @@ struct Actor<'a> {
     profile_id: Text<'a>,
     caller_type: Text<'a>,
     key: Text<'a>,
+}
+
+/// The profile id of every actor that has none.
+const PLACEHOLDER_PROFILE: &str = "105250506097979753968";
+
+impl Actor<'_> {
+    fn profile_id(&self) -> &str {
+        let id = self.profile_id.get();
+        if id == PLACEHOLDER_PROFILE { "" } else { id }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -215,12 +226,12 @@ fn event_id(id: &Id<'_>, raw: bool, index: usize) -> String {
 fn fields<'r>(activity: &'r Activity<'_>, id: &'r Id<'_>, told: &'r Told<'_>) -> Fields<'r> {
     let actor = activity.actor.object();
     let outcome = outcome(told);
-    let who = actor.map_or("", |a| first_of(&[a.email.get(), a.profile_id.get(), a.key.get()]));
+    let who = actor.map_or("", |a| first_of(&[a.email.get(), a.profile_id(), a.key.get()]));
     let kind = principal_kind(actor, who);
     Fields {
         action: Joined::two(id.application_name.get(), told.event.name.get()),
         outcome,
-        error: if outcome == Outcome::Success { "" } else { told.get("login_failure_type") },
+        error: if outcome == Outcome::Success { "" } else { failure(told) },
         principal: Cow::Borrowed(who),
         principal_kind: kind,
         credential: (outcome == Outcome::Success).then(|| credential(actor, kind)).flatten(),
@@ -232,6 +243,11 @@ fn fields<'r>(activity: &'r Activity<'_>, id: &'r Id<'_>, told: &'r Told<'_>) ->
         consumer: told.get("client_id"),
         ..Fields::default()
     }
+}
+
+/// Why a login failed, of Google's own and of SAML.
+fn failure<'r>(told: &'r Told<'_>) -> &'r str {
+    first_of(&[told.get("login_failure_type"), told.get("failure_type")])
 }
 
 /// What is written was done, but for what says that it failed, was blocked, or only warns.
@@ -264,7 +280,7 @@ fn principal_kind(actor: Option<&Actor<'_>>, who: &str) -> PrincipalKind {
 /// A person's account, by the id that outlives a renaming; else the robot's own name.
 fn credential<'r>(actor: Option<&'r Actor<'_>>, kind: PrincipalKind) -> Option<Credential<'r>> {
     let actor = actor?;
-    let id = first_of(&[actor.profile_id.get(), actor.email.get()]);
+    let id = first_of(&[actor.profile_id(), actor.email.get()]);
     match kind {
         PrincipalKind::Workload => {
             let robot = first_of(&[actor.key.get(), id]);
@@ -279,9 +295,19 @@ fn credential<'r>(actor: Option<&'r Actor<'_>>, kind: PrincipalKind) -> Option<C
     }
 }
 
+/// Parameters that name what was acted on, the narrower first.
+const TARGETS: [&str; 7] = [
+    "app_name",
+    "doc_id",
+    "calendar_id",
+    "application_name",
+    "APPLICATION_NAME",
+    "USER_EMAIL",
+    "SETTING_NAME",
+];
+
 fn target<'r>(told: &'r Told<'_>) -> &'r str {
-    let names = ["app_name", "doc_id", "calendar_id", "APPLICATION_NAME", "USER_EMAIL", "SETTING_NAME"];
-    first_of(&names.map(|name| told.get(name)))
+    first_of(&TARGETS.map(|name| told.get(name)))
 }
 
 /// A challenge of "none" or the password alone is no second factor.

@@ -221,5 +221,17 @@ fn flow(event: &Event<'_>, success: bool) -> Flow {
     flow.set(FlowWord::Interactive, success && event.r#type.get() == "LOGIN" && !ropc);
     flow.set(FlowWord::NonInteractive, event.r#type.get() == "REFRESH_TOKEN");
     flow.set(FlowWord::Ropc, ropc);
+    flow.set(FlowWord::Delegated, is_delegated(event));
     flow
+}
+
+/// A client may have got the token as itself, to act for the user. Keycloak writes `client-secret` for clients
+/// without a secret, too: the word proves nothing, and counts as if it did.
+fn is_delegated(event: &Event<'_>) -> bool {
+    let authenticated = event.details.object().is_some_and(|d| !d.client_auth_method.get().is_empty());
+    match event.r#type.get() {
+        "TOKEN_EXCHANGE" => true,
+        "CODE_TO_TOKEN" | "REFRESH_TOKEN" => authenticated,
+        _ => false,
+    }
 }

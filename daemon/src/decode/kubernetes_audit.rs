@@ -112,12 +112,13 @@ fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
         (id, "") => id.to_owned(),
         (id, stage) => format!("{id}:{stage}"),
     };
-    row.append(&fields(&event, &id)?);
+    let account = row.place.account;
+    row.append(&fields(&event, &id, account)?);
     Ok(())
 }
 
-/// The facts of one record, whose id is `id`.
-fn fields<'r>(event: &'r Event<'_>, id: &'r str) -> Result<Fields<'r>, Refusal> {
+/// The facts of one record, whose id is `id`, of the cluster that the source's account names.
+fn fields<'r>(event: &'r Event<'_>, id: &'r str, cluster: &'r str) -> Result<Fields<'r>, Refusal> {
     if event.verb.get().is_empty() || !matches!(event.kind.get(), "" | "Event") {
         return Err(Refusal::new(RejectReason::UnknownFormat, "not an Event of audit.k8s.io"));
     }
@@ -136,7 +137,7 @@ fn fields<'r>(event: &'r Event<'_>, id: &'r str) -> Result<Fields<'r>, Refusal> 
         principal: Cow::Borrowed(user.map_or("", |u| u.username.get())),
         principal_kind: user.map_or(PrincipalKind::None, kind),
         session_name: session_name(event),
-        credential: user.and_then(|u| credential(event, u)),
+        credential: user.and_then(|u| credential(event, u, cluster)),
         token: user.map_or("", token),
         issued: event.annotations.object().map_or("", |a| a.issued_credential_id.get()),
         source_ip: event.source_ips.0.as_ref().map_or("", Text::get),
@@ -220,7 +221,7 @@ fn session_name<'r>(event: &'r Event<'_>) -> &'r str {
 
 /// EKS names the AWS identity: its key is then the same as CloudTrail's. Elsewhere the user is the key. Who
 /// could not authenticate (401, anonymous) used nobody's credential.
-fn credential<'r>(event: &'r Event<'_>, user: &'r User<'_>) -> Option<Credential<'r>> {
+fn credential<'r>(event: &'r Event<'_>, user: &'r User<'_>, cluster: &'r str) -> Option<Credential<'r>> {
     let unauthenticated = event.response_status.object().is_some_and(|s| s.code == Number::Value(401));
     let counts = matches!(event.stage.get(), "" | "ResponseStarted" | "ResponseComplete");
     let name = user.username.get();
@@ -235,12 +236,22 @@ fn credential<'r>(event: &'r Event<'_>, user: &'r User<'_>) -> Option<Credential
             let secret = Joined { first: role, second: arn::session_of(arn) };
             Credential::new(CredentialKind::RoleSession, secret)?
         }
-        None => Credential::new(CredentialKind::Principal, Joined::one(name))?,
+        None => Credential::new(CredentialKind::Principal, user_key(name, cluster))?,
     };
     if event.impersonated_user.object().is_some_and(|u| kind(u) == PrincipalKind::Human) {
         credential.attribution = ATTRIBUTION_IMPERSONATED;
     }
     Some(credential)
+}
+
+/// A cluster signs for its own users: `kubernetes-admin` of another one is somebody else. An email address is a
+/// person of the identity provider, the same everywhere.
+fn user_key<'r>(name: &'r str, cluster: &'r str) -> Joined<'r> {
+    match cluster {
+        "" => Joined::one(name),
+        _ if name.is_empty() || name.contains('@') => Joined::one(name),
+        cluster => Joined::two(cluster, name),
+    }
 }
 
 /// The session's key on EKS, as CloudTrail has it; else the id of the token or certificate.

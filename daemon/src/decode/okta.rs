@@ -30,7 +30,6 @@ struct LogEvent<'a> {
     event_type: Text<'a>,
     actor: Nested<'a, Actor<'a>>,
     client: Nested<'a, Client<'a>>,
-    authentication_context: Nested<'a, AuthenticationContext<'a>>,
     debug_context: Nested<'a, DebugContext<'a>>,
     outcome: Nested<'a, Verdict<'a>>,
     request: Nested<'a, Request<'a>>,
@@ -63,14 +62,6 @@ struct UserAgent<'a> {
     #[serde(borrow)]
     raw_user_agent: Text<'a>,
     browser: Text<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct AuthenticationContext<'a> {
-    #[serde(borrow)]
-    external_session_id: Text<'a>,
-    root_session_id: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -152,10 +143,15 @@ impl LogEvent<'_> {
         self.target.0.iter().filter_map(Nested::object)
     }
 
-    fn session(&self) -> &str {
-        self.authentication_context
-            .object()
-            .map_or("", |c| first_of(&[c.root_session_id.get(), c.external_session_id.get()]))
+    fn target_of(&self, kind: &str) -> &str {
+        self.targets().find(|t| t.r#type.get() == kind).map_or("", |t| t.id.get())
+    }
+
+    /// The user who holds the token that the event grants: of a client that could prove no identity of its own, a
+    /// program in the user's hands. A client with one holds what it gets for a user itself.
+    fn holder(&self) -> &str {
+        let public = self.debug().is_some_and(|d| d.client_auth_type.get() == "none");
+        if public && self.event_type.get().contains(".token.grant") { self.target_of("User") } else { "" }
     }
 }
 
@@ -177,7 +173,7 @@ fn fields<'r>(event: &'r LogEvent<'_>) -> Result<Fields<'r>, Refusal> {
         outcome: outcome(event),
         error: error(event),
         issued: issued(event),
-        principal: Cow::Borrowed(first_of(&[actor.id.get(), actor.alternate_id.get()])),
+        principal: Cow::Borrowed(first_of(&[event.holder(), actor.id.get(), actor.alternate_id.get()])),
         principal_kind: principal_kind(event, actor),
         credential: credential(event, actor),
         token: event.api_token(),
@@ -231,12 +227,15 @@ fn error<'r>(event: &'r LogEvent<'_>) -> &'r str {
     }
 }
 
-/// The API token that the event made.
+/// The API token that the event made, or the access token that it granted: a JWT has the latter's id as `jti`.
 fn issued<'r>(event: &'r LogEvent<'_>) -> &'r str {
-    if event.event_type.get() != "system.api_token.create" {
-        return "";
+    match event.event_type.get() {
+        "system.api_token.create" => event.target_of("Token"),
+        name if name.contains(".token.grant") && outcome(event) == Outcome::Success => {
+            event.target_of("access_token")
+        }
+        _ => "",
     }
-    event.targets().find(|t| t.r#type.get() == "Token").map_or("", |t| t.id.get())
 }
 
 fn is_authentication(event_type: &str) -> bool {
@@ -248,23 +247,27 @@ fn is_authentication(event_type: &str) -> bool {
 /// A user's API token may be anybody's: its kind is unknown.
 fn principal_kind(event: &LogEvent<'_>, actor: &Actor<'_>) -> PrincipalKind {
     match actor.r#type.get() {
+        _ if !event.holder().is_empty() => PrincipalKind::Human,
         "User" if event.api_token().is_empty() => PrincipalKind::Human,
         "User" | "" => PrincipalKind::Unknown,
         _ => PrincipalKind::Workload,
     }
 }
 
-/// API token and its actor; else the OAuth client; else the session. What Okta itself does
-/// (SystemPrincipal) uses no credential of ours.
+/// API token and its actor; else the user who is there, whatever the session; else the OAuth client. A failed
+/// sign-in used nobody's password, and what Okta itself does (SystemPrincipal) uses no credential of ours.
 fn credential<'r>(event: &'r LogEvent<'_>, actor: &'r Actor<'_>) -> Option<Credential<'r>> {
-    let actor_type = actor.r#type.get();
     let token = event.api_token();
     if !token.is_empty() {
         return Credential::new(CredentialKind::ApiToken, Joined::two(token, actor.id.get()));
     }
-    match actor_type {
-        "User" | "" => Credential::new(CredentialKind::Session, Joined::one(event.session())),
-        "SystemPrincipal" => None,
+    let holder = event.holder();
+    match actor.r#type.get() {
+        _ if !holder.is_empty() => Credential::new(CredentialKind::UserObject, Joined::one(holder)),
+        "User" | "" if outcome(event) == Outcome::Success => {
+            Credential::new(CredentialKind::UserObject, Joined::one(actor.id.get()))
+        }
+        "User" | "" | "SystemPrincipal" => None,
         _ => Credential::new(CredentialKind::ServicePrincipal, Joined::one(actor.id.get())),
     }
 }
@@ -292,7 +295,8 @@ fn flow(event: &LogEvent<'_>, actor: &Actor<'_>) -> Flow {
     flow.set(FlowWord::InteractiveFactor, is_factor(event, debug));
     flow.set(FlowWord::DeviceFingerprint, said(|d| !d.device_fingerprint.get().is_empty()));
     flow.set(FlowWord::ApiToken, !event.api_token().is_empty());
-    flow.set(FlowWord::NonUserActor, !matches!(actor.r#type.get(), "User" | ""));
+    let user = matches!(actor.r#type.get(), "User" | "") || !event.holder().is_empty();
+    flow.set(FlowWord::NonUserActor, !user);
     flow.set(FlowWord::ClientCredentials, said(|d| d.grant_type.get() == "client_credentials"));
     flow.set(FlowWord::PrivateKeyJwt, said(|d| d.client_auth_type.get() == "private_key_jwt"));
     flow

@@ -2,6 +2,8 @@
 //!
 //! In: fixtures/decode/<format>/input.jsonl. Out: expected.ndjson beside it; `UPDATE_EXPECT=1` rewrites it.
 
+mod oddities;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -425,4 +427,47 @@ fn mutated_input_never_stops_decode_and_is_all_accounted_for() {
             assert_eq!(hashes.first(), hashes.last(), "a bad message took its neighbour down");
         }
     }
+}
+
+/// (credential_kind, credential_secret) of a message's one event, from a source of that account.
+fn credential_of(account: &str, message: &Value) -> (String, String) {
+    let spec = SourceSpec {
+        name: "test".to_owned(),
+        format: SourceFormat::Auto,
+        account: Some(account.to_owned()),
+        dedupe: false,
+    };
+    let decoded = Decoder::new(vec![Some(spec)]).decode(&batch(&[message.to_string()]));
+    let events = events(&decoded);
+    let text = |column: &str| events[0][column].as_str().unwrap_or_default().to_owned();
+    (text("credential_kind"), text("credential_secret"))
+}
+
+#[test]
+fn user_of_a_cluster_is_another_credential_in_the_next_and_a_person_is_not() {
+    let get = |user: &str| {
+        let time = "2026-03-02T08:00:00.000001Z";
+        json!({"auditID": "a", "stage": "ResponseComplete", "verb": "get", "requestURI": "/version",
+            "requestReceivedTimestamp": time, "user": {"username": user}, "responseStatus": {"code": 200}})
+    };
+    for (user, same) in [
+        ("kubernetes-admin", false),
+        ("system:serviceaccount:default:builder", false),
+        ("ada@example.com", true),
+    ] {
+        let (one, other) = (credential_of("east", &get(user)), credential_of("west", &get(user)));
+        assert_eq!(one.0, "principal");
+        assert_eq!(one == other, same, "{user}: {one:?} {other:?}");
+    }
+}
+
+#[test]
+fn key_that_two_gateways_saw_is_one_credential() {
+    let key = "9c1e6f0ab1d24c7f";
+    let envoy = json!({"start_time": "2026-03-02T08:00:00Z", "response_code": 200, "consumer": "desk",
+        "api_key_id": key});
+    let litellm = json!({"call_type": "acompletion", "startTime": "2026-03-02 08:00:00", "api_key": key,
+        "metadata": {"user_api_key_alias": "desk"}});
+    assert_eq!(credential_of("", &envoy), credential_of("", &litellm));
+    assert_eq!(credential_of("", &envoy), ("gateway_key".to_owned(), key.to_owned()));
 }

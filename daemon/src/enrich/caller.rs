@@ -51,7 +51,7 @@ pub(super) fn caller(registry: &Registry, calling: &Calling<'_>, at: i64) -> Cal
 fn service(registry: &Registry, calling: &Calling<'_>, at: i64) -> Option<Caller> {
     let mut claims = identity_claims(registry.service_selectors(), calling, at);
     if let Some(consumer) = calling.consumer {
-        for kind in [SelectorKind::ApiKey, SelectorKind::Consumer] {
+        for kind in [SelectorKind::ApiKey, SelectorKind::Consumer, SelectorKind::ClientId] {
             registry.service_selectors().find(kind, consumer, at, &mut claims);
         }
     }

@@ -14,6 +14,7 @@ use super::signals::{AI_CALL_COLUMNS, AiCall, SIGNAL_COLUMNS, Signals, Weights};
 use super::texts::{Memo, NULL, TextId, Texts};
 use crate::limits::{ENRICH_TEXTS_MAX, ENRICH_TUPLES_MAX};
 use crate::registry::Registry;
+use crate::registry::facts::ProductionKind;
 use crate::registry::selectors::SelectorKind;
 
 /// The columns of one batch, one entry a row.
@@ -30,7 +31,9 @@ pub(super) struct Inputs {
     route: Vec<TextId>,
     target: Vec<TextId>,
     model: Vec<TextId>,
+    tool: Vec<TextId>,
     account: Vec<TextId>,
+    namespace: Vec<TextId>,
     environment: Vec<TextId>,
     source_ip: Vec<TextId>,
     user_agent: Vec<TextId>,
@@ -56,7 +59,9 @@ impl Inputs {
             route: column("route"),
             target: column("target"),
             model: column("model"),
+            tool: column("tool"),
             account: column("account"),
+            namespace: column("namespace"),
             environment: column("environment"),
             source_ip: column("source_ip"),
             user_agent: column("user_agent"),
@@ -108,10 +113,10 @@ pub(super) struct Outcomes {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     texts: Texts,
-    attributions: Memo<[u32; 8], Attribution>,
+    attributions: Memo<[u32; 11], Attribution>,
     networks: Memo<[u32; 2], (ClientNetwork, TextId)>,
     callers: Memo<[u32; 7], Caller>,
-    productions: Memo<[u32; 8], f64>,
+    productions: Memo<[u32; 9], f64>,
     client_families: Memo<TextId, TextId>,
     weights: Memo<[TextId; SIGNAL_COLUMNS.len()], Weights>,
     synthetics: Memo<[TextId; 3], bool>,
@@ -221,9 +226,12 @@ impl Memory {
 
     fn look_up_attributions(&mut self, i: &Inputs, registry: &Registry) -> Vec<usize> {
         let Self { texts, attributions, .. } = self;
-        let uses_header = registry.pilot_selectors().has(SelectorKind::Header);
+        let uses = |kind| registry.pilot_selectors().has(kind) || registry.service_selectors().has(kind);
+        let uses_tool = uses(SelectorKind::Tool);
+        let uses_account = uses(SelectorKind::Account);
+        let uses_namespace = uses(SelectorKind::Namespace);
+        let uses_header = uses(SelectorKind::Header);
         let of_row = |row: usize| {
-            let user_agent = if uses_header { i.user_agent[row] } else { NULL };
             let key = [
                 i.epochs[row],
                 i.principal[row],
@@ -232,7 +240,10 @@ impl Memory {
                 i.route[row],
                 i.target[row],
                 i.model[row],
-                user_agent,
+                if uses_tool { i.tool[row] } else { NULL },
+                if uses_account { i.account[row] } else { NULL },
+                if uses_namespace { i.namespace[row] } else { NULL },
+                if uses_header { i.user_agent[row] } else { NULL },
             ];
             attributions.number(key, || {
                 let called = Called {
@@ -242,7 +253,10 @@ impl Memory {
                     route: texts.get(key[4]),
                     target: texts.get(key[5]),
                     model: texts.get(key[6]),
-                    user_agent: texts.get(key[7]),
+                    tool: texts.get(key[7]),
+                    account: texts.get(key[8]),
+                    namespace: texts.get(key[9]),
+                    user_agent: texts.get(key[10]),
                 };
                 attribute(registry, &called, i.times[row])
             })
@@ -293,6 +307,7 @@ impl Memory {
 
     fn look_up_production(&mut self, i: &Inputs, caller: &[usize], registry: &Registry) -> Vec<usize> {
         let Self { texts, productions, callers, .. } = self;
+        let uses_namespace = registry.maps_production_by(ProductionKind::Namespace);
         let of_row = |row: usize| {
             let key = [
                 i.epochs[row],
@@ -302,6 +317,7 @@ impl Memory {
                 i.target[row],
                 i.peer[row],
                 i.environment[row],
+                if uses_namespace { i.namespace[row] } else { NULL },
                 u32::from(callers.get(caller[row]).is_production),
             ];
             productions.number(key, || {
@@ -312,7 +328,8 @@ impl Memory {
                     target: texts.get(key[4]),
                     peer: texts.get(key[5]),
                     environment: texts.get(key[6]),
-                    caller_is_production: key[7] == 1,
+                    namespace: texts.get(key[7]),
+                    caller_is_production: key[8] == 1,
                 };
                 probability(registry, &touched, i.times[row])
             })

@@ -17,28 +17,37 @@ pub(super) struct Touched<'a> {
     pub route: Option<&'a str>,
     pub target: Option<&'a str>,
     pub peer: Option<&'a str>,
+    pub namespace: Option<&'a str>,
+    /// A gateway's stage, or what else the source says of where it is.
     pub environment: Option<&'a str>,
     pub caller_is_production: bool,
 }
 
+impl Touched<'_> {
+    fn at_gateway(&self) -> bool {
+        self.host.is_some() || self.route.is_some()
+    }
+}
+
 /// The probability, 0..1.
 pub(super) fn probability(registry: &Registry, touched: &Touched<'_>, at: i64) -> f64 {
-    let weight = |kind, value: Option<&str>| {
-        value.map_or(0.0, |v| registry.production_weight(kind, &v.to_ascii_lowercase(), at))
-    };
+    let weight =
+        |kind, value: Option<&str>| value.map_or(0.0, |value| registry.production_weight(kind, value, at));
     let largest = |kind, values: [Option<&str>; 3]| {
         values.into_iter().map(|value| weight(kind, value)).fold(0.0, f64::max)
     };
-    let account = touched.account.map_or(0.0, |a| registry.production_weight(ProductionKind::Account, a, at));
     let host = largest(ProductionKind::Host, [touched.host, touched.target, None]);
     let route = weight(ProductionKind::Route, touched.route);
+    let stage = weight(ProductionKind::Stage, touched.environment.filter(|_| touched.at_gateway()));
     let domains = [touched.peer.and_then(trust_domain), touched.target.and_then(trust_domain), None];
+    let namespace = weight(ProductionKind::Namespace, touched.namespace);
     let families = [
-        account,
-        host.max(route),
-        largest(ProductionKind::TrustDomain, domains),
+        weight(ProductionKind::Account, touched.account),
+        host.max(route).max(stage),
+        largest(ProductionKind::TrustDomain, domains).max(namespace),
         if touched.caller_is_production { CALLER_WEIGHT } else { 0.0 },
-        weight(ProductionKind::Environment, touched.environment),
+        // What counted as a stage is not evidence a second time.
+        if stage > 0.0 { 0.0 } else { weight(ProductionKind::Environment, touched.environment) },
     ];
     let unlikely: f64 = families.iter().map(|w| 1.0 - w).product();
     if families.iter().all(|w| *w == 0.0) {

@@ -8,6 +8,7 @@ mod context;
 mod discovery;
 mod fetch;
 mod open_batch;
+mod outgoing;
 mod partition;
 mod probe;
 mod reader;
@@ -22,6 +23,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 pub use self::fetch::fetch;
+pub use self::outgoing::{Delivery, Outgoing};
 use self::partition::Tail;
 pub use self::probe::{PartitionState, TopicState, probe};
 pub use self::settings::validate;

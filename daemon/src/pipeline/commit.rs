@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::findings::{ChangeKind, FindingChange};
 use crate::ingest::Position;
+use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::segments;
 use crate::store::{ClockState, Commit, NewSegment, Versions};
@@ -32,6 +33,7 @@ impl Pipeline {
         if waits.checkpoints.is_empty()
             && waits.changes.is_empty()
             && waits.rejects.is_empty()
+            && waits.dead_letters.is_empty()
             && waits.control.is_empty()
         {
             return false;
@@ -55,6 +57,10 @@ impl Pipeline {
             }
         }
         self.change_seq = outcome.change_seq;
+        self.metrics
+            .notify_dead_letters
+            .get_or_create(&KindLabel { kind: "dropped" })
+            .inc_by(outcome.dropped_letters);
         self.metrics.store_commit_seconds.observe(started.elapsed().as_secs_f64());
         self.after_commit(&commit.changes, wall());
         let positions = commit.checkpoints.iter().map(|c| c.position).collect();
@@ -75,6 +81,7 @@ impl Pipeline {
             changes,
             tracked,
             rejects: waits.rejects,
+            dead_letters: waits.dead_letters,
             clock: self.clock_state(),
             control: waits.control,
             versions: Some(self.versions()),

@@ -72,6 +72,7 @@ impl Pipeline {
             levels: queries.rollups.iter().map(|_| SegmentLevels::default()).collect(),
             dedupe_segments: Vec::new(),
             uncommitted: Uncommitted::default(),
+            keeps_dead_letters: false,
             looked_early_at: 0,
             change_seq: recovered.change_seq,
             gauges: FindingGauges::default(),

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use super::Registry;
 use super::entries::{Parts, Space};
 use super::errors::{Place, Problems, RegistryErrors, nearest};
-use super::facts::{Criterion, Pilot, Policy, Profile, Promotion, Stage, StageSpan, Validity};
+use super::facts::{Addresses, Criterion, Pilot, Policy, Profile, Promotion, Stage, StageSpan, Validity};
+use super::published::{FileFormat, Published};
 use super::reader::shown;
 use crate::limits::REGISTRY_ENTRIES_MAX;
 
@@ -17,6 +18,7 @@ const DEFAULT_GRACE_MICROS: i64 = 15 * 60 * 1_000_000;
 /// Checks across files and builds the registry.
 pub(super) fn assemble(
     mut parts: Parts,
+    published: Published,
     version: String,
     mut problems: Problems,
 ) -> Result<Registry, RegistryErrors> {
@@ -27,9 +29,10 @@ pub(super) fn assemble(
         judge_promotions(&mut parts, &policies, &mut problems);
         apply_promotions(&mut parts, &mut problems);
         warn_of_twins(&parts.pilots, &mut problems);
+        warn_of_unknown_numbers(&parts, &mut problems);
     }
     let warnings = problems.finish()?;
-    Ok(Registry::new(parts, policies, version, warnings))
+    Ok(Registry::new(parts, policies, published, version, warnings))
 }
 
 fn check_sizes(parts: &Parts, problems: &mut Problems) {
@@ -179,6 +182,20 @@ fn warn_of_twins(pilots: &[(Pilot, Place)], problems: &mut Problems) {
                 );
                 problems.warning(place, message, "give each pilot a selector of its own".to_owned());
             }
+        }
+    }
+}
+
+/// A network given by the number of an autonomous system needs a file that tells those numbers.
+fn warn_of_unknown_numbers(parts: &Parts, problems: &mut Problems) {
+    if parts.network_files.iter().any(|file| file.format == FileFormat::AutonomousSystems) {
+        return;
+    }
+    for (network, place) in &parts.networks {
+        if let Addresses::AutonomousSystem(number) = network.addresses {
+            let message = format!("network `{}` is AS{number}, but no file tells such numbers", network.name);
+            let fix = "add a [[network_file]] with format = \"asn\", or give a `cidr`".to_owned();
+            problems.warning(place, message, fix);
         }
     }
 }

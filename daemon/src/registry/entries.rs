@@ -7,9 +7,11 @@ mod selectors;
 
 use super::errors::{Place, Problems};
 use super::facts::{
-    Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy, Production,
-    ProductionKind, Profile, Promotion, SharedCredential, Stage, StageSpan, Team, Validity, Workload,
+    Addresses, Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy,
+    Production, ProductionKind, Profile, Promotion, SharedCredential, Stage, StageSpan, Team, Validity,
+    Workload,
 };
+use super::published::{FileFormat, NetworkFile};
 use super::reader::{Entry, Located, shown};
 use selectors::{PILOT_SELECTORS, SERVICE_SELECTORS, cidr_of, pattern, selectors};
 
@@ -67,7 +69,8 @@ pub(crate) struct Parts {
     pub exceptions: Vec<Exception>,
     pub services: Vec<Workload>,
     pub production: Vec<Production>,
-    pub networks: Vec<Network>,
+    pub networks: Vec<(Network, Place)>,
+    pub network_files: Vec<NetworkFile>,
     pub shared: Vec<SharedCredential>,
     pub declared: Vec<(Space, Located<String>)>,
     pub references: Vec<Reference>,
@@ -87,6 +90,7 @@ pub(crate) const KINDS: &[(&str, Read)] = &[
     ("service", Parts::service),
     ("production", Parts::production),
     ("network", Parts::network),
+    ("network_file", Parts::network_file),
     ("shared_credential", Parts::shared_credential),
 ];
 
@@ -270,10 +274,9 @@ impl Parts {
         let weight = entry.number("weight", 0.0..=1.0, problems);
         let validity = entry.validity(problems);
         let (Some(kind), Some(pattern)) = (kind, pattern) else { return };
-        let ignores_case = kind != ProductionKind::Account;
         self.production.push(Production {
             kind,
-            pattern: if ignores_case { pattern.to_lower() } else { pattern },
+            pattern: pattern.to_lower(),
             weight: weight.unwrap_or(kind.default_weight()),
             validity,
         });
@@ -282,12 +285,19 @@ impl Parts {
     fn network(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
         let name = entry.id("name", problems);
         self.declare(Space::Network, &name);
-        let cidr = entry.text("cidr", problems);
-        let cidr = cidr_of(&cidr, problems);
+        let addresses = addresses(entry, problems);
         let kind = entry.word("kind", NetworkKind::WORDS, problems);
         let validity = entry.validity(problems);
-        let (Some(cidr), Some(kind)) = (cidr, kind) else { return };
-        self.networks.push(Network { name: name.value, cidr, kind, validity });
+        let (Some(addresses), Some(kind)) = (addresses, kind) else { return };
+        let network = Network { name: name.value, addresses, kind, validity };
+        self.networks.push((network, entry.place()));
+    }
+
+    fn network_file(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
+        let format = entry.word("format", FileFormat::WORDS, problems);
+        let path = entry.text("path", problems);
+        let Some(format) = format.filter(|_| !path.value.is_empty()) else { return };
+        self.network_files.push(NetworkFile { format, path: path.value.into(), place: path.place });
     }
 
     fn shared_credential(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {
@@ -296,6 +306,24 @@ impl Parts {
         let validity = entry.validity(problems);
         let Some(principal) = principal else { return };
         self.shared.push(SharedCredential { principal, reason, validity });
+    }
+}
+
+/// The addresses of a network: `cidr` or `asn`.
+fn addresses(entry: &mut Entry<'_>, problems: &mut Problems) -> Option<Addresses> {
+    let cidr = entry.text_if_any("cidr", problems);
+    let asn = entry.whole_number("asn", 1.0..=f64::from(u32::MAX), problems);
+    let has_cidr = entry.has("cidr");
+    if has_cidr == entry.has("asn") {
+        let message =
+            format!("[[network]] has {} of `cidr` and `asn`", if has_cidr { "both" } else { "none" });
+        let fix = "give `cidr = \"address/length\"`, or `asn = number` where a [[network_file]] tells them";
+        problems.error(&entry.place(), message, fix.to_owned());
+        return None;
+    }
+    match cidr {
+        Some(text) => cidr_of(&text, problems).map(Addresses::Cidr),
+        None => asn.map(|number| Addresses::AutonomousSystem(number as u32)),
     }
 }
 

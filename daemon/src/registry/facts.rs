@@ -316,28 +316,37 @@ pub struct Workload {
 /// What an entry of the production map looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProductionKind {
-    /// Cloud account, subscription, tenant.
+    /// Cloud account, project, subscription, tenant.
     Account,
     /// Gateway host.
     Host,
     /// Gateway route.
     Route,
+    /// Stage of a gateway.
+    Stage,
     /// SPIFFE trust domain of the called or the calling workload.
     TrustDomain,
-    /// Environment that the source names.
+    /// Namespace of a cluster or a mesh.
+    Namespace,
+    /// Environment that the source names, a tag for instance.
     Environment,
     /// Text within a host, route or target; never counts alone.
     NamePattern,
 }
 
 impl ProductionKind {
-    /// Every kind with the word for it.
+    /// Every kind with the words for it; the first one names it.
     pub const WORDS: &[(&'static str, Self)] = &[
         ("account", Self::Account),
+        ("project", Self::Account),
+        ("subscription", Self::Account),
         ("host", Self::Host),
         ("route", Self::Route),
+        ("stage", Self::Stage),
         ("trust_domain", Self::TrustDomain),
+        ("namespace", Self::Namespace),
         ("environment", Self::Environment),
+        ("tag", Self::Environment),
         ("name_pattern", Self::NamePattern),
     ];
 
@@ -345,7 +354,7 @@ impl ProductionKind {
     pub fn default_weight(self) -> f64 {
         match self {
             Self::Account => 0.9,
-            Self::Host | Self::Route | Self::TrustDomain => 0.8,
+            Self::Host | Self::Route | Self::Stage | Self::TrustDomain | Self::Namespace => 0.8,
             Self::Environment => 0.5,
             Self::NamePattern => 0.2,
         }
@@ -357,7 +366,7 @@ impl ProductionKind {
 pub struct Production {
     /// What it looks at.
     pub kind: ProductionKind,
-    /// What it must be.
+    /// What it must be, in ASCII lower case.
     pub pattern: super::patterns::Pattern,
     /// How much it says, 0..1.
     pub weight: f64,
@@ -396,13 +405,22 @@ impl NetworkKind {
     }
 }
 
+/// Which addresses a named network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// Those of a CIDR.
+    Cidr(ipnet::IpNet),
+    /// Those that the autonomous system of this number announces.
+    AutonomousSystem(u32),
+}
+
 /// A named network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// Name.
     pub name: String,
     /// Which addresses.
-    pub cidr: ipnet::IpNet,
+    pub addresses: Addresses,
     /// What it is.
     pub kind: NetworkKind,
     /// When.

@@ -15,11 +15,19 @@ use super::Registry;
 use super::check::assemble;
 use super::entries::{KINDS, Parts};
 use super::errors::{Place, Problems, RegistryErrors};
+use super::published::{NetworkFile, Published};
 use super::reader::{TextFile, each_entry};
 use crate::limits::{REGISTRY_DEPTH_MAX, REGISTRY_FILES_MAX, TEXT_FILE_BYTES_MAX};
 
+/// What came of reading a registry.
+pub(super) struct Loaded {
+    pub(super) outcome: Result<Registry, RegistryErrors>,
+    /// Every file that the registry names, whether or not it could be read.
+    pub(super) files: Vec<PathBuf>,
+}
+
 /// Loads every `*.toml` below `folder`.
-pub(super) fn load(folder: &Path) -> Result<Registry, RegistryErrors> {
+pub(super) fn load(folder: &Path) -> Loaded {
     let mut problems = Problems::default();
     let texts = read_texts(folder, &mut problems);
     if texts.is_empty() && problems.is_empty() {
@@ -27,17 +35,27 @@ pub(super) fn load(folder: &Path) -> Result<Registry, RegistryErrors> {
         let fix = "put at least one file with [[pilot]] tables there, or correct the path".to_owned();
         problems.error(&place, "no *.toml file in this folder".to_owned(), fix);
     }
-    build(texts, &format!("{}/", folder.display()), problems)
+    build(texts, &format!("{}/", folder.display()), Source::Folder, problems)
+}
+
+/// Builds a registry from texts in memory.
+pub(super) fn from_texts(texts: Vec<(String, String)>) -> Result<Registry, RegistryErrors> {
+    build(texts, "", Source::Memory, Problems::default()).outcome
+}
+
+/// Where the texts are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Files below a folder, which may name other files.
+    Folder,
+    /// Somebody else's text, for which no file is opened.
+    Memory,
 }
 
 /// Builds a registry from named texts; `root` is what the names have in common.
-pub(super) fn build(
-    mut texts: Vec<(String, String)>,
-    root: &str,
-    mut problems: Problems,
-) -> Result<Registry, RegistryErrors> {
+fn build(mut texts: Vec<(String, String)>, root: &str, source: Source, mut problems: Problems) -> Loaded {
     texts.sort();
-    let version = version_of(&texts, root);
+    let mut version_parts = texts.clone();
     let kinds: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     let mut parts = Parts::default();
     for (name, text) in texts {
@@ -47,7 +65,11 @@ pub(super) fn build(
             parts.read(kind, entry, problems);
         });
     }
-    assemble(parts, version, problems)
+    let published = Published::read(&parts.network_files, source, &mut problems);
+    let digests = published.files.iter().map(|(path, digest)| (path.display().to_string(), digest.clone()));
+    version_parts.extend(digests);
+    let files = parts.network_files.iter().map(NetworkFile::resolved).collect();
+    Loaded { outcome: assemble(parts, published, version_of(&version_parts, root), problems), files }
 }
 
 /// SHA-256 over names below `root` and contents, each with its length before it: the same wherever the
@@ -59,7 +81,12 @@ pub(crate) fn version_of(texts: &[(String, String)], root: &str) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+    hex(&hash.finalize())
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
         hex
     })

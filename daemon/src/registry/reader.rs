@@ -261,6 +261,23 @@ impl<'a> Entry<'a> {
         within
     }
 
+    /// A number without a fraction within `range`.
+    pub(crate) fn whole_number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        problems: &mut Problems,
+    ) -> Option<f64> {
+        let number = self.number(key, range, problems)?;
+        if number.fract() != 0.0 {
+            let place = self.table.get(key).map_or_else(|| self.place(), |v| self.file.place(v.span()));
+            let message = format!("{} `{key}` is no whole number", self.label);
+            problems.error(&place, message, "write a number without a fraction".to_owned());
+            return None;
+        }
+        Some(number)
+    }
+
     /// A number within `range` that must be there.
     pub(crate) fn number_required(
         &mut self,

@@ -1,25 +1,30 @@
-//! Notices that a registry's folder changed and reads it again.
+//! Notices that a registry changed and reads it again: its folder, and the files outside that it names.
 //!
-//! In: file system events below a folder, gathered until it is quiet. Out: the new registry, or why there is
-//! none; the receiver keeps the last good one. Replace files inside the folder, not the folder itself.
+//! In: file system events, gathered until it is quiet. Out: the new registry, or why there is none; the receiver
+//! keeps the last good one. Replace files inside the folder, not the folder itself.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+use notify_debouncer_full::{
+    DebounceEventResult, DebouncedEvent, Debouncer, RecommendedCache, new_debouncer,
+};
 
+use super::load::load;
 use super::{Registry, RegistryErrors};
 use crate::limits::RELOAD_QUIET_MS;
 
 /// What is called with each reload, on the watcher's own thread.
 pub type OnChange = Box<dyn Fn(Result<Arc<Registry>, RegistryErrors>) + Send>;
 
+type Events = Debouncer<RecommendedWatcher, RecommendedCache>;
+
 /// Watches until it is dropped.
 pub struct RegistryWatcher {
-    _debouncer: Debouncer<RecommendedWatcher, RecommendedCache>,
+    _events: Arc<Mutex<Option<Events>>>,
 }
 
 /// Why a folder cannot be watched.
@@ -36,30 +41,85 @@ impl RegistryWatcher {
     /// one before, good or bad. It does not hear of the present one.
     pub fn start(folder: &Path, on_change: OnChange) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
-        let owned = folder.to_owned();
-        let mut last = Registry::load(&owned).map(|r| r.version().to_owned());
+        let events = Arc::new(Mutex::new(None));
+        let mut watched = Watched::new(folder, Arc::downgrade(&events));
+        let files = watched.files.clone();
         let on_events = move |events: DebounceEventResult| {
-            if !is_change(&events) {
-                return;
-            }
-            let loaded = Registry::load(&owned);
-            let now = loaded.as_ref().map(|r| r.version().to_owned()).map_err(Clone::clone);
-            if now != last {
-                last = now;
+            if watched.is_change(&events)
+                && let Some(loaded) = watched.reload()
+            {
                 on_change(loaded.map(Arc::new));
             }
         };
         let quiet = Duration::from_millis(RELOAD_QUIET_MS);
         let mut debouncer = new_debouncer(quiet, None, on_events).map_err(fail)?;
         debouncer.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
-        Ok(Self { _debouncer: debouncer })
+        watch_folders_of(&files, folder, &mut debouncer);
+        *events.lock().unwrap_or_else(PoisonError::into_inner) = Some(debouncer);
+        Ok(Self { _events: events })
     }
 }
 
-/// Reading a file is an event, too; only what may have changed one counts. Lost events count as change.
-fn is_change(events: &DebounceEventResult) -> bool {
-    let Ok(events) = events else { return true };
-    events.iter().any(|event| match event.kind {
+/// The last known state of a registry and where it lies.
+struct Watched {
+    folder: PathBuf,
+    /// Files that the registry named when it was last read.
+    files: Vec<PathBuf>,
+    last: Result<String, RegistryErrors>,
+    events: Weak<Mutex<Option<Events>>>,
+}
+
+impl Watched {
+    fn new(folder: &Path, events: Weak<Mutex<Option<Events>>>) -> Self {
+        let loaded = load(folder);
+        let last = loaded.outcome.map(|registry| registry.version().to_owned());
+        Self { folder: folder.to_owned(), files: loaded.files, last, events }
+    }
+
+    /// The registry as it is now, if that differs from its last known state.
+    fn reload(&mut self) -> Option<Result<Registry, RegistryErrors>> {
+        let loaded = load(&self.folder);
+        self.files = loaded.files;
+        if let Some(events) = self.events.upgrade()
+            && let Some(events) = &mut *events.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            watch_folders_of(&self.files, &self.folder, events);
+        }
+        let now = loaded.outcome.as_ref().map(|r| r.version().to_owned()).map_err(Clone::clone);
+        if now == self.last {
+            return None;
+        }
+        self.last = now;
+        Some(loaded.outcome)
+    }
+
+    /// Lost events count as change.
+    fn is_change(&self, events: &DebounceEventResult) -> bool {
+        let Ok(events) = events else { return true };
+        events.iter().any(|event| may_change_files(event) && self.concerns(event))
+    }
+
+    /// Folders of files outside hold other people's files, too.
+    fn concerns(&self, event: &DebouncedEvent) -> bool {
+        let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        let is_named = |path: &PathBuf| self.files.iter().any(|file| file.file_name() == path.file_name());
+        event.paths.is_empty() || event.paths.iter().any(|path| path.starts_with(&folder) || is_named(path))
+    }
+}
+
+/// A file is watched through its folder, so that one that is replaced or appears later is seen.
+fn watch_folders_of(files: &[PathBuf], folder: &Path, events: &mut Events) {
+    for parent in files.iter().filter(|file| !file.starts_with(folder)).filter_map(|file| file.parent()) {
+        if let Err(error) = events.watch(parent, RecursiveMode::NonRecursive) {
+            let folder = parent.display();
+            tracing::warn!(%folder, %error, "cannot watch it; what changes there counts from the next reload on");
+        }
+    }
+}
+
+/// Reading a file is an event, too; only what may have changed one counts.
+fn may_change_files(event: &DebouncedEvent) -> bool {
+    match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
         EventKind::Any
@@ -67,7 +127,7 @@ fn is_change(events: &DebounceEventResult) -> bool {
         | EventKind::Modify(_)
         | EventKind::Remove(_)
         | EventKind::Other => true,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +162,38 @@ mod tests {
         assert_eq!(wait().unwrap().people().collect::<Vec<_>>(), ["a"]);
         drop(watcher);
         assert!(receiver.try_recv().is_err());
+    }
+
+    #[test]
+    fn file_that_the_registry_names_is_part_of_it_wherever_it_lies() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ranges = elsewhere.path().join("ips.txt");
+        fs::write(&ranges, "198.51.100.0/24\n").unwrap();
+        fs::write(folder.path().join("people.toml"), TEAM).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded| sender.send(loaded).expect("the test waits");
+        let _watcher = RegistryWatcher::start(folder.path(), Box::new(tell)).unwrap();
+        let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+        let provider = |registry: &Registry, address: &str| {
+            registry.cloud(address.parse().unwrap()).map(|range| range.provider)
+        };
+
+        let named = format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{}\"\n", ranges.display());
+        fs::write(folder.path().join("estate.toml"), named).unwrap();
+        let registry = wait().unwrap();
+        assert_eq!(provider(&registry, "198.51.100.7"), Some("cloudflare"));
+
+        fs::write(elsewhere.path().join("draft"), "203.0.113.0/24\n").unwrap();
+        fs::rename(elsewhere.path().join("draft"), &ranges).unwrap();
+        let changed = wait().unwrap();
+        assert_eq!(provider(&changed, "198.51.100.7"), None);
+        assert_eq!(provider(&changed, "203.0.113.7"), Some("cloudflare"));
+        assert_ne!(registry.version(), changed.version());
+
+        fs::remove_file(&ranges).unwrap();
+        assert!(wait().unwrap_err().to_string().contains("ips.txt: cannot be read"));
+
+        fs::write(&ranges, "203.0.113.0/24\n").unwrap();
+        assert_eq!(wait().unwrap().version(), changed.version());
     }
 }

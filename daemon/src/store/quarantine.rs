@@ -39,14 +39,8 @@ impl Default for SampleBounds {
 pub struct Rejects {
     bounds: SampleBounds,
     counts: BTreeMap<Kind, u64>,
-    kept: BTreeMap<Kind, BTreeMap<i64, Kept>>,
+    kept: BTreeMap<Kind, BTreeMap<i64, Quarantined>>,
     rows: usize,
-}
-
-#[derive(Debug, Clone)]
-struct Kept {
-    reject: Reject,
-    at_micros: i64,
 }
 
 impl Rejects {
@@ -61,17 +55,18 @@ impl Rejects {
         self.counts.is_empty()
     }
 
-    /// Counts a reject that was read at `at_micros`, microseconds since 1970, and keeps it where it is of the sample.
-    pub fn add(&mut self, reject: Reject, at_micros: i64) {
+    /// Counts a reject, and keeps it where it is of the sample.
+    pub fn add(&mut self, rejected: Quarantined) {
+        let reject = &rejected.reject;
         let kind = (reject.position.topic, reject.reason);
         *self.counts.entry(kind).or_default() += 1;
         let rows = self.kept.entry(kind).or_default();
-        let rank = rank(&reject);
+        let rank = rank(reject);
         if rows.len() >= self.bounds.kind_rows && rows.last_key_value().is_none_or(|(last, _)| *last <= rank)
         {
             return;
         }
-        self.rows += usize::from(rows.insert(rank, Kept { reject, at_micros }).is_none());
+        self.rows += usize::from(rows.insert(rank, rejected).is_none());
         if rows.len() > self.bounds.kind_rows {
             rows.pop_last();
             self.rows -= 1;
@@ -82,8 +77,9 @@ impl Rejects {
     }
 
     fn give_way(&mut self) {
-        let size =
-            |rows: &&mut BTreeMap<i64, Kept>| (rows.len(), rows.last_key_value().map(|(rank, _)| *rank));
+        let size = |rows: &&mut BTreeMap<i64, Quarantined>| {
+            (rows.len(), rows.last_key_value().map(|(rank, _)| *rank))
+        };
         if let Some(largest) = self.kept.values_mut().max_by_key(size) {
             largest.pop_last();
             self.rows -= 1;
@@ -131,7 +127,7 @@ fn count(connection: &Connection, counts: &BTreeMap<Kind, u64>) -> rusqlite::Res
 fn write_kind(
     connection: &Connection,
     (topic, reason): Kind,
-    rows: &BTreeMap<i64, Kept>,
+    rows: &BTreeMap<i64, Quarantined>,
     rows_max: usize,
 ) -> rusqlite::Result<()> {
     let last = last_of_sample(connection, topic, reason, rows_max)?;
@@ -140,7 +136,7 @@ fn write_kind(
                                             source, format, message_hash, content_hash, detail, payload)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
-    for (rank, Kept { reject, at_micros }) in rows.range(..=last) {
+    for (rank, Quarantined { reject, at_micros, .. }) in rows.range(..=last) {
         insert.execute(params![
             topic,
             reject.position.partition,

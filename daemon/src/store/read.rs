@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, named_params};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::dead_letters::{self, DeadLetter};
 use super::history::{self, ChangeRow, Revision};
 use super::quarantine::{self, QuarantineQuery, Quarantined};
 use super::{Shared, StoreError, locked, recover, sqlite, write};
@@ -161,6 +162,16 @@ impl Reader {
     /// Rejects by reason since the state was created, in name order.
     pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
         reject_totals(&locked(&self.connection))
+    }
+
+    /// At most `limit` dead letters with their numbers, which are higher than `after`, in order.
+    pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+        Ok(dead_letters::after(&locked(&self.connection), after, limit)?)
+    }
+
+    /// How many dead letters are not yet known to be delivered.
+    pub fn dead_letters_waiting(&self) -> Result<u64, StoreError> {
+        Ok(dead_letters::waiting(&locked(&self.connection))?)
     }
 
     /// Kept rejects, the newest last, and how many were ever rejected by that source for that reason.

@@ -113,6 +113,14 @@ CREATE TABLE reject_count (
     PRIMARY KEY (topic, reason)
 ) STRICT, WITHOUT ROWID;
 
+-- Rejects on their way to the dead-letter topic, at most DEAD_LETTERS_WAITING_MAX; removed once the broker has them.
+CREATE TABLE dead_letter (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT;
+
 -- Decisions that did not come from the logs: idle partitions, reloads. The newest CONTROL_ROWS_MAX.
 CREATE TABLE control (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -82,6 +82,14 @@ fn reject(offset: i64) -> Reject {
     }
 }
 
+fn quarantined_as(reject: Reject) -> Quarantined {
+    Quarantined {
+        topic: topics()[1 - usize::from(reject.position.topic)].clone(),
+        reject,
+        at_micros: 1_770_000_000_000_000,
+    }
+}
+
 fn segment(rollup: &str, byte: u8) -> NewSegment {
     NewSegment { rollup: rollup.to_owned(), version: 2, sha256: "ab".repeat(32), bytes: vec![byte; 300] }
 }
@@ -99,9 +107,10 @@ fn full_commit() -> Commit {
         tracked: vec![tracked(finding("f_1", Severity::High, 5))],
         rejects: {
             let mut rejects = Rejects::default();
-            rejects.add(reject(3), 1_770_000_000_000_000);
+            rejects.add(quarantined_as(reject(3)));
             rejects
         },
+        dead_letters: DeadLetters::default(),
         clock: ClockState {
             watermark_micros: 40,
             partitions: vec![(position(0, 0, 9), 77, true), (position(1, 4, 1_000), 60, false)],
@@ -141,7 +150,7 @@ fn what_was_committed_comes_back_after_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = fresh(dir.path());
     let outcome = store.commit(&full_commit()).unwrap();
-    assert_eq!(outcome, CommitOutcome { change_seq: 1, segment_ids: vec![1, 2] });
+    assert_eq!(outcome, CommitOutcome { change_seq: 1, segment_ids: vec![1, 2], dropped_letters: 0 });
     drop(store);
 
     let (store, recovered) = Store::open(dir.path()).unwrap();
@@ -332,7 +341,7 @@ fn quarantined(store: &Store) -> Vec<(u16, String, i32, i64)> {
 
 fn commit_rejects(store: &mut Store, bounds: SampleBounds, rejects: &[Reject]) {
     let mut batch = Rejects::within(bounds);
-    rejects.iter().for_each(|reject| batch.add(reject.clone(), 0));
+    rejects.iter().for_each(|reject| batch.add(quarantined_as(reject.clone())));
     store.commit(&Commit { rejects: batch, ..Commit::default() }).unwrap();
 }
 
@@ -400,6 +409,46 @@ fn place_that_is_rejected_again_after_its_topic_was_recreated_is_one_row() {
     commit_rejects(&mut store, bounds, &[reject(3)]);
     commit_rejects(&mut store, bounds, &[Reject { reason: RejectReason::Empty, ..reject(3) }]);
     assert_eq!(quarantined(&store), [(0, "empty".to_owned(), 0, 3)]);
+}
+
+#[test]
+fn dead_letters_wait_until_they_are_delivered_and_new_ones_are_dropped_where_there_is_no_room() {
+    let mut store = memory(Bounds { dead_letters: 5, ..Bounds::default() });
+    let mut commit = |offsets: std::ops::Range<i64>, delivered: Option<u64>| {
+        let mut dead_letters = DeadLetters::default();
+        offsets.for_each(|offset| dead_letters.add(&quarantined_as(reject(offset))));
+        delivered.into_iter().for_each(|up_to| dead_letters.delivered(up_to));
+        let outcome = store.commit(&Commit { dead_letters, ..Commit::default() }).unwrap();
+        let reader = store.reader().unwrap();
+        let waiting = reader.dead_letters(0, 100).unwrap();
+        assert_eq!(waiting.len() as u64, reader.dead_letters_waiting().unwrap());
+        let (numbers, ids): (Vec<u64>, Vec<String>) = waiting.into_iter().map(|(n, l)| (n, l.id)).unzip();
+        let offset = |id: &String| id.split('/').nth(2).unwrap().parse::<i64>().unwrap();
+        (outcome.dropped_letters, numbers, ids.iter().map(offset).collect::<Vec<_>>())
+    };
+    assert_eq!(commit(0..3, None), (0, vec![1, 2, 3], vec![0, 1, 2]));
+    assert_eq!(commit(3..7, None), (2, vec![1, 2, 3, 4, 5], vec![0, 1, 2, 3, 4]));
+    assert_eq!(commit(7..9, Some(4)), (0, vec![5, 6, 7], vec![4, 7, 8]));
+    assert_eq!(commit(0..0, Some(7)), (0, vec![], vec![]));
+    assert_eq!(commit(9..10, None), (0, vec![8], vec![9]), "numbers are never used again");
+    let letter = store.reader().unwrap().dead_letters(0, 1).unwrap().remove(0).1;
+    let body: serde_json::Value = serde_json::from_str(&letter.body).unwrap();
+    assert_eq!((letter.id.as_str(), letter.reason.as_str()), ("aws.cloudtrail/0/9/0", "not_json"));
+    for (key, value) in [
+        ("id", serde_json::json!("aws.cloudtrail/0/9/0")),
+        ("reason", "not_json".into()),
+        ("detail", "expected a value".into()),
+        ("source", "okta".into()),
+        ("topic", "aws.cloudtrail".into()),
+        ("partition", 0.into()),
+        ("offset", 9.into()),
+        ("index", 0.into()),
+        ("ingested_at", "2026-02-02T02:40:00Z".into()),
+        ("format", serde_json::Value::Null),
+        ("payload", "{".into()),
+    ] {
+        assert_eq!(body[key], value, "{key}");
+    }
 }
 
 #[test]

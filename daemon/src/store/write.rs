@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Bounds, ClockState, Commit, CommitOutcome, ControlEvent, StoreError, Versions};
-use super::{history, quarantine, segments, sqlite};
+use super::{dead_letters, history, quarantine, segments, sqlite};
 use crate::findings::{ChangeKind, FindingChange, Severity, Tracked};
 use crate::ingest::Checkpoint;
 use crate::limits;
@@ -32,11 +32,12 @@ pub(super) fn write(
         history::append(connection, &commit.changes)?;
     }
     quarantine::write(connection, &commit.rejects, bounds.quarantine)?;
+    let dropped_letters = dead_letters::write(connection, &commit.dead_letters, bounds.dead_letters)?;
     write_control(connection, &commit.control, bounds.control_rows)?;
     if let Some(versions) = &commit.versions {
         write_versions(connection, versions)?;
     }
-    Ok(CommitOutcome { change_seq: super::read::latest_seq(connection)?, segment_ids })
+    Ok(CommitOutcome { change_seq: super::read::latest_seq(connection)?, segment_ids, dropped_letters })
 }
 
 /// Gives new names the next numbers, in name order.

@@ -110,17 +110,17 @@ fn sorted(ndjson: &str) -> Vec<String> {
 }
 
 /// A running `shadowprod run`; ended when dropped.
-struct Daemon {
+pub struct Daemon {
     child: Child,
     http: String,
     log: Receiver<String>,
 }
 
 impl Daemon {
-    fn start(scenario: &Scenario) -> Self {
+    pub fn start(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
             .args(["run", "--config"])
-            .arg(scenario.config())
+            .arg(config)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -144,7 +144,7 @@ impl Daemon {
         Some(rest.trim().to_owned())
     }
 
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut body = String::new();
         let answer = ureq::get(format!("{}{path}", self.http)).call();
         answer.unwrap().body_mut().as_reader().read_to_string(&mut body).unwrap();
@@ -152,7 +152,7 @@ impl Daemon {
     }
 
     /// Sum of one counter over its labels.
-    fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics");
         let samples =
             text.lines().filter(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])));
@@ -165,7 +165,7 @@ impl Daemon {
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -190,7 +190,7 @@ fn daemon_finds_in_kafka_what_replay_finds_in_files_byte_for_byte() {
         assert!(!expected.is_empty(), "{name} plants something");
         scenario.create_topics(&address);
         scenario.produce(&address, 0.0, 1.0);
-        let daemon = Daemon::start(&scenario);
+        let daemon = Daemon::start(&scenario.config());
         until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
         assert_eq!(daemon.metric("shadowprod_ingest_messages_total") as usize, scenario.messages());
     }
@@ -206,13 +206,13 @@ fn daemon_killed_in_the_middle_finds_the_same_and_nothing_twice() {
         for step in 0..4 {
             let (from, to) = (f64::from(step) / 4.0, f64::from(step + 1) / 4.0);
             scenario.produce(&address, from, to);
-            let daemon = Daemon::start(&scenario);
+            let daemon = Daemon::start(&scenario.config());
             until("the daemon reads", || {
                 (daemon.metric("shadowprod_ingest_messages_total") > 0.0).then_some(())
             });
             daemon.kill();
         }
-        let daemon = Daemon::start(&scenario);
+        let daemon = Daemon::start(&scenario.config());
         until("the daemon has what replay has", || (daemon.confirmed() == expected).then_some(()));
         let (opened, findings) = scenario.history();
         assert_eq!((opened, findings), (expected.len() as i64, expected.len() as i64), "{name}");
@@ -226,7 +226,7 @@ fn daemon_outlives_the_broker_and_says_so() {
     let expected = scenario.replayed();
     scenario.create_topics(&address);
     scenario.produce(&address, 0.0, 0.5);
-    let daemon = Daemon::start(&scenario);
+    let daemon = Daemon::start(&scenario.config());
     until("the first half is read", || {
         (daemon.metric("shadowprod_ingest_messages_total") > 0.0).then_some(())
     });

@@ -59,6 +59,9 @@ fn registry(config: &Config, report: &mut Report) -> Option<Registry> {
     match Registry::load(&config.registry.path) {
         Ok(registry) => {
             report.looked_at.push(counted(registry.pilots().len(), "pilot"));
+            if registry.network_files().len() > 0 {
+                report.looked_at.push(counted(registry.network_files().len(), "network file"));
+            }
             let warnings = registry.warnings().iter().map(|w| of_registry(w, Level::Warning));
             report.problems.extend(warnings);
             Some(registry)
@@ -229,8 +232,14 @@ pub(super) fn ask_brokers(path: &Path, config: &Config, deadline: Duration, repo
         report.problems.push(error(message, "add [kafka] with brokers = \"host:port\""));
         return;
     }
-    let topics: Vec<String> =
-        config.sources.iter().map(|s| s.topic.clone()).filter(|t| !t.is_empty()).collect();
+    let topics: Vec<String> = config
+        .sources
+        .iter()
+        .map(|s| &s.topic)
+        .chain(config.dead_letter.iter().map(|d| &d.topic))
+        .filter(|t| !t.is_empty())
+        .cloned()
+        .collect();
     match kafka::probe(&config.kafka, &topics, deadline) {
         Ok(states) => {
             let partitions = states.iter().map(|s| s.partitions.len()).sum();

@@ -105,10 +105,14 @@ impl Problem {
         }
     }
 
-    /// The line of the file, and column and length of what to underline.
+    /// The line of the file, and column and length of what to underline. A line that nobody can read, as in a
+    /// file without line breaks, is not shown.
     fn shown_line(&self) -> Option<(String, usize, usize)> {
         let text = fs::read_to_string(&self.place).ok()?;
         let line = text.lines().nth(self.line.checked_sub(1)?)?;
+        if line.len() > LINE_BYTES_SHOWN_MAX {
+            return None;
+        }
         let shown = clean(&without_secret(line));
         let width = shown.chars().count();
         if self.column > 0 && self.column <= width {
@@ -119,6 +123,8 @@ impl Problem {
     }
 }
 
+/// Bytes of a line that is still shown: several rows of a terminal.
+const LINE_BYTES_SHOWN_MAX: usize = 500;
 const WRITING: &str = "writing to a String cannot fail";
 /// A key of this kind, or an address with a user in it, may stand beside a secret.
 const SECRET_WORDS: &[&str] = &["password", "secret", "token", "jaas", "key.pem", "://"];

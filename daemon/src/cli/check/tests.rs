@@ -207,6 +207,37 @@ fn mistakes_in_config_and_registry_are_all_found() {
 }
 
 #[test]
+fn files_of_networks_are_looked_at_with_the_registry_that_names_them() {
+    let file =
+        |format: &str, path: &str| format!("[[network_file]]\nformat = \"{format}\"\npath = \"{path}\"\n");
+    let named = file("aws", "ip-ranges.json") + &file("google", "cloud.json");
+    let dir = folder(&[], &[("\n[[person]]", &format!("{named}\n[[person]]"))]);
+    let registry = dir.path().join("registry");
+    let aws = "{\"prefixes\": [{\"ip_prefix\": \"192.0.2.0/24\", \"region\": \"eu-west-1\"}], \"ipv6_prefixes\": []}";
+    fs::write(registry.join("ip-ranges.json"), aws).unwrap();
+    fs::write(registry.join("cloud.json"), "{\"prefixes\": [{\"ipv4Prefix\": \"198.51.100.0/24\"}]}")
+        .unwrap();
+    let report = inspected(dir.path());
+    assert_eq!(report.problems.len(), 0, "{:?}", report.problems);
+    assert!(report.looked_at.contains(&"2 network files".to_owned()), "{:?}", report.looked_at);
+
+    fs::remove_file(registry.join("cloud.json")).unwrap();
+    fs::write(registry.join("ip-ranges.json"), format!("{{\"pre\": \"{}\"}}", "x".repeat(10_000))).unwrap();
+    let report = inspected(dir.path());
+    let found = listed(&report);
+    assert!(
+        found[0].starts_with("company.toml:6 [[network_file]] ")
+            && found[0].contains("cloud.json: cannot be read")
+    );
+    assert!(found[1].starts_with("ip-ranges.json:1 not in the publisher's form: missing field `prefixes`"));
+    assert!(
+        found[1].ends_with("; download it again: https://ip-ranges.amazonaws.com/ip-ranges.json"),
+        "{found:?}"
+    );
+    assert!(report.problems.iter().all(|p| p.rendered(false).len() < 500), "{found:?}");
+}
+
+#[test]
 fn lines_with_secrets_are_shown_without_them() {
     let secret = "hunter2";
     for line in [

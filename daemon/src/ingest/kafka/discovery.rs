@@ -298,7 +298,7 @@ fn serve(client: &BaseConsumer<Context>) {
 }
 
 fn missing(name: &str) -> String {
-    format!("topic {name} does not exist on this broker; create it, or correct `topic` under [[source]]")
+    format!("topic {name} does not exist on this broker; create it, or correct its name in the config")
 }
 
 fn is_connection(error: &KafkaError) -> bool {

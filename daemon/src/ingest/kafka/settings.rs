@@ -21,17 +21,27 @@ const FIXED: &[(&str, &str)] = &[
     ("statistics.interval.ms", "1000"),
 ];
 
-/// Set unless the config says otherwise. A short `fetch.queue.backoff.ms` because our prefetch queues are small:
+/// Set in every client unless the config says otherwise.
+const DEFAULTS: &[(&str, &str)] =
+    &[("client.id", "shadowprod"), ("enable.metrics.push", "false"), ("reconnect.backoff.max.ms", "2000")];
+
+/// The same in clients that read. A short `fetch.queue.backoff.ms` because our prefetch queues are small:
 /// with librdkafka's 1,000 ms each full queue would idle for a second.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("client.id", "shadowprod"),
-    ("enable.metrics.push", "false"),
+const READING_DEFAULTS: &[(&str, &str)] = &[
     ("fetch.max.bytes", "4194304"),
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),
-    ("reconnect.backoff.max.ms", "2000"),
 ];
+
+/// Of the client that writes: durable at all replicas before a message counts as delivered, no repeats of its own
+/// making, tries without end while the broker is away.
+const WRITING: &[(&str, &str)] =
+    &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0")];
+
+/// Of the same client unless the config says otherwise. The partitioner is that of Java's clients.
+const WRITING_DEFAULTS: &[(&str, &str)] =
+    &[("linger.ms", "20"), ("compression.type", "lz4"), ("partitioner", "murmur2_random")];
 
 /// Keys with a place of their own in the config.
 const ELSEWHERE: &[(&str, &str)] = &[("bootstrap.servers", "brokers"), ("group.id", "group")];
@@ -52,16 +62,38 @@ pub(super) fn reading(kafka: &KafkaConfig, partitions: usize) -> Result<ClientCo
 
 /// Settings of a client that only asks for metadata and watermarks.
 pub(super) fn asking(kafka: &KafkaConfig) -> Result<ClientConfig, SourceError> {
+    let mut client = ClientConfig::new();
+    for (key, value) in READING_DEFAULTS {
+        set_unless_given(&mut client, kafka, key, value);
+    }
+    client.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
+    connecting(kafka, client)
+}
+
+/// Settings of a client that writes.
+pub(super) fn writing(kafka: &KafkaConfig) -> Result<ClientConfig, SourceError> {
+    let mut client = ClientConfig::new();
+    client.set("queue.buffering.max.messages", limits::DEAD_LETTERS_IN_FLIGHT_MAX.to_string());
+    for (key, value) in WRITING_DEFAULTS {
+        set_unless_given(&mut client, kafka, key, value);
+    }
+    let mut client = connecting(kafka, client)?;
+    for (key, value) in WRITING {
+        client.set(*key, *value);
+    }
+    Ok(client)
+}
+
+/// Adds what every client needs to reach the brokers.
+fn connecting(kafka: &KafkaConfig, mut client: ClientConfig) -> Result<ClientConfig, SourceError> {
     refuse_fixed(kafka)?;
     if kafka.brokers.trim().is_empty() {
         return Err(settings("`brokers` under [kafka] is empty; expected `host:port,host:port`".to_owned()));
     }
-    let mut client = ClientConfig::new();
     client.set("bootstrap.servers", kafka.brokers.trim());
     for (key, value) in DEFAULTS {
         set_unless_given(&mut client, kafka, key, value);
     }
-    client.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     for (key, value) in &kafka.properties {
         client.set(key, value);
     }

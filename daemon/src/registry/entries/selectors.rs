@@ -18,9 +18,13 @@ pub(super) const PILOT_SELECTORS: &[SelectorKind] = &[
     SelectorKind::ServiceAccount,
     SelectorKind::ApiKey,
     SelectorKind::Consumer,
+    SelectorKind::ClientId,
     SelectorKind::InferenceProfile,
     SelectorKind::Route,
     SelectorKind::Host,
+    SelectorKind::Tool,
+    SelectorKind::Account,
+    SelectorKind::Namespace,
     SelectorKind::Header,
     SelectorKind::Model,
 ];
@@ -33,9 +37,11 @@ pub(super) const SERVICE_SELECTORS: &[SelectorKind] = &[
     SelectorKind::ServiceAccount,
     SelectorKind::ApiKey,
     SelectorKind::Consumer,
+    SelectorKind::ClientId,
     SelectorKind::Ip,
     SelectorKind::Route,
     SelectorKind::Host,
+    SelectorKind::Tool,
 ];
 
 pub(super) fn selectors(
@@ -43,7 +49,8 @@ pub(super) fn selectors(
     allowed: &[SelectorKind],
     problems: &mut Problems,
 ) -> Vec<Selector> {
-    let words: Vec<(&'static str, SelectorKind)> = allowed.iter().map(|k| (k.name(), *k)).collect();
+    let words = SelectorKind::WORDS.iter().filter(|(_, kind)| allowed.contains(kind));
+    let words: Vec<(&'static str, SelectorKind)> = words.copied().collect();
     let mut found = Vec::new();
     entry.tables("selectors", problems, |mut table, problems| {
         let kind = table.word("kind", &words, problems);
@@ -74,19 +81,23 @@ fn selector_value(
             let value = header_pattern(&text, problems)?;
             Some(SelectorValue::Text(value))
         }
-        SelectorKind::Host => {
-            let value = pattern(table, "value", problems)?.to_lower();
-            Some(SelectorValue::Text(value))
-        }
         SelectorKind::Spiffe
         | SelectorKind::Role
         | SelectorKind::EntraApp
         | SelectorKind::ServiceAccount
         | SelectorKind::ApiKey
         | SelectorKind::Consumer
+        | SelectorKind::ClientId
         | SelectorKind::InferenceProfile
         | SelectorKind::Route
-        | SelectorKind::Model => pattern(table, "value", problems).map(SelectorValue::Text),
+        | SelectorKind::Host
+        | SelectorKind::Tool
+        | SelectorKind::Account
+        | SelectorKind::Namespace
+        | SelectorKind::Model => {
+            let value = pattern(table, "value", problems)?;
+            Some(SelectorValue::Text(if kind.ignores_case() { value.to_lower() } else { value }))
+        }
     }
 }
 

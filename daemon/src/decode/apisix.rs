@@ -1,0 +1,116 @@
+//! Apache APISIX log, in the default layout of its logger plugins. In: one entry. Out: one event.
+//! Bodies, query strings and the AI plugins' prompts are never read. `start_time` is required.
+//!
+//! <https://apisix.apache.org/docs/apisix/plugins/http-logger/>,
+//! <https://apisix.apache.org/docs/apisix/plugins/ai-proxy/>
+
+use serde::Deserialize;
+
+use super::RejectReason;
+use super::columns::{Credential, CredentialKind, Fields, Joined};
+use super::format::{Family, Layout, read_record};
+use super::http;
+use super::json::{Nested, Number, Refusal, Text, first_of};
+use super::time;
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "apisix",
+    family: Family::Gateway,
+    signatures: &[&["\"apisix_latency\""], &["\"route_id\"", "\"upstream_latency\"", "\"client_ip\""]],
+    read: |text, row| read_record(text, row, fields),
+};
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    start_time: Text<'a>,
+    client_ip: Text<'a>,
+    route_id: Text<'a>,
+    service_id: Text<'a>,
+    upstream: Text<'a>,
+    request: Nested<'a, Request<'a>>,
+    response: Nested<'a, Response>,
+    consumer: Nested<'a, Consumer<'a>>,
+    llm_summary: Nested<'a, LlmSummary<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Request<'a> {
+    #[serde(borrow)]
+    method: Text<'a>,
+    uri: Text<'a>,
+    url: Text<'a>,
+    headers: Nested<'a, Headers<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct Headers<'a> {
+    #[serde(borrow)]
+    host: Text<'a>,
+    user_agent: Text<'a>,
+    x_forwarded_for: Text<'a>,
+    x_request_id: Text<'a>,
+    traceparent: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Response {
+    status: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Consumer<'a> {
+    #[serde(borrow)]
+    username: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LlmSummary<'a> {
+    #[serde(borrow)]
+    model: Text<'a>,
+}
+
+fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
+    let request = entry.request.object();
+    let headers = request.and_then(|r| r.headers.object());
+    let (authority, _) = http::url_parts(request.map_or("", |r| r.url.get()));
+    let path = request.map_or("", |r| http::first_segments(r.uri.get()));
+    let status = entry.response.object().map(|r| r.status).unwrap_or_default();
+    let consumer = entry.consumer.object().map_or("", |c| c.username.get());
+    let request_id = headers.map_or("", |h| h.x_request_id.get());
+    let traceparent = headers.map_or("", |h| h.traceparent.get());
+    Ok(Fields {
+        event_time: event_time(entry)?,
+        event_id: request_id,
+        action: Joined::one(request.map_or("", |r| r.method.get())),
+        outcome: http::outcome(status, "response.status: not a number")?,
+        status_code: status.value(),
+        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
+        source_ip: http::client(headers.map_or("", |h| h.x_forwarded_for.get()), entry.client_ip.get()),
+        user_agent: headers.map_or("", |h| h.user_agent.get()),
+        host: http::host(first_of(&[headers.map_or("", |h| h.host.get()), authority])),
+        route: first_of(&[entry.route_id.get(), path]),
+        target: first_of(&[entry.upstream.get(), entry.service_id.get()]),
+        model: entry.llm_summary.object().map_or("", |summary| summary.model.get()),
+        consumer,
+        trace_id: first_of(&[http::traceparent_id(traceparent), request_id]),
+        ..Fields::default()
+    })
+}
+
+fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
+    if entry.request.object().is_none() && entry.response.object().is_none() {
+        return Err(Refusal::new(RejectReason::UnknownFormat, "no request and no response: not an APISIX log"));
+    }
+    let text = entry.start_time.get();
+    if text.is_empty() {
+        return Err(Refusal::new(RejectReason::MissingField, "start_time"));
+    }
+    time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "start_time: not a time"))
+}
