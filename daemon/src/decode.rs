@@ -49,7 +49,9 @@ pub use own_layout::OwnLayout;
 pub use redact::redact;
 
 use crate::ingest::{Position, RawBatch, payload_hash};
-use crate::limits::{BATCH_BYTES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_OUTCOMES_MAX, ENVELOPE_EVENTS_MAX, ENVELOPE_LEVELS_MAX, MESSAGE_BYTES_MAX,
+};
 use crate::schema::EventBatch;
 use columns::{Columns, Place};
 use envelope::Content;
@@ -240,15 +242,20 @@ impl Decoder {
     }
 
     /// Decodes messages of `batch` from number `first` on, and says with which to go on: fewer than all where
-    /// what compressed ones inflate to is as much as a batch may hold.
+    /// what compressed ones inflate to is as much as a batch may hold, or what came of them is.
     pub fn decode_from(&mut self, batch: &RawBatch, first: usize) -> (Decoded, usize) {
         let mut next = first;
-        while next < batch.messages.len() && self.inflated.bytes < BATCH_BYTES_MAX {
+        while next < batch.messages.len() && self.has_room() {
             let message = &batch.messages[next];
             self.decode_message(message.position, batch.payload(message));
             next += 1;
         }
         (self.finish(), next)
+    }
+
+    fn has_room(&self) -> bool {
+        let outcomes = self.columns.rows() + self.rejects.len();
+        self.inflated.bytes < BATCH_BYTES_MAX && outcomes < BATCH_OUTCOMES_MAX
     }
 
     fn decode_message(&mut self, position: Position, payload: &[u8]) {

@@ -31,6 +31,9 @@ pub const LAYOUT_PLACES_MAX: usize = 256;
 pub const BATCH_MESSAGES_MAX: usize = 8_192;
 /// Payload bytes in one micro-batch: bounds what a step holds when messages are large.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Events and rejects that go through the pipeline at a time, but for those of the last message: an event may be
+/// written in two bytes of an envelope and takes a hundred times that in memory.
+pub const BATCH_OUTCOMES_MAX: usize = ENVELOPE_EVENTS_MAX;
 /// Batches that wait between the Kafka thread and the pipeline before partitions are paused.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// Milliseconds for which a batch waits for company after its first message: live findings come within a

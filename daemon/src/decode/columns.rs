@@ -480,10 +480,16 @@ fn append_joined(column: &mut Dict, value: &Joined<'_>, scratch: &mut String, cu
         return append(column, &value.first, cut);
     }
     scratch.clear();
-    scratch.push_str(&value.first);
+    scratch.push_str(head(&value.first));
     scratch.push(':');
-    scratch.push_str(value.second);
+    scratch.push_str(head(value.second));
     append(column, scratch, cut);
+}
+
+/// Of a part of a text more than is kept of the whole, so that the whole is still cut and counted: what a record
+/// of many events says once, however long, is not copied whole into each of them.
+pub(super) fn head(part: &str) -> &str {
+    &part[..part.floor_char_boundary(2 * FIELD_BYTES_MAX)]
 }
 
 fn clip<'v>(value: &'v str, cut: &mut u64) -> &'v str {

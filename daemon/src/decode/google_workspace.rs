@@ -9,13 +9,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::mem;
+use std::{fmt, mem};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::RejectReason;
-use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
+use super::columns::{
+    Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind, head,
+};
 use super::format::{Family, Layout, Row};
 use super::json::{self, First, Items, Nested, Refusal, Text, first_of};
 use super::time;
@@ -90,6 +93,10 @@ struct Parameter<'a> {
     multi_value: First<Text<'a>>,
 }
 
+/// The parameters of a list that say something, by name. The others take no memory: an empty one is written in
+/// two bytes.
+struct Listed<'a>(Vec<(String, Text<'a>)>);
+
 /// One event with its parameters by name.
 struct Told<'a> {
     event: Event<'a>,
@@ -147,9 +154,7 @@ fn events<'a>(activity: &mut Activity<'a>) -> Result<(bool, Vec<Told<'a>>), Refu
 fn told(event: Event<'_>) -> Result<Told<'_>, Refusal> {
     let text = event.parameters.map_or("", RawValue::get);
     let parameters = match text.as_bytes().first() {
-        Some(b'[') => {
-            json::parse::<Vec<Nested<'_, Parameter<'_>>>>(text)?.into_iter().filter_map(listed).collect()
-        }
+        Some(b'[') => json::parse::<Listed<'_>>(text)?.0,
         Some(b'{') => {
             let map: BTreeMap<String, &RawValue> = json::parse(text)?;
             map.into_iter().map(|(name, value)| Ok((name, word(value)?))).collect::<Result<_, Refusal>>()?
@@ -164,8 +169,32 @@ fn listed<'a>(parameter: Nested<'a, Parameter<'a>>) -> Option<(String, Text<'a>)
         return None;
     };
     let values = [Some(value), Some(int_value), Some(bool_value), multi_value.0];
-    let value = values.into_iter().flatten().find(|value| !value.get().is_empty());
-    Some((name.get().to_owned(), value.unwrap_or_default()))
+    let value = values.into_iter().flatten().find(|value| !value.get().is_empty())?;
+    Some((name.get().to_owned(), value))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListedVisitor)
+    }
+}
+
+struct ListedVisitor;
+
+impl<'de> Visitor<'de> for ListedVisitor {
+    type Value = Listed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listed<'de>, A::Error> {
+        let mut parameters = Vec::new();
+        while let Some(parameter) = seq.next_element()? {
+            parameters.extend(listed(parameter));
+        }
+        Ok(Listed(parameters))
+    }
 }
 
 /// A value, or the first of several.
@@ -188,7 +217,7 @@ fn event_time(id: &Id<'_>) -> Result<i64, Refusal> {
 fn event_id(id: &Id<'_>, raw: bool, index: usize) -> String {
     match id.unique_qualifier.get() {
         "" => String::new(),
-        qualifier if raw => format!("{qualifier}:{index}"),
+        qualifier if raw => format!("{}:{index}", head(qualifier)),
         qualifier => qualifier.to_owned(),
     }
 }

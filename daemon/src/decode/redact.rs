@@ -40,6 +40,7 @@ pub fn redact(payload: &[u8]) -> String {
     let mut masked =
         Masking::new(&text, memmem::find(payload, b"apiVersion").is_some()).run(head.len() < payload.len());
     masked.truncate(masked.floor_char_boundary(QUARANTINE_PAYLOAD_BYTES_MAX));
+    masked.shrink_to_fit();
     masked
 }
 
