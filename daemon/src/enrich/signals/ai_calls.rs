@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn action_of_a_clouds_audit_log_tells_use_from_looking_and_changing() {
+    fn event_of_cloudtrail_tells_use_from_looking_and_changing() {
         let signals = built_in();
         for (action, expected) in [
             ("bedrock.amazonaws.com:InvokeModel", "aws-bedrock:invoke"),
@@ -131,6 +131,15 @@ mod tests {
             ("sagemaker.amazonaws.com:ListEndpoints", "none"),
             ("lambda.amazonaws.com:Invoke", "none"),
             ("s3.amazonaws.com:GetObject", "none"),
+        ] {
+            check(&signals, &[("action", action)], expected);
+        }
+    }
+
+    #[test]
+    fn operation_of_google_or_azure_tells_use_from_looking_and_changing() {
+        let signals = built_in();
+        for (action, expected) in [
             ("aiplatform.googleapis.com:PredictionService.Predict", "google-vertex:invoke"),
             ("aiplatform.googleapis.com:PredictionService.RawPredict", "google-vertex:invoke"),
             ("aiplatform.googleapis.com:PredictionService.StreamRawPredict", "google-vertex:invoke"),
