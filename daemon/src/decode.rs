@@ -5,10 +5,15 @@
 //! a neighbour down. Duplicates are not removed here; each event carries a hash to find them by.
 
 pub mod dedupe;
+mod apigee;
+mod apisix;
 mod arn;
 mod auth0;
+mod aws_api_gateway;
 mod azure_activity;
+mod azure_apim;
 mod bedrock_invocation;
+mod cloudflare_ai_gateway;
 mod cloudtrail;
 mod columns;
 mod entra;
@@ -21,8 +26,10 @@ mod http;
 mod inflate;
 mod json;
 mod keycloak;
+mod kong;
 mod kubernetes_audit;
 mod litellm;
+mod nginx;
 mod ocsf;
 mod okta;
 mod own_layout;

@@ -452,7 +452,14 @@ mod tests {
             (vec![("host", "acme.openai.azure.com")], "azure-openai", "invoke"),
             (vec![("host", "API.OpenAI.com"), ("route", "/v1/chat")], "openai", "invoke"),
             (vec![("host", "api.openai.com.evil.example")], "null", "null"),
-            (vec![("route", "/v1/messages")], "anthropic-compatible", "invoke"),
+            (
+                vec![("route", "/v1/messages"), ("user_agent", "AsyncAnthropic/Python 0.40.0")],
+                "anthropic-compatible",
+                "invoke",
+            ),
+            (vec![("route", "/v1/messages"), ("user_agent", "okhttp/4.12.0")], "null", "null"),
+            (vec![("route", "llm"), ("model", "gpt-4o")], "ai-gateway", "invoke"),
+            (vec![("host", "api.openai.com"), ("action", "GET")], "openai", "list"),
             (vec![("host", "shop.example"), ("route", "/v1/cart")], "null", "null"),
         ] {
             check(row, &[("ai_provider", provider), ("ai_operation", operation)]);

@@ -106,7 +106,10 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
 
 fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
     if entry.request.object().is_none() && entry.response.object().is_none() {
-        return Err(Refusal::new(RejectReason::UnknownFormat, "no request and no response: not an APISIX log"));
+        return Err(Refusal::new(
+            RejectReason::UnknownFormat,
+            "no request and no response: not an APISIX log",
+        ));
     }
     let text = entry.start_time.get();
     if text.is_empty() {

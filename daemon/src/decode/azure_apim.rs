@@ -19,10 +19,7 @@ use super::time;
 pub(super) const LAYOUT: Layout = Layout {
     name: "azure_apim",
     family: Family::Gateway,
-    signatures: &[
-        &["\"GatewayLogs\"", "\"correlationId\""],
-        &["\"GatewayLlmLogs\"", "\"correlationId\""],
-    ],
+    signatures: &[&["\"GatewayLogs\"", "\"correlationId\""], &["\"GatewayLlmLogs\"", "\"correlationId\""]],
     read: |text, row| read_record(text, row, fields),
 };
 

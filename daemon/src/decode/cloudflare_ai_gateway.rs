@@ -55,12 +55,12 @@ struct Metadata<'a> {
 fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
     let log: Log<'_> = json::parse(text)?;
     match &log.metadata {
-        Nested::Written(written) => {
+        Nested::Written(written) if !written.is_empty() => {
             let metadata: Metadata<'_> = json::parse_written(written, "metadata: not JSON")?;
             row.append(&fields(&log, &metadata)?);
         }
         Nested::Object(metadata) => row.append(&fields(&log, metadata)?),
-        Nested::Absent => row.append(&fields(&log, &Metadata::default())?),
+        Nested::Written(_) | Nested::Absent => row.append(&fields(&log, &Metadata::default())?),
     }
     Ok(())
 }
@@ -89,7 +89,10 @@ fn fields<'r>(log: &'r Log<'_>, metadata: &'r Metadata<'_>) -> Result<Fields<'r>
 
 fn event_time(log: &Log<'_>) -> Result<i64, Refusal> {
     if log.provider.get().is_empty() && log.model.get().is_empty() {
-        return Err(Refusal::new(RejectReason::UnknownFormat, "no provider and no model: not an AI Gateway log"));
+        return Err(Refusal::new(
+            RejectReason::UnknownFormat,
+            "no provider and no model: not an AI Gateway log",
+        ));
     }
     let text = log.created_at.get();
     if text.is_empty() {

@@ -5,8 +5,7 @@
 //!
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>,
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/jwt_authn_filter>,
-//! <https://gateway.envoyproxy.io/docs/tasks/observability/proxy-accesslog/>,
-//! <https://aigateway.envoyproxy.io/docs/capabilities/observability/accesslogs>,
+//! <https://gateway.envoyproxy.io/docs/tasks/observability/proxy-accesslog/>, <https://aigateway.envoyproxy.io/docs/capabilities/observability/accesslogs>,
 //! <https://istio.io/latest/docs/tasks/observability/logs/access-log/>,
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
 

@@ -12,8 +12,9 @@ use serde::de::Deserialize;
 use super::columns::{Columns, Fields, Place};
 use super::json::{self, Refusal};
 use super::{
-    auth0, azure_activity, bedrock_invocation, cloudtrail, entra, envoy, gcp_audit, google_workspace,
-    keycloak, kubernetes_audit, litellm, ocsf, okta, traefik, vault_audit,
+    apigee, apisix, auth0, aws_api_gateway, azure_activity, azure_apim, bedrock_invocation,
+    cloudflare_ai_gateway, cloudtrail, entra, envoy, gcp_audit, google_workspace, keycloak, kong,
+    kubernetes_audit, litellm, nginx, ocsf, okta, traefik, vault_audit,
 };
 
 /// Where a format's records come from; decides what is expected of them.
@@ -41,7 +42,7 @@ pub(super) struct Layout {
 }
 
 /// Every format, in the order in which detection tries them.
-static LAYOUTS: [&Layout; 15] = [
+static LAYOUTS: [&Layout; 22] = [
     &cloudtrail::LAYOUT,
     &bedrock_invocation::LAYOUT,
     &gcp_audit::LAYOUT,
@@ -50,6 +51,13 @@ static LAYOUTS: [&Layout; 15] = [
     &envoy::LAYOUT,
     &traefik::LAYOUT,
     &litellm::LAYOUT,
+    &kong::LAYOUT,
+    &apisix::LAYOUT,
+    &azure_apim::LAYOUT,
+    &aws_api_gateway::LAYOUT,
+    &nginx::LAYOUT,
+    &apigee::LAYOUT,
+    &cloudflare_ai_gateway::LAYOUT,
     &okta::LAYOUT,
     &entra::LAYOUT,
     &google_workspace::LAYOUT,

@@ -48,6 +48,12 @@ pub(super) fn traceparent_id(traceparent: &str) -> &str {
     if trace_id.len() == 32 { trace_id } else { "" }
 }
 
+/// Method and target of `POST /v1/chat HTTP/1.1`.
+pub(super) fn request_line(line: &str) -> (&str, &str) {
+    let mut words = line.split(' ');
+    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+}
+
 /// Authority and path of an absolute URL; of anything else no authority, and all of it as the path.
 pub(super) fn url_parts(url: &str) -> (&str, &str) {
     let Some((_, rest)) = url.split_once("://") else { return ("", url) };

@@ -20,7 +20,10 @@ use super::time;
 pub(super) const LAYOUT: Layout = Layout {
     name: "kong",
     family: Family::Gateway,
-    signatures: &[&["\"latencies\"", "\"started_at\""], &["\"latencies\"", "\"client_ip\"", "\"upstream_uri\""]],
+    signatures: &[
+        &["\"latencies\"", "\"started_at\""],
+        &["\"latencies\"", "\"client_ip\"", "\"upstream_uri\""],
+    ],
     read: |text, row| read_record(text, row, fields),
 };
 
@@ -133,8 +136,7 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
     let headers = request.and_then(|r| r.headers.object());
     let status = entry.response.object().map(|r| r.status).unwrap_or_default();
     let id = request.map_or("", |r| r.id.get());
-    let consumer_name =
-        consumer.map_or("", |c| first_of(&[c.username.get(), c.custom_id.get(), c.id.get()]));
+    let consumer_name = consumer.map_or("", |c| first_of(&[c.username.get(), c.custom_id.get(), c.id.get()]));
     let entity = entry.authenticated_entity.object().map_or("", |e| e.id.get());
     let secret = first_of(&[entity, consumer.map_or("", |c| c.id.get()), consumer_name]);
     let service = entry.service.object();

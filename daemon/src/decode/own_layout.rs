@@ -14,6 +14,7 @@ use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome, Princi
 use super::format::Row;
 use super::http;
 use super::json::{self, Flag, Number, Refusal, Text, TextVisitor, first_of};
+use super::nginx;
 use super::time;
 use crate::config::layout::{LAYOUT_FIELDS, LayoutConfig, keys};
 
@@ -101,6 +102,10 @@ impl OwnLayout {
 
     /// Appends the event that `text` is.
     pub(super) fn read(&self, text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
+        nginx::read_repaired(text, row, |text, row| self.read_json(text, row))
+    }
+
+    fn read_json(&self, text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
         json::check_depth(text)?;
         let mut values = Vec::new();
         values.resize_with(self.slots_count, Text::default);
@@ -110,7 +115,7 @@ impl OwnLayout {
     }
 
     fn fields<'r>(&self, record: &Record<'r>) -> Result<Fields<'r>, Refusal> {
-        let (method, target) = request_line(record.get(Fact::RequestLine));
+        let (method, target) = http::request_line(record.get(Fact::RequestLine));
         let (authority, url_path) = http::url_parts(record.get(Fact::Url));
         let path = first_of(&[record.get(Fact::Path), url_path, target]);
         let principal = record.get(Fact::Principal);
@@ -249,12 +254,6 @@ impl<'r> Record<'r> {
         };
         Ok((status.value(), outcome))
     }
-}
-
-/// Method and target of `POST /v1/chat HTTP/1.1`.
-fn request_line(line: &str) -> (&str, &str) {
-    let mut words = line.split(' ');
-    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
 }
 
 /// Collects what `node` wants of one JSON value.

@@ -1,290 +1,342 @@
 //! Payloads that nobody could decode, made fit to be kept: whatever looks like a secret is masked.
 //!
 //! In: any bytes. Out: at most QUARANTINE_PAYLOAD_BYTES_MAX bytes of text. It errs on the side of masking;
-//! what it must never do is let a key, a token, a cookie or a password through because the JSON is broken.
+//! what it must never do is let a key, a token, a cookie or a password through because the JSON is broken, cut off,
+//! or stands in a string in a string. The text is read as what it means, see [`atoms`]; nothing is parsed.
+
+mod atoms;
+mod forms;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use memchr::memmem;
 
 use crate::limits::QUARANTINE_PAYLOAD_BYTES_MAX;
+use atoms::Atom;
+use forms::Context;
 
 /// What stands in the place of a secret.
 const MASK: &str = "[masked]";
-/// A field whose name contains one of these holds a secret; names are compared without case, `-` and `_`.
-const SECRET_NAMES: [&str; 20] = [
-    "authorization",
-    "cookie",
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "apikey",
-    "accesskey",
-    "privatekey",
-    "credential",
-    "bearer",
-    "assertion",
-    "signature",
-    "sessionid",
-    "jwt",
-    "otp",
-    "clientcert",
-    // Bodies of Kubernetes requests: what a Secret holds is named as its owner likes.
-    "requestobject",
-    "responseobject",
-];
-/// Field names that contain such a word and hold no secret.
-const HARMLESS_NAMES: [&str; 5] = [
-    "sessioncredentialfromconsole",
-    "tokenissuertype",
-    "incomingtokentype",
-    "clientcredentialtype",
-    "mfatype",
-];
-/// Starts of secrets that are known by their form, wherever they stand.
-const SECRET_PREFIXES: [&str; 15] = [
-    "AKIA",
-    "ASIA",
-    "ABIA",
-    "ACCA",
-    "ABSK",
-    "eyJ",
-    "sk-",
-    "xoxb-",
-    "xoxp-",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "AIza",
-];
-/// Words of an Authorization header after which the credential follows.
-const SCHEMES: [&str; 4] = ["bearer", "basic", "ssws", "digest"];
-/// Shorter runs are words, not keys.
-const PREFIXED_BYTES_MIN: usize = 12;
-/// A run this long that mixes upper case, lower case and digits is taken for a key (an AWS secret has 40).
-const OPAQUE_BYTES_MIN: usize = 32;
+/// Atoms between a name and its separator: a quote, and what is left of a damaged one.
+const CLOSING_MAX: usize = 3;
+/// Atoms around a value in which the name of its pair is looked for.
+const PAIR_REACH: usize = 600;
+/// Schemes of addresses in which digits behind a colon are mostly a port.
+const HAVE_PORTS: [&str; 4] = ["http", "https", "ws", "wss"];
+/// Atoms in which an address's or a key's other end is looked for.
+const AHEAD: usize = 600;
 
 /// `payload` as text (invalid UTF-8 replaced), cut, secrets masked.
 pub fn redact(payload: &[u8]) -> String {
     // A secret may be cut in two by the bound: masking sees the text before it is cut to size.
     let head = &payload[..payload.len().min(2 * QUARANTINE_PAYLOAD_BYTES_MAX)];
-    let text = String::from_utf8_lossy(head);
-    let mut masked = mask(&text);
+    let mut text = String::from_utf8_lossy(head);
+    if text.contains('\0') {
+        // UTF-16, mostly: without them it reads as text, and so do the secrets in it.
+        text = text.replace('\0', "").into();
+    }
+    let mut masked =
+        Masking::new(&text, memmem::find(payload, b"apiVersion").is_some()).run(head.len() < payload.len());
     masked.truncate(masked.floor_char_boundary(QUARANTINE_PAYLOAD_BYTES_MAX));
     masked.shrink_to_fit();
     masked
 }
 
-fn mask(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut state = State::Plain;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (piece, tail) = rest.split_at(piece_len(rest));
-        state = match piece.starts_with(is_run) {
-            true => state.after_word(piece, tail, &mut out),
-            false => state.after_symbol(piece, &mut out),
-        };
-        rest = tail;
-    }
-    out
+/// A walk over the text, word by word.
+struct Masking<'t> {
+    text: &'t str,
+    atoms: Vec<Atom>,
+    kubernetes: bool,
+    out: String,
 }
 
-/// Characters that keys, tokens and field names are made of.
-fn is_run(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '~' | '%' | '*')
-}
-
-/// A run, else one character, else a backslash and what it escapes.
-fn piece_len(rest: &str) -> usize {
-    let run = rest.find(|c: char| !is_run(c)).unwrap_or(rest.len());
-    if run > 0 {
-        return run;
-    }
-    let count = if rest.starts_with('\\') { 2 } else { 1 };
-    rest.chars().take(count).map(char::len_utf8).sum()
-}
-
-/// What the text so far makes of the next piece.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Plain,
-    /// A secret field's name was read: its separator follows.
-    Name,
-    /// The separator was read: the secret follows.
-    Value,
-    /// In an unquoted secret value, up to a delimiter.
-    Bare,
-    /// In a quoted secret value; `escaped` where the quote that opened it was.
-    Quoted {
-        escaped: bool,
-    },
-    /// In a secret object or array.
-    Tree {
-        depth: u32,
-        quoted: bool,
-    },
-    /// An authentication scheme was read: the credential follows.
-    Credential,
-}
-
-impl State {
-    fn after_symbol(self, symbol: &str, out: &mut String) -> Self {
-        let quote = matches!(symbol, "\"" | "\\\"");
-        let next = match self {
-            Self::Name if symbol.ends_with([':', '=']) => Self::Value,
-            Self::Value if quote => Self::Quoted { escaped: symbol.len() == 2 },
-            Self::Value if matches!(symbol, "{" | "[") => Self::Tree { depth: 1, quoted: false },
-            Self::Value | Self::Bare if matches!(symbol, "," | "}" | "]" | "&" | "\n") => Self::Plain,
-            Self::Bare if quote => Self::Plain,
-            Self::Quoted { escaped } if symbol == "\"" || (quote && escaped) => Self::Plain,
-            Self::Tree { depth, quoted } => Self::in_tree(depth, quoted, symbol),
-            Self::Credential if !matches!(symbol, " " | "\t" | ":" | "=") => Self::Plain,
-            state => state,
-        };
-        self.write_symbol(symbol, next, out);
-        next
+impl<'t> Masking<'t> {
+    fn new(text: &'t str, kubernetes: bool) -> Self {
+        Self { text, atoms: atoms::atoms(text), kubernetes, out: String::with_capacity(text.len()) }
     }
 
-    fn in_tree(depth: u32, quoted: bool, symbol: &str) -> Self {
-        match symbol {
-            "\"" => Self::Tree { depth, quoted: !quoted },
-            "{" | "[" if !quoted => Self::Tree { depth: depth + 1, quoted },
-            "}" | "]" if !quoted && depth == 1 => Self::Plain,
-            "}" | "]" if !quoted => Self::Tree { depth: depth - 1, quoted },
-            _ => Self::Tree { depth, quoted },
-        }
-    }
-
-    /// Inside a quoted secret not even its punctuation is written.
-    fn write_symbol(self, symbol: &str, next: Self, out: &mut String) {
-        match (self, next) {
-            (Self::Quoted { .. }, Self::Quoted { .. }) => {}
-            (Self::Tree { quoted: true, .. }, Self::Tree { quoted: true, .. }) => {}
-            (_, Self::Quoted { .. }) => {
-                out.push_str(symbol);
-                out.push_str(MASK);
+    /// The whole text masked. `goes_on`: it was cut off, so that its last word is only a part of one.
+    fn run(mut self, goes_on: bool) -> String {
+        let mut at = 0;
+        while let Some(atom) = self.atoms.get(at) {
+            if atom.is_word() {
+                let end = self.end_of_word(at);
+                at = if goes_on && end == self.atoms.len() { self.mask_to(end) } else { self.word(at, end) };
+            } else {
+                at = self.keep_to(at, at + 1);
             }
-            _ => out.push_str(symbol),
         }
+        self.out
     }
 
-    fn after_word(self, word: &str, tail: &str, out: &mut String) -> Self {
-        let (written, next) = match self {
-            Self::Quoted { .. } => return self,
-            Self::Value if is_literal(word) => (word, Self::Plain),
-            Self::Value | Self::Bare => (MASK, Self::Bare),
-            Self::Tree { .. } => (MASK, self),
-            Self::Credential => (MASK, Self::Plain),
-            Self::Plain if names_secret(word, tail) => (word, Self::Name),
-            Self::Plain if SCHEMES.iter().any(|s| word.eq_ignore_ascii_case(s)) => (word, Self::Credential),
-            Self::Plain if looks_secret(word) => (MASK, Self::Plain),
-            Self::Plain | Self::Name => (word, Self::Plain),
+    /// Deals with a word and what it says of what follows; returns where to go on.
+    fn word(&mut self, at: usize, end: usize) -> usize {
+        let word = self.meaning(at, end);
+        if self.opens_private_key(at, &word) {
+            return self.private_key(end);
+        }
+        if let Some((user, user_end)) = self.user_of_address(end, &word) {
+            self.keep_to(at, user);
+            return self.mask_to(user_end);
+        }
+        if let Some(separator) = self.separator(end) {
+            if self.is_secret_name(at, &word, separator) {
+                let value = self.keep_to(at, self.skip_spaces(separator + 1));
+                return self.value(value, separator);
+            }
+        } else if let Some(quote) = self.partner(at, end, &word) {
+            self.keep_to(at, quote);
+            return self.value(quote, quote);
+        }
+        if forms::is_scheme(&word) {
+            let credential = self.keep_to(at, self.skip_scheme_end(end));
+            let credential_end = self.end_of_credential(credential);
+            return if credential_end > credential { self.mask_to(credential_end) } else { credential };
+        }
+        if forms::looks_secret(&word) { self.mask_to(end) } else { self.keep_to(at, end) }
+    }
+
+    /// Whether the field of this name, whose separator is known, holds a secret.
+    fn is_secret_name(&self, at: usize, word: &str, separator: usize) -> bool {
+        let value = self.atoms.get(self.skip_spaces(separator + 1));
+        let context = Context {
+            query: self.atoms[separator].meaning == '=',
+            number: value.is_some_and(|atom| atom.meaning.is_ascii_digit()),
+            kubernetes: self.kubernetes,
         };
-        out.push_str(written);
-        next
+        forms::names_secret(word, context) || forms::names_value_of_pair(word) && self.pair_is_secret(at)
     }
-}
 
-fn is_literal(word: &str) -> bool {
-    matches!(word, "null" | "true" | "false")
-}
-
-/// A name is a run with a separator behind it: `"name":`, `\"name\":`, `name=`, `name: `.
-fn names_secret(word: &str, tail: &str) -> bool {
-    let after = tail.trim_start_matches(['\\', '"', '\'']).trim_start();
-    if !after.starts_with([':', '=']) {
-        return false;
+    /// `{"name":"x-api-key","value":...}`, in either order: whether a text beside it names a secret.
+    fn pair_is_secret(&self, at: usize) -> bool {
+        let before =
+            self.atoms[..at].iter().rev().take(PAIR_REACH).take_while(|a| !matches!(a.meaning, '{' | '}'));
+        let after = self.atoms[at..].iter().take(PAIR_REACH).take_while(|a| !matches!(a.meaning, '{' | '}'));
+        let (mut place, last) = (at - before.count(), at + after.count());
+        while place < last {
+            let end = self.end_of_word(place).max(place + 1);
+            if self.is_text(place, end) && forms::names_secret(&self.meaning(place, end), Context::default())
+            {
+                return true;
+            }
+            place = end;
+        }
+        false
     }
-    let name: String =
-        word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    !HARMLESS_NAMES.contains(&name.as_str()) && SECRET_NAMES.iter().any(|secret| name.contains(secret))
-}
 
-fn looks_secret(word: &str) -> bool {
-    let prefixed = |prefix: &&str| {
-        word.find(*prefix).is_some_and(|at| !word[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
-    };
-    word.len() >= PREFIXED_BYTES_MIN && SECRET_PREFIXES.iter().any(prefixed)
-        || word.split(['-', '_', '.', '~', '%', '*']).any(is_opaque)
-        || word.split('/').any(is_opaque)
-}
+    /// A word between quotes that is no field's name.
+    fn is_text(&self, at: usize, end: usize) -> bool {
+        let quoted =
+            at > 0 && self.atoms[at - 1].is_quote() && self.atoms.get(end).is_some_and(|a| a.is_quote());
+        quoted && self.separator(end).is_none()
+    }
 
-/// Random enough for a key: ids in hex have one case.
-fn is_opaque(word: &str) -> bool {
-    word.len() >= OPAQUE_BYTES_MIN
-        && word.bytes().any(|b| b.is_ascii_lowercase())
-        && word.bytes().any(|b| b.is_ascii_uppercase())
-        && word.bytes().any(|b| b.is_ascii_digit())
-}
+    /// `["authorization","Bearer x"]`: the quote at which the second text opens.
+    fn partner(&self, at: usize, end: usize, word: &str) -> Option<usize> {
+        if !self.is_text(at, end) || !forms::names_secret(word, Context::default()) {
+            return None;
+        }
+        let comma = self.skip_spaces(end + 1);
+        let quote = self.skip_spaces(comma + 1);
+        let opens = self.is(comma, ',') && self.atoms.get(quote).is_some_and(|a| a.is_quote());
+        (opens && self.separator(self.end_of_text(quote)).is_none()).then_some(quote)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Where the `:` or `=` stands, if the word that ends at `end` is a name.
+    fn separator(&self, end: usize) -> Option<usize> {
+        let is_closing = |a: &&Atom| a.is_quote() || matches!(a.meaning, '\\' | char::REPLACEMENT_CHARACTER);
+        let closing = self.atoms.get(end..)?.iter().take(CLOSING_MAX).take_while(is_closing).count();
+        let at = self.skip_spaces(end + closing);
+        (self.is(at, ':') || self.is(at, '=')).then_some(at)
+    }
 
-    #[test]
-    fn secrets_are_masked_and_the_rest_stays_readable() {
-        for (input, expect) in [
-            (
-                r#"{"a":"b","n":1,"at":"2026-03-02T08:00:05Z"}"#,
-                r#"{"a":"b","n":1,"at":"2026-03-02T08:00:05Z"}"#,
-            ),
-            (r#"{"accessKeyId":"AKIAFAKEFAKEFAKE0001"}"#, r#"{"accessKeyId":"[masked]"}"#),
-            (r#"{"x":"user AKIAFAKEFAKEFAKE0001 did"}"#, r#"{"x":"user [masked] did"}"#),
-            (r#"{"x":"ASIAFAKEFAKEFAKE0001"}"#, r#"{"x":"[masked]"}"#),
-            (r#"{"x":"wJalrFAKEmi/K7MDENG+bPxRfiCYFAKEKEY1abcd"}"#, r#"{"x":"[masked]"}"#),
-            (r#"{"Authorization":"Bearer abc.def ghi"}"#, r#"{"Authorization":"[masked]"}"#),
-            (
-                "authorization: Bearer abc.def
-host: x",
-                "authorization: [masked] [masked]
-host: x",
-            ),
-            (r#"{"h":"Bearer abc"}"#, r#"{"h":"Bearer [masked]"}"#),
-            (r#"{"h":"SSWS 00abc"}"#, r#"{"h":"SSWS [masked]"}"#),
-            (r#"{"Set-Cookie":"sid=1; b=\"2\"; c=3","z":1}"#, r#"{"Set-Cookie":"[masked]","z":1}"#),
-            (r#"{"password":"p@ss \"w,o}rd\"","z":"y"}"#, r#"{"password":"[masked]","z":"y"}"#),
-            (r#"{"user_password":12345,"z":"y"}"#, r#"{"user_password":[masked],"z":"y"}"#),
-            (r#"{"token":null,"z":"y"}"#, r#"{"token":null,"z":"y"}"#),
-            (
-                r#"{"clientSecret":{"a":"} b","c":["d"]},"z":"y"}"#,
-                r#"{"clientSecret":{"[masked]":"[masked]","[masked]":["[masked]"]},"z":"y"}"#,
-            ),
-            (
-                r#"{"p":"{\"api_key\":\"k1 k2\",\"z\":\"y\"}"}"#,
-                r#"{"p":"{\"api_key\":\"[masked]\",\"z\":\"y\"}"}"#,
-            ),
-            ("password\\:hunter2", "password\\:[masked]"),
-            ("GET /x?access_token=abc&page=2", "GET /x?access_token=[masked]&page=2"),
-            (r#"{"x":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln"}"#, r#"{"x":"[masked]"}"#),
-            (r#"{"x":"sk-abcdefghijkl","y":"risk-assessment"}"#, r#"{"x":"[masked]","y":"risk-assessment"}"#),
-            (r#"{"password":"cut off in the mid"#, r#"{"password":"[masked]"#),
-            (
-                r#"{"eventID":"1f0c5a3e-0000-4000-8000-000000000001"}"#,
-                r#"{"eventID":"1f0c5a3e-0000-4000-8000-000000000001"}"#,
-            ),
-            (r#"{"sessionCredentialFromConsole":"true"}"#, r#"{"sessionCredentialFromConsole":"true"}"#),
-            (
-                r#"{"requestObject":{"kind":"Secret","data":{"pin":"MTIzNA=="}},"verb":"create"}"#,
-                r#"{"requestObject":{"[masked]":"[masked]","[masked]":{"[masked]":"[masked]"}},"verb":"create"}"#,
-            ),
-            ("{\"a\":\"\\", "{\"a\":\"\\"),
-        ] {
-            assert_eq!(redact(input.as_bytes()), expect, "{input}");
+    /// Masks the value that starts at `at`, whatever its form.
+    fn value(&mut self, at: usize, separator: usize) -> usize {
+        let damaged = |i: usize| self.is(i, '\\') || self.is(i, char::REPLACEMENT_CHARACTER);
+        let before_quote = |i: usize| damaged(i) && self.atoms.get(i + 1).is_some_and(|a| a.is_quote());
+        let operator = |i: usize| self.is(i, '>') || self.is(i, '=') || self.is(i, ':') || before_quote(i);
+        let operator_end = (at..).find(|i| !operator(*i)).unwrap_or(at);
+        let at = self.keep_to(at, self.skip_spaces(operator_end));
+        let Some(first) = self.atoms.get(at).copied() else { return at };
+        if first.is_quote() {
+            let inside = self.keep_to(at, at + 1);
+            let end = self.end_of_text(at);
+            return if end > inside { self.mask_to(end) } else { inside };
+        }
+        if matches!(first.meaning, '{' | '[') {
+            return self.mask_to(self.end_of_tree(at));
+        }
+        let word_end = self.end_of_word(at);
+        if matches!(&*self.meaning(at, word_end), "null" | "true" | "false") {
+            return self.keep_to(at, word_end);
+        }
+        let mut end = self.end_of_bare(at, self.atoms[separator]);
+        if forms::is_scheme(&self.meaning(at, end)) {
+            end = self.end_of_credential(self.skip_scheme_end(end)).max(end);
+        }
+        if end > at { self.mask_to(end) } else { at }
+    }
+
+    /// The quote that closes the one at `open`, or the end. One that is followed by more text closes nothing.
+    fn end_of_text(&self, open: usize) -> usize {
+        let Atom { meaning, depth, .. } = self.atoms[open];
+        let closes = |i: &usize| {
+            let atom = self.atoms[*i];
+            atom.meaning == meaning && atom.depth <= depth && self.is_delimited(*i)
+        };
+        (open + 1..self.atoms.len()).find(closes).unwrap_or(self.atoms.len())
+    }
+
+    /// Whether what follows the quote or bracket at `at` can follow the end of a value.
+    fn is_delimited(&self, at: usize) -> bool {
+        let next = self.atoms.get(at + 1);
+        next.is_none_or(|next| {
+            next.is_space()
+                || matches!(next.meaning, ',' | '}' | ']' | ')' | '>' | ':' | ';' | '&' | '=' | '|')
+                || next.is_quote() && next.depth < self.atoms[at].depth.max(1)
+        })
+    }
+
+    /// Behind the bracket that closes the one at `at`, or the end.
+    fn end_of_tree(&self, at: usize) -> usize {
+        let (mut i, mut depth) = (at, 0_usize);
+        while let Some(atom) = self.atoms.get(i) {
+            match atom.meaning {
+                '{' | '[' => depth += 1,
+                '}' | ']' if depth == 1 => return i + 1,
+                '}' | ']' => depth -= 1,
+                '"' => i = self.end_of_text(i),
+                _ => {}
+            }
+            i += 1;
+        }
+        self.atoms.len()
+    }
+
+    /// Where a value without quotes ends: in a query string, a header, a number, a connection string.
+    fn end_of_bare(&self, at: usize, separator: Atom) -> usize {
+        let query = separator.meaning == '=';
+        let level = if separator.percent { separator.depth } else { 0 };
+        let ends = |i: &usize| {
+            let atom = self.atoms[*i];
+            if atom.percent && atom.depth > level {
+                return false;
+            }
+            match atom.meaning {
+                '"' | '\'' => atom.depth == 0 || self.is_delimited(*i),
+                '&' => query,
+                '\n' | '\r' => true,
+                ' ' | '\t' => query,
+                ';' => query && self.member_follows(i + 1, true),
+                ',' => self.member_follows(i + 1, query),
+                '}' | ']' | ')' | '>' | '<' => self.is_delimited(*i),
+                _ => false,
+            }
+        };
+        (at..self.atoms.len()).find(ends).unwrap_or(self.atoms.len())
+    }
+
+    /// Whether a quote, the next name or nothing follows. A header's value has names with `=` in it.
+    fn member_follows(&self, at: usize, query: bool) -> bool {
+        let at = self.skip_spaces(at);
+        let Some(next) = self.atoms.get(at) else { return true };
+        let name_end = self.end_of_word(at);
+        next.is_quote()
+            || self.separator(name_end).is_some_and(|s| name_end > at && (query || self.is(s, ':')))
+    }
+
+    fn skip_scheme_end(&self, mut at: usize) -> usize {
+        while self.atoms.get(at).is_some_and(|a| matches!(a.meaning, ' ' | '\t' | ':' | '=')) {
+            at += 1;
+        }
+        at
+    }
+
+    fn end_of_credential(&self, at: usize) -> usize {
+        let is_part = |a: &&Atom| a.is_word() || matches!(a.meaning, '=' | ':');
+        at + self.atoms[at.min(self.atoms.len())..].iter().take_while(is_part).count()
+    }
+
+    /// User and password of an address whose scheme is `word`: `https://user:password@host`, where the password may
+    /// hold any character, and Go's `user:password@tcp(host)`.
+    fn user_of_address(&self, end: usize, word: &str) -> Option<(usize, usize)> {
+        if !self.is(end, ':') {
+            return None;
+        }
+        let addressed = self.is(end + 1, '/') && self.is(end + 2, '/');
+        let first = if addressed { end + 3 } else { end + 1 };
+        let rest = self.atoms.get(first..)?.iter().take(AHEAD).take_while(|a| !a.is_space() && !a.is_quote());
+        let has_ports = HAVE_PORTS.iter().any(|scheme| word.ends_with(scheme));
+        let (mut user_end, mut colon, mut password) = (None, false, !addressed);
+        for (at, atom) in (first..).zip(rest) {
+            match atom.meaning {
+                '@' if addressed || self.is_go_address(at + 1) => user_end = Some(at),
+                '/' | '?' | '#' if user_end.is_some() || !password => break,
+                ':' => colon = true,
+                _ => {}
+            }
+            password |= colon && !(has_ports && (atom.meaning.is_ascii_digit() || atom.meaning == ':'));
+        }
+        user_end.map(|user_end| (first, user_end))
+    }
+
+    fn is_go_address(&self, at: usize) -> bool {
+        let end = self.end_of_word(at);
+        self.is(end, '(') && matches!(&*self.meaning(at, end), "tcp" | "unix" | "tcp6")
+    }
+
+    /// Whether the first line of a private key in PEM stands here, its blanks escaped or not.
+    fn opens_private_key(&self, at: usize, word: &str) -> bool {
+        word.contains("BEGIN") && {
+            let head = self.meaning(at, (at + 64).min(self.atoms.len()));
+            head.contains("PRIVATE") && head.contains("KEY")
         }
     }
 
-    #[test]
-    fn payload_is_cut_and_invalid_bytes_are_replaced() {
-        let long = "é".repeat(QUARANTINE_PAYLOAD_BYTES_MAX);
-        assert_eq!(redact(long.as_bytes()).len(), QUARANTINE_PAYLOAD_BYTES_MAX);
-        assert_eq!(redact(b"a\xff\xfeb"), "a\u{fffd}\u{fffd}b");
+    /// Up to the line that ends it, or the end.
+    fn private_key(&mut self, word_end: usize) -> usize {
+        let start = self.atoms[word_end - 1].end();
+        let end = self.text[start..].find("-----END").map_or(self.text.len(), |found| start + found);
+        self.out.push_str("-----BEGIN ");
+        self.mask_to(self.atoms.partition_point(|a| a.start() < end))
     }
 
-    #[test]
-    fn secret_that_the_bound_cuts_in_two_stays_masked() {
-        let lead = " ".repeat(QUARANTINE_PAYLOAD_BYTES_MAX - 4);
-        let kept = redact(format!("{lead}AKIAFAKEFAKEFAKE0001").as_bytes());
-        assert!(kept.ends_with("[mas"), "{}", &kept[kept.len() - 8..]);
+    fn end_of_word(&self, at: usize) -> usize {
+        let rest = self.atoms.get(at..).unwrap_or_default();
+        at + rest.iter().take_while(|a| a.is_word()).count()
+    }
+
+    fn skip_spaces(&self, at: usize) -> usize {
+        let rest = self.atoms.get(at..).unwrap_or_default();
+        at + rest.iter().take_while(|a| a.is_space()).count()
+    }
+
+    fn is(&self, at: usize, meaning: char) -> bool {
+        self.atoms.get(at).is_some_and(|a| a.meaning == meaning)
+    }
+
+    /// What the atoms say; borrowed where nothing in them is escaped.
+    fn meaning(&self, at: usize, end: usize) -> Cow<'t, str> {
+        let atoms = self.atoms.get(at..end).unwrap_or_default();
+        let (Some(first), Some(last)) = (atoms.first(), atoms.last()) else { return Cow::Borrowed("") };
+        if atoms.iter().all(|a| a.depth == 0) {
+            return Cow::Borrowed(&self.text[first.start()..last.end()]);
+        }
+        atoms.iter().map(|a| a.meaning).collect()
+    }
+
+    fn keep_to(&mut self, at: usize, end: usize) -> usize {
+        let end = end.min(self.atoms.len());
+        if let (Some(first), true) = (self.atoms.get(at), end > at) {
+            self.out.push_str(&self.text[first.start()..self.atoms[end - 1].end()]);
+        }
+        end.max(at)
+    }
+
+    fn mask_to(&mut self, end: usize) -> usize {
+        self.out.push_str(MASK);
+        end
     }
 }

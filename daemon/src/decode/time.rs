@@ -16,10 +16,10 @@ const COMMON_LOG_FORM: &str = "%d/%b/%Y:%H:%M:%S %z";
 /// Beyond it nanoseconds in 64 bits end.
 const MICROS_MAX: i64 = 9_223_372_036_854_775;
 
-/// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone), the US form, the common log
+/// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone or ` UTC`), the US form, the common log
 /// format, or epoch seconds, milli-, micro- or nanoseconds.
 pub(super) fn micros(text: &str) -> Option<i64> {
-    let text = text.trim();
+    let text = text.trim().trim_end_matches(" UTC");
     let micros = match PARSER.parse_timestamp(text) {
         Ok(instant) => instant.as_microsecond(),
         Err(_) => {
@@ -92,6 +92,7 @@ mod tests {
             ("2026-03-02 08:00:05.123456700", "2026-03-02T08:00:05.123456Z"),
             ("2026-03-02 19:23:37+11:00", "2026-03-02T08:23:37Z"),
             ("1/9/2007 10:41:00 AM +01:00", "2007-01-09T09:41:00Z"),
+            ("2026-03-02 08:00:05.123 UTC", "2026-03-02T08:00:05.123Z"),
             ("12/31/2025 12:05:09 PM", "2025-12-31T12:05:09Z"),
             ("02/Mar/2026:09:00:05 +0100", "2026-03-02T08:00:05Z"),
             ("1772438405", "2026-03-02T08:00:05Z"),

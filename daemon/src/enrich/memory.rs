@@ -175,7 +175,7 @@ impl Memory {
             weights: self.look_up_weights(&inputs, &network, &client_family, signals),
             synthetic: self.look_up_synthetic(&inputs, signals),
             shared: self.look_up_shared(&inputs, registry),
-            ai_call: self.look_up_ai_calls(&inputs, signals),
+            ai_call: self.look_up_ai_calls(&inputs, &client_family, signals),
             network,
             caller,
             client_family,
@@ -389,12 +389,20 @@ impl Memory {
         (0..i.times.len()).map(of_row).collect()
     }
 
-    fn look_up_ai_calls(&mut self, i: &Inputs, signals: &Signals) -> Vec<usize> {
-        let Self { texts, ai_calls, .. } = self;
+    fn look_up_ai_calls(&mut self, i: &Inputs, client_family: &[usize], signals: &Signals) -> Vec<usize> {
+        let Self { texts, ai_calls, client_families, .. } = self;
         let of_row = |row: usize| {
             // In the order of AI_CALL_COLUMNS.
-            let key = [i.action[row], i.host[row], i.target[row], i.route[row], i.format[row]];
-            ai_calls.number(key, || signals.ai_call_of(&key.map(|id| texts.get(id))).cloned())
+            let key = [
+                i.action[row],
+                i.host[row],
+                i.target[row],
+                i.route[row],
+                i.format[row],
+                i.model[row],
+                *client_families.get(client_family[row]),
+            ];
+            ai_calls.number(key, || signals.ai_call_of(&key.map(|id| texts.get(id))))
         };
         (0..i.times.len()).map(of_row).collect()
     }

@@ -4,6 +4,7 @@
 //! In: queries/signals/*.toml, built in or from a folder. Out: log-odds per family of signals, client
 //! families, marks, AI calls. The tables are data: nothing here knows a provider.
 
+mod ai_calls;
 mod clients;
 mod conditions;
 
@@ -11,6 +12,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
+pub(super) use ai_calls::{AI_CALL_COLUMNS, AiCall};
+use ai_calls::{AiCalls, GETS, OPERATIONS};
 use clients::ClientFamilies;
 use conditions::{Condition, Test};
 
@@ -35,11 +38,6 @@ pub(super) const SIGNAL_COLUMNS: [&str; 10] = [
 ];
 /// Columns that a synthetic mark may look at.
 pub(super) const SYNTHETIC_COLUMNS: [&str; 3] = ["user_agent", "host", "target"];
-
-/// Columns that an AI call is recognised by.
-pub(super) const AI_CALL_COLUMNS: [&str; 5] = ["action", "host", "target", "route", "format"];
-/// What an AI call does.
-const OPERATIONS: [(&str, &str); 3] = [("invoke", "invoke"), ("list", "list"), ("manage", "manage")];
 
 /// Families of signals, in the order of [`Weights`].
 const FAMILIES: [(&str, usize); 3] = [("client", 0), ("network", 1), ("flow", 2)];
@@ -78,16 +76,7 @@ pub struct Signals {
     compared: usize,
     clients: ClientFamilies,
     synthetic: Vec<Condition>,
-    ai_calls: Vec<(AiCall, Condition, Option<Condition>)>,
-}
-
-/// What a call to an AI service is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AiCall {
-    /// Whose models.
-    pub provider: String,
-    /// `invoke`, `list` or `manage`.
-    pub operation: &'static str,
+    ai_calls: AiCalls,
 }
 
 /// Every mistake in the signal tables.
@@ -130,7 +119,7 @@ impl Signals {
             compared: 0,
             clients: ClientFamilies::default(),
             synthetic: Vec::new(),
-            ai_calls: Vec::new(),
+            ai_calls: AiCalls::default(),
         };
         let mut ids = HashSet::new();
         let kinds = ["signal", "client_family", "client_name", "synthetic", "ai_call"];
@@ -210,9 +199,10 @@ impl Signals {
         let operation = entry.word("operation", &OPERATIONS, problems);
         let condition = self.condition(entry, &AI_CALL_COLUMNS, problems);
         let also = self.also(entry, &AI_CALL_COLUMNS, problems);
+        let get = if entry.has("get") { entry.word("get", &GETS, problems) } else { Some(ai_calls::LIST) };
         entry.text_if_any("note", problems);
-        if let (Some(operation), Some(condition)) = (operation, condition) {
-            self.ai_calls.push((AiCall { provider, operation }, condition, also));
+        if let (Some(operation), Some(condition), Some(get)) = (operation, condition, get) {
+            self.ai_calls.add(AiCall { provider, operation }, get, condition, also);
         }
     }
 
@@ -239,11 +229,8 @@ impl Signals {
     }
 
     /// What AI call an event is, given values of [`AI_CALL_COLUMNS`]; the first entry that matches decides.
-    pub(super) fn ai_call_of(&self, values: &[Option<&str>; AI_CALL_COLUMNS.len()]) -> Option<&AiCall> {
-        let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let is_met = |also: &Option<Condition>| also.as_ref().is_none_or(|c| c.holds(&lower));
-        let found = self.ai_calls.iter().find(|(_, first, also)| first.holds(&lower) && is_met(also));
-        found.map(|(call, ..)| call)
+    pub(super) fn ai_call_of(&self, values: &[Option<&str>; AI_CALL_COLUMNS.len()]) -> Option<AiCall> {
+        self.ai_calls.find(values)
     }
 
     /// Whether any signal looks at `SIGNAL_COLUMNS[column]`.
@@ -332,6 +319,14 @@ mod tests {
                 "use one of",
             ),
             ("[[sgnal]]\nid = \"a\"".to_owned(), 1, "unknown table `sgnal`", "did you mean `signal`?"),
+            (format!("{head}present = false\nlog_odds = 1"), 1, "0 comparisons", "present = true"),
+            (format!("{head}present = true\nword = \"x\"\nlog_odds = 1"), 1, "2 comparisons", "give one of"),
+            (
+                "[[ai_call]]\nprovider = \"p\"\noperation = \"invoke\"\ncolumn = \"host\"\nequals = \"h\"\nget = \"manage\"".to_owned(),
+                6,
+                "unknown get `manage`",
+                "use one of invoke, list",
+            ),
             (format!("{head}word = []\nlog_odds = 1"), 5, "is an empty list", "at least one text"),
             (
                 format!("{head}word = [\"x\", 1]\nlog_odds = 1"),

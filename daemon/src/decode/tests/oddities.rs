@@ -264,3 +264,21 @@ fn ocsf_status_code_none_is_no_error() {
     });
     check_event(&record.to_string(), json!({"outcome": "rejected", "status_code": null, "error": null}));
 }
+
+#[test]
+fn nginx_writes_bytes_as_hex_which_is_no_json() {
+    let record = r#"{"time_local":"02/Mar/2026:09:00:05 +0100","remote_addr":"192.0.2.44","request":"GET /caf\xC3\xA9 HTTP/1.1","status":"200","http_user_agent":"\x22quoted\x22"}"#;
+    assert!(serde_json::from_str::<Value>(record).is_err());
+    let expect = json!({"event_time": "2026-03-02T08:00:05", "route": "/café", "user_agent": "\"quoted\"", "format": "nginx"});
+    check_event(record, expect);
+}
+
+#[test]
+fn api_gateway_writes_a_dash_for_nothing_and_numbers_as_text() {
+    let record = json!({
+        "requestTime": "02/Mar/2026:09:00:05 +0100", "httpMethod": "GET", "status": "200", "user": "-",
+        "caller": "-", "apiKeyId": "-", "requestId": "r-1"
+    });
+    let expect = json!({"status_code": 200, "principal": null, "consumer": null, "credential_kind": null});
+    check_event(&record.to_string(), expect);
+}

@@ -51,7 +51,7 @@ impl Condition {
     }
 }
 
-/// One comparison with any of some texts, which are in ASCII lower case.
+/// One comparison with any of some texts, which are in ASCII lower case, or with none in particular.
 #[derive(Debug, Clone)]
 pub(super) struct Test {
     comparison: Comparison,
@@ -65,6 +65,8 @@ enum Comparison {
     Suffix,
     Contains,
     Word,
+    /// Whatever it is.
+    Present,
 }
 
 const COMPARISONS: [(&str, Comparison); 5] = [
@@ -84,6 +86,7 @@ impl Test {
             Comparison::Suffix => value.ends_with(text.as_str()),
             Comparison::Contains => value.contains(text.as_str()),
             Comparison::Word => value.split(' ').any(|word| word == text),
+            Comparison::Present => true,
         };
         self.texts.iter().any(fits)
     }
@@ -102,9 +105,12 @@ impl Test {
                 found.push(Self { comparison, texts });
             }
         }
+        if entry.flag("present", problems) {
+            found.push(Self { comparison: Comparison::Present, texts: vec![String::new()] });
+        }
         if found.len() != 1 {
             let message = format!("{} comparisons, expected exactly one", found.len());
-            let fix = "give one of equals, prefix, suffix, contains, word".to_owned();
+            let fix = "give one of equals, prefix, suffix, contains, word, or present = true".to_owned();
             problems.error(&entry.place(), message, fix);
             return None;
         }
