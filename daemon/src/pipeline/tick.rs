@@ -60,10 +60,7 @@ impl Pipeline {
         let ids: Option<Vec<SubjectId>> = match due {
             Due::All => None,
             Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
-            Due::Some(ids) => {
-                let ids: Vec<SubjectId> = ids.into_iter().collect();
-                Some(detect::concerned(&self.queries, index, &self.rollups, &ids, View::Settled))
-            }
+            Due::Some(ids) => Some(ids.into_iter().collect()),
         };
         let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
             return Ok(());
@@ -140,9 +137,8 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Ok(()) };
-        let unknown = |id: &SubjectId| self.lifecycle.get(&rule.detection, subjects.name(*id)).is_none();
-        let mut ids = detect::concerned(&self.queries, index, &self.rollups, touched, View::Everything);
-        ids.retain(unknown);
+        let unknown = |id: &&SubjectId| self.lifecycle.get(&rule.detection, subjects.name(**id)).is_none();
+        let ids: Vec<SubjectId> = touched.iter().filter(unknown).copied().collect();
         if ids.is_empty() {
             return Ok(());
         }
