@@ -182,7 +182,8 @@ fn fixtures() -> PathBuf {
 fn record(format: Format) -> String {
     let text = std::fs::read_to_string(fixtures().join("decode").join(format.name()).join("input.jsonl"));
     let is_event = |line: &&str| {
-        let spec = SourceSpec { name: String::new(), format: Some(format).into(), account: None, dedupe: false };
+        let spec =
+            SourceSpec { name: String::new(), format: Some(format).into(), account: None, dedupe: false };
         let mut batch = RawBatch::default();
         batch.push(Position { topic: 0, partition: 0, offset: 0 }, None, line.as_bytes());
         let decoded = Decoder::new(vec![Some(spec)]).decode(&batch);
