@@ -21,10 +21,7 @@ use crate::schema::{EVENT_SCHEMA, EventBatch};
 pub const FLOW_WORDS: &[(&str, &str)] = &[
     ("console_login", "CloudTrail: a ConsoleLogin event"),
     ("console_session", "CloudTrail: the session's credentials came from the console"),
-    (
-        "mfa",
-        "CloudTrail: the session or the sign-in used MFA; Entra: an interactive sign-in with MFA; OCSF: is_mfa",
-    ),
+    ("mfa", "CloudTrail, Entra, OCSF: the session or the sign-in used MFA"),
     ("cloudshell", "CloudTrail: the client ran in AWS CloudShell"),
     ("ec2_role_delivery", "CloudTrail: credentials were delivered by the EC2 metadata service"),
     ("instance_session", "CloudTrail: the session is named after an EC2 instance"),
