@@ -24,3 +24,6 @@ mod process;
 #[cfg(test)]
 #[path = "suite/quarantine.rs"]
 mod quarantine;
+#[cfg(test)]
+#[path = "suite/secrets.rs"]
+mod secrets;

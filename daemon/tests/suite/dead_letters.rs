@@ -2,13 +2,13 @@
 //!
 //! In: the broker of [`crate::kafka`]. Out: what stands in the topic, in the metrics and in the store's outbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use shadowprod::config::Config;
@@ -20,7 +20,8 @@ use shadowprod::pipeline::Pipeline;
 use crate::kafka::{Admin, alone, new_producer, produce, shared, unique, until};
 use crate::process::Daemon;
 
-const PARTITIONS: i32 = 2;
+/// Partitions of every dead-letter topic here.
+pub const PARTITIONS: i32 = 2;
 
 /// A daemon's folder: one source, and a dead-letter topic of its own.
 struct Place {
@@ -78,6 +79,13 @@ struct Letter {
 
 /// Everything in `topic` from its beginning on, once there are `count` different keys.
 fn letters(address: &str, topic: &str, count: usize) -> Vec<Letter> {
+    let mut found = Vec::new();
+    each_letter(address, topic, count, |message| found.push(letter(message)));
+    found
+}
+
+/// Hands over every message of `topic` until there were `count` different keys.
+pub fn each_letter(address: &str, topic: &str, count: usize, mut each: impl FnMut(&BorrowedMessage<'_>)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
         .set("group.id", unique("letters"))
@@ -88,17 +96,14 @@ fn letters(address: &str, topic: &str, count: usize) -> Vec<Letter> {
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
-    let mut found = Vec::new();
-    let mut keys = BTreeMap::new();
+    let mut keys = BTreeSet::new();
     until("every dead letter arrives", || {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) {
-            let letter = letter(&message);
-            *keys.entry(letter.key.clone()).or_insert(0) += 1;
-            found.push(letter);
+            keys.insert(message.key().unwrap().to_vec());
+            each(&message);
         }
         (keys.len() >= count).then_some(())
     });
-    found
 }
 
 fn letter(message: &impl Message) -> Letter {

@@ -160,8 +160,14 @@ pub fn produce(
     partition: i32,
     payloads: impl IntoIterator<Item = String>,
 ) {
+    let payloads: Vec<Vec<u8>> = payloads.into_iter().map(String::into_bytes).collect();
+    produce_bytes(producer, topic, partition, &payloads);
+}
+
+/// The same of messages that may be no text.
+pub fn produce_bytes(producer: &BaseProducer, topic: &str, partition: i32, payloads: &[Vec<u8>]) {
     for payload in payloads {
-        let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload.as_str());
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload.as_slice());
         while let Err((error, back)) = producer.send(record) {
             assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
             producer.poll(Duration::from_millis(10));

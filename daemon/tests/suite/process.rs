@@ -6,8 +6,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use crate::kafka::{Admin, alone, new_producer, produce, shared, unique, until};
 
@@ -112,36 +112,47 @@ fn sorted(ndjson: &str) -> Vec<String> {
 /// A running `shadowprod run`; ended when dropped.
 pub struct Daemon {
     child: Child,
-    http: String,
-    log: Receiver<String>,
+    pub http: String,
+    pub grpc: String,
+    log: Arc<Mutex<String>>,
+    logging: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
     pub fn start(config: &Path) -> Self {
+        Self::start_at_level(config, "info")
+    }
+
+    /// The level of its log as in RUST_LOG.
+    pub fn start_at_level(config: &Path, level: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
             .args(["run", "--config"])
             .arg(config)
+            .env("RUST_LOG", level)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stderr = child.stderr.take().unwrap();
-        let (sender, log) = channel();
-        std::thread::spawn(move || {
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = log.clone();
+        let logging = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
+                *written.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut daemon = Self { child, http: String::new(), log };
-        daemon.http = until("the daemon says where it answers", || daemon.address());
+        let mut daemon =
+            Self { child, http: String::new(), grpc: String::new(), log, logging: Some(logging) };
+        (daemon.grpc, daemon.http) = until("the daemon says where it answers", || daemon.addresses());
         daemon
     }
 
-    fn address(&mut self) -> Option<String> {
-        let line = self.log.recv_timeout(Duration::from_millis(100)).ok()?;
-        eprintln!("{line}");
-        let rest = line.split_once("metrics and health on ")?.1;
-        Some(rest.trim().to_owned())
+    fn addresses(&self) -> Option<(String, String)> {
+        let log = self.log.lock().unwrap();
+        let line = log.lines().find(|line| line.contains("metrics and health on "))?;
+        let (before, http) = line.split_once(", metrics and health on ")?;
+        let (_, grpc) = before.split_once("gRPC on ")?;
+        Some((grpc.to_owned(), http.trim().to_owned()))
     }
 
     pub fn get(&self, path: &str) -> String {
@@ -162,6 +173,15 @@ impl Daemon {
     fn confirmed(&self) -> Vec<String> {
         let all = self.get("/api/v1/findings?format=ndjson");
         sorted(&all).into_iter().filter(|line| line.contains("\"confirmed\":true")).collect()
+    }
+
+    /// SIGTERM: everything is committed and closed. All that it ever logged.
+    pub fn stop(mut self) -> String {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        assert!(self.child.wait().unwrap().success(), "{}", self.log.lock().unwrap());
+        self.logging.take().unwrap().join().unwrap();
+        std::mem::take(&mut self.log.lock().unwrap())
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
