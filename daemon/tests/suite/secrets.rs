@@ -181,6 +181,8 @@ fn fixtures() -> PathBuf {
 /// A record of this format's fixtures that is exactly one event.
 fn record(format: Format) -> String {
     let text = std::fs::read_to_string(fixtures().join("decode").join(format.name()).join("input.jsonl"));
+    // An event keeps the first segments of a path: with a short one it would keep what follows, too.
+    let text = text.unwrap().replace("/v1/chat/completions", "/v1").replace("\"route_name\"", "\"no_route\"");
     let is_event = |line: &&str| {
         let spec =
             SourceSpec { name: String::new(), format: Some(format).into(), account: None, dedupe: false };
@@ -189,7 +191,7 @@ fn record(format: Format) -> String {
         let decoded = Decoder::new(vec![Some(spec)]).decode(&batch);
         decoded.rejects.is_empty() && decoded.content_hashes.len() == 1 && line.starts_with("{\"")
     };
-    text.unwrap().lines().find(is_event).unwrap().to_owned()
+    text.lines().find(is_event).unwrap().to_owned()
 }
 
 /// Everything that is sent, by topic and format.
