@@ -29,11 +29,12 @@ pub(super) fn host(authority: &str) -> Cow<'_, str> {
     Cow::Borrowed(host)
 }
 
-/// `/v1/chat/completions?user=7` gives `/v1/chat`.
+/// `/v1/chat/completions?user=7` gives `/v1/chat`; `v1/chat/completions` gives `v1/chat`.
 pub(super) fn first_segments(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let third_slash = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at).nth(2);
-    &path[..third_slash.unwrap_or(path.len())]
+    let slashes = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at);
+    let end = slashes.skip(usize::from(path.starts_with('/'))).nth(1);
+    &path[..end.unwrap_or(path.len())]
 }
 
 /// The first hop of X-Forwarded-For, else the address that the gateway itself saw; without port.
@@ -48,16 +49,30 @@ pub(super) fn traceparent_id(traceparent: &str) -> &str {
     if trace_id.len() == 32 { trace_id } else { "" }
 }
 
-/// Method and target of `POST /v1/chat HTTP/1.1`.
-pub(super) fn request_line(line: &str) -> (&str, &str) {
-    let mut words = line.split(' ');
-    (words.next().unwrap_or_default(), words.next().unwrap_or_default())
-}
-
 /// Authority and path of an absolute URL; of anything else no authority, and all of it as the path.
 pub(super) fn url_parts(url: &str) -> (&str, &str) {
-    let Some((_, rest)) = url.split_once("://") else { return ("", url) };
-    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+    match url.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+            rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+        }
+        Some(_) | None => ("", url),
+    }
+}
+
+/// Method and target of `POST /v1/chat HTTP/1.1`; neither where the client spoke something else than HTTP.
+pub(super) fn request_line(line: &str) -> (&str, &str) {
+    let mut words = line.split(' ');
+    let method = words.next().unwrap_or_default();
+    if !method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_')) {
+        return ("", "");
+    }
+    (method, words.next().unwrap_or_default())
+}
+
+/// The last of `502, 200` or of `192.0.2.1:80, 192.0.2.2:80 : 192.0.2.9:80`: NGINX and what is built on it list the
+/// servers that a request was tried on so, and what each answered; groups of servers are set off by a colon.
+pub(super) fn last_tried(list: &str) -> &str {
+    list.rsplit([',', ' ']).next().unwrap_or_default()
 }
 
 /// What the status says; `otherwise` names the field where it holds something that is no number.
@@ -80,9 +95,46 @@ mod tests {
             ("https://a.example", ("a.example", "")),
             ("https://a.example?k=/b", ("a.example", "?k=/b")),
             ("/v1/x", ("", "/v1/x")),
+            ("/v1/x?to=https://b.example/y", ("", "/v1/x?to=https://b.example/y")),
             ("", ("", "")),
         ] {
             assert_eq!(url_parts(url), expect, "{url}");
+        }
+    }
+    #[test]
+    fn route_is_the_first_two_segments_with_or_without_a_slash_before_them() {
+        for (path, expect) in [
+            ("/v1/chat/completions?user=7", "/v1/chat"),
+            ("v1/chat/completions", "v1/chat"),
+            ("/v1/chat/", "/v1/chat"),
+            ("/v1?a=/b/c", "/v1"),
+            ("v1", "v1"),
+            ("/", "/"),
+            ("", ""),
+        ] {
+            assert_eq!(first_segments(path), expect, "{path}");
+        }
+    }
+
+    #[test]
+    fn request_line_of_no_http_says_nothing() {
+        assert_eq!(request_line("POST /v1/chat HTTP/1.1"), ("POST", "/v1/chat"));
+        assert_eq!(request_line("VERSION-CONTROL /"), ("VERSION-CONTROL", "/"));
+        assert_eq!(request_line("GET"), ("GET", ""));
+        assert_eq!(request_line("\u{16}\u{3}\u{1} /x"), ("", ""));
+        assert_eq!(request_line(""), ("", ""));
+    }
+
+    #[test]
+    fn last_server_tried_is_the_one_that_answered() {
+        for (list, expect) in [
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("192.0.2.1:80, 192.0.2.2:80, unix:/tmp/sock", "unix:/tmp/sock"),
+            ("192.0.2.1:80, 192.0.2.2:80 : 192.0.2.9:80", "192.0.2.9:80"),
+            ("502, 200", "200"),
+            ("", ""),
+        ] {
+            assert_eq!(last_tried(list), expect, "{list}");
         }
     }
 }

@@ -244,7 +244,8 @@ impl Number {
         }
     }
 
-    fn of(text: &str) -> Self {
+    /// The integer that `text` is.
+    pub(super) fn of(text: &str) -> Self {
         if is_nothing(text) {
             return Self::Absent;
         }
