@@ -1,8 +1,10 @@
-//! Apache APISIX log, in the default layout of its logger plugins. In: one entry. Out: one event.
-//! Bodies, query strings and the AI plugins' prompts are never read. `start_time` is required.
+//! Apache APISIX log of its logger plugins (HTTP, Kafka, file ...), in their default layout or in the one that their
+//! documentation gives as the default of `log_format`. In: one entry. Out: one event. Bodies, query strings and the
+//! AI plugins' prompts are never read, nor are headers that hold keys. Other layouts: one of the config's own.
 //!
 //! <https://apisix.apache.org/docs/apisix/plugins/http-logger/>,
-//! <https://apisix.apache.org/docs/apisix/plugins/ai-proxy/>
+//! <https://apisix.apache.org/docs/apisix/plugins/ai-proxy/>,
+//! apisix/utils/log-util.lua and apisix/plugins/ai-proxy/base.lua in apache/apisix on GitHub
 
 use serde::Deserialize;
 
@@ -16,7 +18,11 @@ use super::time;
 pub(super) const LAYOUT: Layout = Layout {
     name: "apisix",
     family: Family::Gateway,
-    signatures: &[&["\"apisix_latency\""], &["\"route_id\"", "\"upstream_latency\"", "\"client_ip\""]],
+    signatures: &[
+        &["\"apisix_latency\""],
+        &["\"route_id\"", "\"upstream_latency\"", "\"client_ip\""],
+        &["\"route_id\"", "\"@timestamp\"", "\"client_ip\""],
+    ],
     read: |text, row| read_record(text, row, fields),
 };
 
@@ -25,6 +31,10 @@ pub(super) const LAYOUT: Layout = Layout {
 struct Entry<'a> {
     #[serde(borrow)]
     start_time: Text<'a>,
+    /// Of the `log_format`, and so is `host`.
+    #[serde(rename = "@timestamp")]
+    logged_at: Text<'a>,
+    host: Text<'a>,
     client_ip: Text<'a>,
     route_id: Text<'a>,
     service_id: Text<'a>,
@@ -73,6 +83,7 @@ struct Consumer<'a> {
 #[serde(default)]
 struct LlmSummary<'a> {
     #[serde(borrow)]
+    request_model: Text<'a>,
     model: Text<'a>,
 }
 
@@ -94,10 +105,10 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
         source_ip: http::client(headers.map_or("", |h| h.x_forwarded_for.get()), entry.client_ip.get()),
         user_agent: headers.map_or("", |h| h.user_agent.get()),
-        host: http::host(first_of(&[headers.map_or("", |h| h.host.get()), authority])),
+        host: http::host(first_of(&[headers.map_or("", |h| h.host.get()), authority, entry.host.get()])),
         route: first_of(&[entry.route_id.get(), path]),
-        target: first_of(&[entry.upstream.get(), entry.service_id.get()]),
-        model: entry.llm_summary.object().map_or("", |summary| summary.model.get()),
+        target: target(entry),
+        model: entry.llm_summary.object().map_or("", |l| first_of(&[l.request_model.get(), l.model.get()])),
         consumer,
         trace_id: first_of(&[http::traceparent_id(traceparent), request_id]),
         ..Fields::default()
@@ -105,15 +116,22 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
 }
 
 fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
-    if entry.request.object().is_none() && entry.response.object().is_none() {
+    let is_custom = !entry.logged_at.get().is_empty() && !entry.route_id.get().is_empty();
+    if !is_custom && entry.request.object().is_none() && entry.response.object().is_none() {
         return Err(Refusal::new(
             RejectReason::UnknownFormat,
             "no request and no response: not an APISIX log",
         ));
     }
-    let text = entry.start_time.get();
+    let text = first_of(&[entry.start_time.get(), entry.logged_at.get()]);
     if text.is_empty() {
         return Err(Refusal::new(RejectReason::MissingField, "start_time"));
     }
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "start_time: not a time"))
+}
+
+/// Where no route was found, APISIX writes the host asked for as the service's id: that is no target.
+fn target<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let service = if entry.route_id.get().is_empty() { "" } else { entry.service_id.get() };
+    first_of(&[http::last_tried(entry.upstream.get()), service])
 }
