@@ -1,9 +1,12 @@
-//! Azure API Management resource logs: the gateway's and its language model log. In: one record. Out: one event.
-//! The two are written for the same call and share the correlation id, which becomes the trace id; only the
-//! second names a model. Messages to and from models are never read.
+//! Azure API Management resource logs: of the gateway, and of the language models and the MCP servers behind it.
+//! In: one record. Out: one event. The three are written for one call and share its correlation id, which becomes the
+//! trace id: only the first says how the call ended, only the second names a model (in as many entries as its messages
+//! need), only the third a tool. Messages, tool arguments and session ids are never read.
 //!
 //! <https://learn.microsoft.com/en-us/azure/api-management/gateway-log-schema-reference>,
-//! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/apimanagementgatewayllmlog>
+//! <https://learn.microsoft.com/en-us/azure/api-management/api-management-howto-llm-logs>,
+//! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/apimanagementgatewayllmlog>,
+//! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/apimanagementgatewaymcplog>
 
 use std::borrow::Cow;
 
@@ -11,17 +14,23 @@ use serde::Deserialize;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Joined, PrincipalKind};
-use super::format::{Family, Layout, read_record};
+use super::format::{Family, Layout, Row};
 use super::http;
-use super::json::{First, Nested, Number, Refusal, Text, first_of};
+use super::json::{self, First, Nested, Number, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "azure_apim",
     family: Family::Gateway,
-    signatures: &[&["\"GatewayLogs\"", "\"correlationId\""], &["\"GatewayLlmLogs\"", "\"correlationId\""]],
-    read: |text, row| read_record(text, row, fields),
+    signatures: &[
+        &["\"GatewayLogs\"", "\"correlationId\""],
+        &["\"GatewayLlmLogs\"", "\"correlationId\""],
+        &["\"GatewayMCPLogs\"", "\"correlationId\""],
+    ],
+    read,
 };
+
+const CATEGORIES: [&str; 3] = ["GatewayLogs", "GatewayLlmLogs", "GatewayMCPLogs"];
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -37,19 +46,33 @@ struct Record<'a> {
     properties: Nested<'a, Properties<'a>>,
 }
 
+/// Of all three logs: none has a field that means something else in another. Written in camel case; the documentation
+/// and older entries have them in Pascal case.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Properties<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "Method")]
     method: Text<'a>,
+    #[serde(alias = "Url")]
     url: Text<'a>,
+    #[serde(alias = "BackendUrl")]
     backend_url: Text<'a>,
+    #[serde(alias = "ResponseCode")]
     response_code: Number,
+    #[serde(alias = "ApiId")]
     api_id: Text<'a>,
+    #[serde(alias = "ApimSubscriptionId", alias = "SubscriptionId")]
     apim_subscription_id: Text<'a>,
+    #[serde(alias = "ProductId")]
     product_id: Text<'a>,
+    #[serde(alias = "UserId")]
     user_id: Text<'a>,
+    #[serde(alias = "RequestHeaders")]
+    request_headers: Nested<'a, Headers<'a>>,
     last_error: Nested<'a, LastError<'a>>,
+    #[serde(alias = "LastErrorReason")]
+    last_error_reason: Text<'a>,
+    #[serde(alias = "Errors")]
     errors: First<Nested<'a, LastError<'a>>>,
     #[serde(alias = "ModelName")]
     model_name: Text<'a>,
@@ -57,6 +80,24 @@ struct Properties<'a> {
     deployment_name: Text<'a>,
     #[serde(alias = "RequestId")]
     request_id: Text<'a>,
+    #[serde(alias = "ToolName")]
+    tool_name: Text<'a>,
+    #[serde(alias = "ServerName")]
+    server_name: Text<'a>,
+    #[serde(alias = "McpServerEndpoint")]
+    mcp_server_endpoint: Text<'a>,
+    #[serde(alias = "ErrorType")]
+    error_type: Text<'a>,
+}
+
+/// Those that the operator chose to log, named as the client sent them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Headers<'a> {
+    #[serde(borrow, rename = "User-Agent", alias = "user-agent")]
+    user_agent: Text<'a>,
+    #[serde(rename = "X-Forwarded-For", alias = "x-forwarded-for")]
+    forwarded_for: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -66,19 +107,41 @@ struct LastError<'a> {
     reason: Text<'a>,
 }
 
-fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
-    let event_time = event_time(record)?;
-    let Some(properties) = record.properties.object() else {
-        return Err(Refusal::new(RejectReason::MissingField, "properties"));
-    };
+/// `properties` may be an object or JSON in a string; ids of resources are written in any case.
+fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
+    let record: Record<'_> = json::parse(text)?;
+    let resource = record.resource_id.get().to_ascii_lowercase();
+    let around = Around { event_time: event_time(&record)?, account: account(&resource) };
+    match &record.properties {
+        Nested::Object(properties) => row.append(&fields(&record, properties, around)?),
+        Nested::Written(written) => {
+            let properties: Properties<'_> = json::parse_written(written, "properties: not JSON")?;
+            row.append(&fields(&record, &properties, around)?);
+        }
+        Nested::Absent => return Err(Refusal::new(RejectReason::MissingField, "properties")),
+    }
+    Ok(())
+}
+
+/// What is read before the properties are looked at.
+#[derive(Clone, Copy)]
+struct Around<'r> {
+    event_time: i64,
+    account: &'r str,
+}
+
+fn fields<'r>(
+    record: &'r Record<'_>,
+    properties: &'r Properties<'_>,
+    around: Around<'r>,
+) -> Result<Fields<'r>, Refusal> {
     let (authority, path) = http::url_parts(properties.url.get());
-    let (backend, _) = http::url_parts(properties.backend_url.get());
+    let headers = properties.request_headers.object();
     let user = properties.user_id.get();
-    let consumer = first_of(&[properties.apim_subscription_id.get(), properties.product_id.get()]);
-    let correlation_id = record.correlation_id.get();
+    let subscription = properties.apim_subscription_id.get();
     Ok(Fields {
-        event_time,
-        event_id: first_of(&[properties.request_id.get(), correlation_id]),
+        event_time: around.event_time,
+        event_id: first_of(&[properties.request_id.get(), record.correlation_id.get()]),
         action: Joined::one(first_of(&[properties.method.get(), record.operation_name.get()])),
         outcome: http::outcome(properties.response_code, "responseCode: not a number")?,
         status_code: properties.response_code.value(),
@@ -86,25 +149,27 @@ fn fields<'r>(record: &'r Record<'_>) -> Result<Fields<'r>, Refusal> {
         principal: Cow::Borrowed(user),
         principal_kind: if user.is_empty() { PrincipalKind::None } else { PrincipalKind::Unknown },
         // A product is no credential: many subscriptions share it.
-        credential: Credential::new(
-            CredentialKind::GatewayKey,
-            Joined::one(properties.apim_subscription_id.get()),
+        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(subscription)),
+        source_ip: http::client(
+            headers.map_or("", |h| h.forwarded_for.get()),
+            record.caller_ip_address.get(),
         ),
-        source_ip: http::client("", record.caller_ip_address.get()),
+        user_agent: headers.map_or("", |h| h.user_agent.get()),
         host: http::host(authority),
         route: first_of(&[properties.api_id.get(), http::first_segments(path)]),
-        account: subscription(record.resource_id.get()),
+        account: around.account,
         region: record.location.get(),
-        target: backend,
+        target: target(properties),
         model: first_of(&[properties.model_name.get(), properties.deployment_name.get()]),
-        consumer,
-        trace_id: correlation_id,
+        tool: properties.tool_name.get(),
+        consumer: first_of(&[subscription, properties.product_id.get()]),
+        trace_id: record.correlation_id.get(),
         ..Fields::default()
     })
 }
 
 fn event_time(record: &Record<'_>) -> Result<i64, Refusal> {
-    if !matches!(record.category.get(), "GatewayLogs" | "GatewayLlmLogs") {
+    if !CATEGORIES.contains(&record.category.get()) {
         return Err(Refusal::new(RejectReason::UnknownFormat, "category: of no API Management gateway log"));
     }
     let text = record.time.get();
@@ -117,14 +182,17 @@ fn event_time(record: &Record<'_>) -> Result<i64, Refusal> {
 fn error<'r>(properties: &'r Properties<'_>) -> &'r str {
     let last = properties.last_error.object().map_or("", |error| error.reason.get());
     let first = properties.errors.0.as_ref().and_then(Nested::object).map_or("", |error| error.reason.get());
-    first_of(&[last, first])
+    first_of(&[last, properties.last_error_reason.get(), first, properties.error_type.get()])
 }
 
-/// `/SUBSCRIPTIONS/<id>/RESOURCEGROUPS/...` gives the id, in whichever case Azure wrote it.
-fn subscription(resource_id: &str) -> &str {
-    let mut parts = resource_id.split('/').filter(|part| !part.is_empty());
-    match parts.next() {
-        Some(first) if first.eq_ignore_ascii_case("subscriptions") => parts.next().unwrap_or_default(),
-        Some(_) | None => "",
-    }
+/// The host behind the gateway, or the MCP server.
+fn target<'r>(properties: &'r Properties<'_>) -> &'r str {
+    let (backend, _) = http::url_parts(properties.backend_url.get());
+    let (server, _) = http::url_parts(properties.mcp_server_endpoint.get());
+    first_of(&[backend, server, properties.server_name.get()])
+}
+
+/// `/subscriptions/<id>/resourcegroups/...` gives the id.
+fn account(resource: &str) -> &str {
+    resource.strip_prefix("/subscriptions/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
