@@ -354,14 +354,14 @@ impl MessagePass<'_> {
     }
 
     fn decode_sequence(&mut self, mut text: &str) {
-        while let Ok((value, rest)) = json::split_first(text) {
-            self.decode_value(value, 0);
+        loop {
+            let (value, rest) = inflate::split_first(text);
+            self.decode_value(value.trim_ascii_end(), 0);
             text = rest.trim_ascii_start();
             if text.is_empty() || self.overflowed {
                 return;
             }
         }
-        self.decode_value(text, 0);
     }
 
     fn decode_value(&mut self, text: &str, level: usize) {

@@ -12,7 +12,7 @@ use std::io::Read;
 use flate2::bufread::MultiGzDecoder;
 
 use super::RejectReason;
-use super::json::Refusal;
+use super::json::{self, Refusal};
 use crate::limits::INFLATED_BYTES_MAX;
 
 /// RFC 1952, 2.3.1: ID1, ID2. No JSON text and no UTF-8 text starts with them.
@@ -36,4 +36,14 @@ pub(super) fn inflate(payload: &[u8], into: &mut Vec<u8>) -> Result<(), Refusal>
         }
         Err(_) => Err(Refusal::new(RejectReason::BadGzip, "gzip: damaged stream")),
     }
+}
+
+/// The value at the start of `text`, and what follows it. What is no JSON ends where a line starts with a value again:
+/// it must not take its neighbours down (NGINX writes lines that are no JSON until they are repaired).
+pub(super) fn split_first(text: &str) -> (&str, &str) {
+    json::split_first(text).unwrap_or_else(|_| {
+        let mut lines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let next = lines.find(|at| text[*at..].starts_with(['{', '[']));
+        text.split_at(next.unwrap_or(text.len()))
+    })
 }

@@ -3,15 +3,14 @@
 //! Without `escape=json` NGINX writes `\xHH`, which is no JSON: such a line is repaired, others pay nothing for it.
 //!
 //! <https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format>,
-//! <https://nginx.org/en/docs/http/ngx_http_core_module.html#variables>,
-//! <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/log-format/>
-
-use std::borrow::Cow;
+//! <https://nginx.org/en/docs/http/ngx_http_core_module.html#variables> (and of the modules upstream, ssl, auth_jwt, otel),
+//! <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/log-format/>,
+//! <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/configmap/#log-format-upstream>
 
 use serde::Deserialize;
 
 use super::RejectReason;
-use super::columns::{Credential, CredentialKind, Fields, Joined, PrincipalKind};
+use super::columns::{Credential, CredentialKind, Fields, Joined, Outcome};
 use super::format::{Family, Layout, Row, read_record};
 use super::http;
 use super::json::{Number, Refusal, Text, first_of};
@@ -21,10 +20,10 @@ pub(super) const LAYOUT: Layout = Layout {
     name: "nginx",
     family: Family::Gateway,
     signatures: &[
-        &["\"remote_addr\"", "\"request\"", "\"status\""],
-        &["\"remote_addr\"", "\"request_uri\""],
-        &["\"remote_addr\"", "\"request_method\""],
-        &["\"remote_addr\"", "\"vhost\"", "\"method\""],
+        &["\"remote_addr\"", "\"status\""],
+        &["\"remote_addr\"", "\"request\""],
+        &["\"time_iso8601\"", "\"status\""],
+        &["\"time_local\"", "\"status\""],
     ],
     read: |text, row| read_repaired(text, row, |text, row| read_record(text, row, fields)),
 };
@@ -58,38 +57,51 @@ struct Entry<'a> {
     vhost: Text<'a>,
     server_name: Text<'a>,
     upstream_addr: Text<'a>,
-    proxy_upstream_name: Text<'a>,
-    proxy_host: Text<'a>,
     http_traceparent: Text<'a>,
+    otel_trace_id: Text<'a>,
+    ssl_client_verify: Text<'a>,
     ssl_client_s_dn: Text<'a>,
+    jwt_claim_sub: Text<'a>,
+    jwt_claim_jti: Text<'a>,
+    jwt_claim_uti: Text<'a>,
+    // Of ingress-nginx.
+    namespace: Text<'a>,
+    service_name: Text<'a>,
+    proxy_upstream_name: Text<'a>,
 }
 
 fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
-    let (method, target) = http::request_line(entry.request.get());
-    let path = first_of(&[entry.request_uri.get(), entry.uri.get(), entry.path.get(), target]);
-    let consumer = entry.remote_user.get();
-    let host =
-        first_of(&[entry.http_host.get(), entry.vhost.get(), entry.host.get(), entry.server_name.get()]);
+    let (method, _) = http::request_line(entry.request.get());
+    let outcome = http::outcome(entry.status, "status: not a number")?;
+    let consumer = first_of(&[entry.jwt_claim_sub.get(), entry.remote_user.get()]);
     Ok(Fields {
         event_time: event_time(entry)?,
         event_id: entry.request_id.get(),
         action: Joined::one(first_of(&[entry.request_method.get(), entry.method.get(), method])),
-        outcome: http::outcome(entry.status, "status: not a number")?,
+        outcome,
         status_code: entry.status.value(),
-        principal: Cow::Borrowed(""),
-        principal_kind: PrincipalKind::None,
-        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(consumer)),
+        credential: if outcome == Outcome::Denied { None } else { credential(consumer) },
+        token: first_of(&[entry.jwt_claim_uti.get(), entry.jwt_claim_jti.get()]),
         source_ip: http::client(
             first_of(&[entry.http_x_forwarded_for.get(), entry.x_forwarded_for.get()]),
             entry.remote_addr.get(),
         ),
         user_agent: entry.http_user_agent.get(),
-        host: http::host(host),
-        route: http::first_segments(path),
-        target: upstream(entry),
+        host: http::host(host(entry)),
+        route: http::first_segments(path(entry)),
+        namespace: entry.namespace.get(),
+        target: first_of(&[
+            http::last_tried(entry.upstream_addr.get()),
+            entry.service_name.get(),
+            entry.proxy_upstream_name.get(),
+        ]),
         consumer,
-        peer: entry.ssl_client_s_dn.get(),
-        trace_id: first_of(&[http::traceparent_id(entry.http_traceparent.get()), entry.request_id.get()]),
+        peer: peer(entry),
+        trace_id: first_of(&[
+            http::traceparent_id(entry.http_traceparent.get()),
+            entry.otel_trace_id.get(),
+            entry.request_id.get(),
+        ]),
         ..Fields::default()
     })
 }
@@ -98,6 +110,7 @@ fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
     if entry.status == Number::Absent && entry.remote_addr.get().is_empty() {
         return Err(Refusal::new(RejectReason::UnknownFormat, "no field of an NGINX access log"));
     }
+    // Milliseconds stand in one form only.
     let text = first_of(&[
         entry.msec.get(),
         entry.time_iso8601.get(),
@@ -112,10 +125,26 @@ fn event_time(entry: &Entry<'_>) -> Result<i64, Refusal> {
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, "time_iso8601: not a time"))
 }
 
-/// The server that answered: `$upstream_addr` lists those that were tried, groups set off by a colon.
-fn upstream<'r>(entry: &'r Entry<'_>) -> &'r str {
-    let tried = entry.upstream_addr.get().rsplit([',', ' ']).next().unwrap_or_default();
-    first_of(&[tried, entry.proxy_upstream_name.get(), entry.proxy_host.get()])
+/// `$remote_user` is whom the client called itself, and a claim may be of a token that was refused: of a call that was
+/// let through only they are what it was let through with.
+fn credential(consumer: &str) -> Option<Credential<'_>> {
+    Credential::new(CredentialKind::GatewayKey, Joined::one(consumer))
+}
+
+fn host<'r>(entry: &'r Entry<'_>) -> &'r str {
+    first_of(&[entry.http_host.get(), entry.vhost.get(), entry.host.get(), entry.server_name.get()])
+}
+
+/// What was asked for; `$uri` is what rewrites and internal redirects made of it.
+fn path<'r>(entry: &'r Entry<'_>) -> &'r str {
+    let (_, target) = http::request_line(entry.request.get());
+    let (_, target) = http::url_parts(target);
+    first_of(&[entry.request_uri.get(), target, entry.uri.get(), entry.path.get()])
+}
+
+/// The subject of the client's certificate, if NGINX verified that.
+fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {
+    if entry.ssl_client_verify.get() == "SUCCESS" { entry.ssl_client_s_dn.get() } else { "" }
 }
 
 /// Reads `text`; where it is no JSON for its `\xHH`, reads it with these as JSON has them.

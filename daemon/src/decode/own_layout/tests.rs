@@ -42,11 +42,15 @@ traceparent = "tp"
 "#;
 
 fn decode(layout: &str, messages: &[Value]) -> Decoded {
+    let messages: Vec<String> = messages.iter().map(Value::to_string).collect();
+    decode_text(layout, &messages)
+}
+
+fn decode_text<M: AsRef<[u8]>>(layout: &str, messages: &[M]) -> Decoded {
     let layout: LayoutConfig = toml::from_str(layout).unwrap();
     let format = SourceFormat::Own(Arc::new(OwnLayout::new("edge", &layout)));
     let spec = SourceSpec { name: "s".to_owned(), format, account: None, dedupe: false };
-    let messages: Vec<String> = messages.iter().map(Value::to_string).collect();
-    Decoder::new(vec![Some(spec)]).decode(&batch(&messages))
+    Decoder::new(vec![Some(spec)]).decode(&batch(messages))
 }
 
 #[track_caller]
@@ -187,6 +191,16 @@ fn refusal_names_layout_and_field() {
         (BadField, "duplicate field at line 1 column 35"),
     );
     check_refused("{\"ts\": 17", (NotJson, "ends inside the JSON value at line 1 column 9"));
+}
+
+#[test]
+fn line_that_nginx_wrote_without_json_escapes_is_repaired() {
+    let line =
+        r#"{"ts":"02/Mar/2026:09:00:05 +0100","req":"GET /caf\xC3\xA9 HTTP/1.1","app":"\x22a\x5Cb\x22"}"#;
+    let decoded = decode_text(LAYOUT, &[line]);
+    assert_eq!(decoded.rejects, []);
+    let event = events(&decoded).remove(0);
+    assert_eq!((&event["route"], &event["consumer"]), (&json!("/café"), &json!("\"a\\b\"")));
 }
 
 #[test]
