@@ -29,6 +29,7 @@ mod keycloak;
 mod kong;
 mod kubernetes_audit;
 mod litellm;
+mod loose;
 mod nginx;
 mod ocsf;
 mod okta;
