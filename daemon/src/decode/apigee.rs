@@ -1,11 +1,15 @@
 //! Apigee. In: a record of the analytics export, or what a MessageLogging policy wrote, alone or as the `jsonPayload`
 //! of a Cloud Logging entry. Out: one event. The policy's keys are the operator's own: read are the names of flow
-//! variables, and those of Google's published sample. Bodies are never read.
+//! variables, however they are spelt, and those of Google's published sample. Bodies are never read. What analytics
+//! call the client id is the API key itself: it becomes nothing but a keyed hash.
 //!
 //! <https://cloud.google.com/apigee/docs/api-platform/analytics/export-data>,
 //! <https://cloud.google.com/apigee/docs/api-platform/analytics/analytics-reference>,
+//! <https://cloud.google.com/apigee/docs/api-platform/analytics/obfuscate-user-data-for-analytics>,
 //! <https://cloud.google.com/apigee/docs/api-platform/reference/variables-reference>,
 //! cloud-logging/apiproxy/policies/ML-CloudLogging.xml in GoogleCloudPlatform/apigee-samples on GitHub
+
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
@@ -13,7 +17,8 @@ use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Joined};
 use super::format::{Family, Layout, Row};
 use super::http;
-use super::json::{self, Nested, Number, Refusal, Text, first_of};
+use super::json::{self, Nested, Refusal, Text, first_of};
+use super::loose::{Fact, Loose};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -22,6 +27,8 @@ pub(super) const LAYOUT: Layout = Layout {
     signatures: &[
         &["\"client_received_start_timestamp\"", "\"apiproxy\""],
         &["\"apiproxy.name\""],
+        &["\"apiproxy\"", "\"environment\""],
+        &["\"apiProxy\"", "\"environment\""],
         &["\"organization\"", "\"environment\"", "\"proxy\"", "\"verb\""],
     ],
     read,
@@ -37,66 +44,100 @@ struct LogEntry<'a> {
     insert_id: Text<'a>,
 }
 
-/// Each fact under its analytics dimension, its flow variable, and the sample's short name where it has one.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Record<'a> {
-    #[serde(borrow)]
-    client_received_start_timestamp: Text<'a>,
-    #[serde(rename = "client.received.start.timestamp")]
-    client_received: Text<'a>,
-    #[serde(rename = "system.timestamp")]
-    system_timestamp: Text<'a>,
-    timestamp: Text<'a>,
-    gateway_flow_id: Text<'a>,
-    messageid: Text<'a>,
-    organization: Text<'a>,
-    #[serde(rename = "organization.name")]
-    organization_name: Text<'a>,
-    environment: Text<'a>,
-    #[serde(rename = "environment.name")]
-    environment_name: Text<'a>,
-    apiproxy: Text<'a>,
-    #[serde(rename = "apiproxy.name")]
-    apiproxy_name: Text<'a>,
-    proxy: Text<'a>,
-    request_verb: Text<'a>,
-    #[serde(rename = "request.verb")]
-    verb_variable: Text<'a>,
-    verb: Text<'a>,
-    response_status_code: Number,
-    #[serde(rename = "response.status.code")]
-    status_variable: Number,
-    #[serde(rename = "response.code")]
-    status_short: Number,
-    ax_edge_execution_fault_code: Text<'a>,
-    #[serde(rename = "fault.name")]
-    fault_name: Text<'a>,
-    client_id: Text<'a>,
-    access_token: Text<'a>,
-    developer_app: Text<'a>,
-    #[serde(rename = "developer.app.name")]
-    developer_app_name: Text<'a>,
-    x_forwarded_for_ip: Text<'a>,
-    #[serde(rename = "request.header.x-forwarded-for")]
-    forwarded_for: Text<'a>,
-    ax_resolved_client_ip: Text<'a>,
-    proxy_client_ip: Text<'a>,
-    #[serde(rename = "proxy.client.ip")]
-    proxy_client: Text<'a>,
-    #[serde(rename = "client.ip")]
-    client: Text<'a>,
-    useragent: Text<'a>,
-    #[serde(rename = "request.header.user-agent")]
-    user_agent: Text<'a>,
-    #[serde(rename = "request.header.host")]
-    host: Text<'a>,
-    request_uri: Text<'a>,
-    #[serde(rename = "request.uri")]
-    uri: Text<'a>,
-    target_host: Text<'a>,
-    #[serde(rename = "target.host")]
-    target: Text<'a>,
+type Record<'a> = Loose<'a, Said>;
+
+#[derive(Clone, Copy)]
+enum Said {
+    Time,
+    FlowId,
+    Organization,
+    Environment,
+    Region,
+    Proxy,
+    Verb,
+    Uri,
+    Host,
+    Status,
+    Fault,
+    ConsumerKey,
+    AccessToken,
+    App,
+    Product,
+    ResolvedIp,
+    ForwardedFor,
+    SeenIp,
+    UserAgent,
+    TargetHost,
+    TargetUrl,
+    Target,
+    Traceparent,
+}
+
+impl Fact for Said {
+    const COUNT: usize = Self::Traceparent as usize + 1;
+    const NOTHING: &'static str = "(not set)";
+
+    /// Dimensions of analytics, then flow variables, then short names; `client.ip` and `client_ip` are one name.
+    fn of(name: &str) -> Option<(Self, u8)> {
+        Some(match name {
+            "clientreceivedstarttimestamp" => (Self::Time, 0),
+            "systemtimestamp" => (Self::Time, 1),
+            "timestamp" => (Self::Time, 2),
+            "gatewayflowid" => (Self::FlowId, 0),
+            "messageid" => (Self::FlowId, 1),
+            "organizationname" => (Self::Organization, 0),
+            "organization" => (Self::Organization, 1),
+            "environmentname" => (Self::Environment, 0),
+            "environment" => (Self::Environment, 1),
+            "axdnregion" => (Self::Region, 0),
+            "systemregionname" => (Self::Region, 1),
+            "apiproxyname" => (Self::Proxy, 0),
+            "apiproxy" => (Self::Proxy, 1),
+            // In analytics the proxy's endpoint, in the sample the proxy.
+            "proxy" => (Self::Proxy, 2),
+            "requestverb" => (Self::Verb, 0),
+            "verb" => (Self::Verb, 1),
+            "requesturi" => (Self::Uri, 0),
+            "requestpath" => (Self::Uri, 1),
+            "requestheaderhost" => (Self::Host, 0),
+            "host" => (Self::Host, 1),
+            "responsestatuscode" => (Self::Status, 0),
+            "statuscode" => (Self::Status, 1),
+            "responsecode" => (Self::Status, 2),
+            "axedgeexecutionfaultcode" => (Self::Fault, 0),
+            "faultname" => (Self::Fault, 1),
+            "clientid" => (Self::ConsumerKey, 0),
+            "apikey" => (Self::ConsumerKey, 1),
+            "accesstoken" => (Self::AccessToken, 0),
+            "developerapp" => (Self::App, 0),
+            "developerappname" => (Self::App, 1),
+            "apiproduct" => (Self::Product, 0),
+            "apiproductname" => (Self::Product, 1),
+            "axresolvedclientip" => (Self::ResolvedIp, 0),
+            "clientresolvedip" => (Self::ResolvedIp, 1),
+            "xforwardedforip" => (Self::ForwardedFor, 0),
+            "requestheaderxforwardedfor" => (Self::ForwardedFor, 1),
+            "proxyclientip" => (Self::SeenIp, 0),
+            "clientip" => (Self::SeenIp, 1),
+            "useragent" => (Self::UserAgent, 0),
+            "requestheaderuseragent" => (Self::UserAgent, 1),
+            "targethost" => (Self::TargetHost, 0),
+            "targeturl" => (Self::TargetUrl, 0),
+            "target" => (Self::Target, 0),
+            "targetname" => (Self::Target, 1),
+            "requestheadertraceparent" => (Self::Traceparent, 0),
+            _ => return None,
+        })
+    }
+
+    /// Flow variables nested by their dots.
+    fn is_group(name: &str) -> bool {
+        matches!(name, "request" | "requestheader" | "response" | "client" | "developer" | "fault" | "system")
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// What the entry around a record says of it.
@@ -121,66 +162,37 @@ fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
 }
 
 fn fields<'r>(record: &'r Record<'_>, around: Around<'r>) -> Result<Fields<'r>, Refusal> {
-    let id = first_of(&[record.gateway_flow_id.get(), record.messageid.get(), around.insert_id]);
-    let status = first_number(&[record.response_status_code, record.status_variable, record.status_short]);
-    let path = first_of(&[record.request_uri.get(), record.uri.get()]);
-    let forwarded = first_of(&[record.x_forwarded_for_ip.get(), record.forwarded_for.get()]);
+    let status = record.number(Said::Status);
+    let flow_id = record.get(Said::FlowId);
+    let id = first_of(&[flow_id, around.insert_id]);
     Ok(Fields {
         event_time: event_time(record, around)?,
         event_id: id,
-        action: Joined::one(first_of(&[
-            record.request_verb.get(),
-            record.verb_variable.get(),
-            record.verb.get(),
-        ])),
+        action: Joined::one(record.get(Said::Verb)),
         outcome: http::outcome(status, "response_status_code: not a number")?,
         status_code: status.value(),
-        error: first_of(&[set(&record.ax_edge_execution_fault_code), set(&record.fault_name)]),
-        // The consumer key is what the application sends: a secret.
-        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(set(&record.client_id))),
-        token: set(&record.access_token),
-        source_ip: http::client(forwarded, seen_ip(record)),
-        user_agent: first_of(&[set(&record.useragent), set(&record.user_agent)]),
-        host: http::host(record.host.get()),
-        route: first_of(&[proxy(record), http::first_segments(path)]),
-        account: first_of(&[record.organization.get(), record.organization_name.get()]),
-        environment: first_of(&[record.environment.get(), record.environment_name.get()]),
-        target: first_of(&[set(&record.target_host), set(&record.target)]),
-        consumer: first_of(&[set(&record.developer_app), set(&record.developer_app_name)]),
-        trace_id: id,
+        error: record.get(Said::Fault),
+        credential: Credential::new(CredentialKind::GatewayKey, Joined::one(record.get(Said::ConsumerKey))),
+        token: record.get(Said::AccessToken),
+        source_ip: source_ip(record),
+        user_agent: record.get(Said::UserAgent),
+        host: http::host(record.get(Said::Host)),
+        route: first_of(&[record.get(Said::Proxy), http::first_segments(record.get(Said::Uri))]),
+        account: record.get(Said::Organization),
+        region: record.get(Said::Region),
+        environment: record.get(Said::Environment),
+        target: target(record),
+        consumer: first_of(&[record.get(Said::App), record.get(Said::Product)]),
+        trace_id: first_of(&[http::traceparent_id(record.get(Said::Traceparent)), id]),
         ..Fields::default()
     })
 }
 
-/// Analytics write `(not set)` for what a call did not have.
-fn set<'r>(dimension: &'r Text<'_>) -> &'r str {
-    if dimension.get() == "(not set)" { "" } else { dimension.get() }
-}
-
-fn proxy<'r>(record: &'r Record<'_>) -> &'r str {
-    first_of(&[record.apiproxy.get(), record.apiproxy_name.get(), record.proxy.get()])
-}
-
-fn seen_ip<'r>(record: &'r Record<'_>) -> &'r str {
-    first_of(&[
-        record.ax_resolved_client_ip.get(),
-        record.proxy_client_ip.get(),
-        record.proxy_client.get(),
-        record.client.get(),
-    ])
-}
-
 fn event_time(record: &Record<'_>, around: Around<'_>) -> Result<i64, Refusal> {
-    if proxy(record).is_empty() {
+    if record.get(Said::Proxy).is_empty() {
         return Err(Refusal::new(RejectReason::UnknownFormat, "names no API proxy: not an Apigee record"));
     }
-    let text = first_of(&[
-        record.client_received_start_timestamp.get(),
-        record.client_received.get(),
-        record.system_timestamp.get(),
-        record.timestamp.get(),
-        around.timestamp,
-    ]);
+    let text = first_of(&[record.get(Said::Time), around.timestamp]);
     if text.is_empty() {
         return Err(Refusal::new(RejectReason::MissingField, "client_received_start_timestamp"));
     }
@@ -188,6 +200,16 @@ fn event_time(record: &Record<'_>, around: Around<'_>) -> Result<i64, Refusal> {
     time::micros(text).ok_or_else(|| Refusal::new(RejectReason::BadField, otherwise))
 }
 
-fn first_number(numbers: &[Number]) -> Number {
-    numbers.iter().copied().find(|number| *number != Number::Absent).unwrap_or_default()
+/// The address that Apigee itself resolved, else the first hop, else what its router saw. Where analytics obfuscate
+/// addresses, these are hashes: no address at all.
+fn source_ip<'r>(record: &'r Record<'_>) -> &'r str {
+    let forwarded = http::client(record.get(Said::ForwardedFor), record.get(Said::SeenIp));
+    let address = http::without_port(first_of(&[record.get(Said::ResolvedIp), forwarded]));
+    if address.parse::<IpAddr>().is_ok() { address } else { "" }
+}
+
+/// The host behind the proxy, else the name of its target endpoint.
+fn target<'r>(record: &'r Record<'_>) -> &'r str {
+    let (host, _) = http::url_parts(record.get(Said::TargetUrl));
+    first_of(&[record.get(Said::TargetHost), host, record.get(Said::Target)])
 }
