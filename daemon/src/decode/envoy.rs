@@ -70,8 +70,14 @@ struct Entry<'a> {
     jwt_uti: Text<'a>,
     #[serde(rename = "gen_ai.request.model")]
     model: Text<'a>,
+    #[serde(rename = "gen_ai.response.model")]
+    answering_model: Text<'a>,
+    #[serde(rename = "gen_ai.provider.name")]
+    model_backend: Text<'a>,
     #[serde(rename = "mcp.tool.name")]
     tool: Text<'a>,
+    #[serde(rename = "mcp.provider.name")]
+    tool_backend: Text<'a>,
 }
 
 /// A workload with an identity of its own presents somebody's token: whom it acts for is known.
@@ -96,8 +102,8 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         user_agent: first_of(&[entry.user_agent_header.get(), entry.user_agent.get()]),
         host: http::host(first_of(&[entry.authority_header.get(), entry.authority.get(), entry.host.get()])),
         route: route(entry),
-        target: first_of(&[entry.upstream_host.get(), entry.upstream_cluster.get()]),
-        model: entry.model.get(),
+        target: target(entry),
+        model: first_of(&[entry.model.get(), entry.answering_model.get()]),
         tool: entry.tool.get(),
         consumer,
         peer,
@@ -147,6 +153,16 @@ fn source_ip<'r>(entry: &'r Entry<'_>) -> &'r str {
 fn route<'r>(entry: &'r Entry<'_>) -> &'r str {
     let path = first_of(&[entry.origin_path.get(), entry.original_path.get(), entry.path.get()]);
     first_of(&[entry.route_name.get(), http::first_segments(path)])
+}
+
+/// The host that answered; where none was reached, whom Envoy AI Gateway or Envoy itself wanted to reach.
+fn target<'r>(entry: &'r Entry<'_>) -> &'r str {
+    first_of(&[
+        entry.upstream_host.get(),
+        entry.tool_backend.get(),
+        entry.model_backend.get(),
+        entry.upstream_cluster.get(),
+    ])
 }
 
 fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {
