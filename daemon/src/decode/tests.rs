@@ -2,6 +2,7 @@
 //!
 //! In: fixtures/decode/<format>/input.jsonl. Out: expected.ndjson beside it; `UPDATE_EXPECT=1` rewrites it.
 
+mod gateways;
 mod oddities;
 
 use std::collections::BTreeMap;
