@@ -126,6 +126,7 @@ impl Pipeline {
                 break;
             }
         }
+        self.count_read(batch);
         batch.ends.iter().for_each(|end| self.watermark.at_end(*end, now));
         self.settle(now)?;
         self.look_early(now)?;
@@ -195,11 +196,6 @@ impl Pipeline {
     }
 
     fn note_source(&mut self, batch: &RawBatch, now: i64) {
-        for message in &batch.messages {
-            let topic = TopicLabel { topic: self.topics[usize::from(message.position.topic)].clone() };
-            self.metrics.ingest_messages.get_or_create(&topic).inc();
-            self.metrics.ingest_bytes.get_or_create(&topic).inc_by(message.len as u64);
-        }
         for notice in &batch.notices {
             let kind = notice.name();
             self.metrics.ingest_notices.get_or_create(&KindLabel { kind }).inc();
@@ -233,6 +229,14 @@ impl Pipeline {
 
     fn control(&self, kind: &str, body: &str) -> ControlEvent {
         ControlEvent { at_seq: self.change_seq, kind: kind.to_owned(), body: body.to_owned() }
+    }
+
+    fn count_read(&self, batch: &RawBatch) {
+        for message in &batch.messages {
+            let topic = TopicLabel { topic: self.topics[usize::from(message.position.topic)].clone() };
+            self.metrics.ingest_messages.get_or_create(&topic).inc();
+            self.metrics.ingest_bytes.get_or_create(&topic).inc_by(message.len as u64);
+        }
     }
 
     fn count_decoded(&self, decoded: &Decoded) {

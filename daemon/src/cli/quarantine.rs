@@ -32,7 +32,7 @@ pub struct QuarantineArguments {
 enum QuarantineCommand {
     /// Lists what was rejected, the newest last
     ///
-    /// Every reject is counted. Of each topic and reason at most 500 are kept, a sample where there are more, so that
+    /// Every reject is counted. Of each topic and reason some hundreds are kept, a sample where there are more, so that
     /// one bad producer does not push out what others got wrong.
     List(ListArguments),
     /// Shows one reject with its payload, secrets masked; exit code 1 if none with this id is kept
