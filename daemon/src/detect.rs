@@ -3,6 +3,8 @@
 //! In: views of rollups, subjects, an instant. Out: [`Hit`]s, at most one a subject, in subject order.
 //! Nothing here remembers; what a hit becomes is for `findings`.
 
+use std::collections::HashSet;
+
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::findings::{Evidence, Hit, Level, Owner, Parameter, Severity};
 use crate::ingest::Position;
+use crate::limits::EARLY_FAMILY_MAX;
 use crate::query::DetectionQuery;
 use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
@@ -58,7 +61,9 @@ pub fn evaluate(
     let detection = &queries.detections[index];
     let kind = &detection.query.subject_kind;
     let subjects = subjects.filter(|_| !detection.query.all_subjects);
-    let tables = detection.reads.iter().map(|i| rollups.view(*i, kind, subjects, view, as_of));
+    let family = subjects.filter(|_| detection.follows_links).map(|s| rollups.family(kind, s, largest(view)));
+    let seen = family.as_deref().or(subjects);
+    let tables = detection.reads.iter().map(|i| rollups.view(*i, kind, seen, view, as_of));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
     let rows = queries.run_detection(index, as_of, tables)?;
     let mut hits = Vec::new();
@@ -67,12 +72,40 @@ pub fn evaluate(
         let rows = rows_of(batch).map_err(output)?;
         hits.extend(rows.into_iter().map(|row| describe(row, &detection.query, context)));
     }
+    if family.is_some() {
+        let asked: HashSet<SubjectId> = subjects.unwrap_or_default().iter().copied().collect();
+        let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
+        hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
+    }
     hits.sort_by(|a, b| a.subject.cmp(&b.subject));
     if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
         let message = format!("two rows for subject `{}`: group by the subject", pair[0].subject);
         return Err(DetectError::Output { detection: detection.query.text.id.clone(), message });
     }
     Ok(hits)
+}
+
+/// The subjects whose answers may differ when something is new of `changed`: what `evaluate` is to be asked for.
+pub fn concerned(
+    queries: &QuerySet,
+    index: usize,
+    rollups: &Rollups,
+    changed: &[SubjectId],
+    view: View,
+) -> Vec<SubjectId> {
+    let detection = &queries.detections[index];
+    if !detection.follows_links {
+        return changed.to_vec();
+    }
+    rollups.family(&detection.query.subject_kind, changed, largest(view))
+}
+
+/// Subjects of the largest family that is read: an early look answers soon or not at all.
+fn largest(view: View) -> usize {
+    match view {
+        View::Settled => usize::MAX,
+        View::Everything => EARLY_FAMILY_MAX,
+    }
 }
 
 /// Checks the output columns of a detection without running it on anything.

@@ -77,6 +77,16 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
 
+/// Tokens remembered with their issuers, and with those who present them, each: 4 million at some 60 bytes. Beyond it
+/// a new token links nobody, which is counted as overflow.
+pub const LINKS_MAX: usize = 4_000_000;
+/// Times that one credential may stand for another, in a row: role chaining beyond four is not seen in practice, and
+/// shared-credential.sql follows as many.
+pub const LINK_LEVELS_MAX: usize = 4;
+/// Subjects that one early look reads because tokens tie them to those that changed; a larger family waits for the
+/// grid, which reads it whole.
+pub const EARLY_FAMILY_MAX: usize = 10_000;
+
 /// Event ids remembered per source that removes duplicates.
 pub const DEDUPE_IDS_MAX: usize = 1_000_000;
 /// Seconds for which an event id is remembered: audit logs are redelivered within minutes.

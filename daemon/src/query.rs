@@ -45,6 +45,10 @@ pub struct RollupQuery {
     pub subject: String,
     /// Buckets older than this behind the watermark are dropped.
     pub retention_seconds: i64,
+    /// Output column of a token that the subject gave out: who presents it is then of its family.
+    pub issues: Option<String>,
+    /// Output column of a token that the subject presented.
+    pub presents: Option<String>,
 }
 
 /// One SELECT over rollup and registry tables that names subjects.

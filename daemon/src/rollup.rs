@@ -4,6 +4,7 @@
 //! time for an early look, partial rows to be stored. Events behind the watermark are counted, never added.
 
 pub mod intervals;
+mod links;
 pub mod schedule;
 pub mod segments;
 pub mod state;

@@ -1,6 +1,6 @@
 -- ---
 -- id = "shared-credential"
--- version = 1
+-- version = 2
 -- title = "One credential is used by people and by workloads"
 -- subject_kind = "credential"
 -- window_days = 14
@@ -30,6 +30,7 @@
 -- sessions_scale = 3.0         # start value, not yet calibrated
 -- days_full = 3                # start value, not yet calibrated: on one day it is break-glass or a rotation
 -- shared_factor = 0.2          # start value, not yet calibrated: the registry says that people share it
+-- delegated_factor = 0.3       # start value, not yet calibrated: an application acts for a user who signed in to it
 -- open_at = 0.5                # start value, not yet calibrated
 -- page_at = 0.8                # start value, not yet calibrated
 -- hold_at = 0.3                # start value, not yet calibrated
@@ -37,30 +38,58 @@
 -- Sessions are scored, not events: a credential in one network with one client family in one half hour. Log-odds
 -- of a session are the sum over families of what speaks for a person less what speaks for a workload, each
 -- family capped. Sessions of the credential's first week are learning and do not count.
+--
+-- A workload may hold, instead of the credential, a token that it gave out: the key of an assumed role, an access
+-- token. Its sessions then count for the credential at the head of the chain, at most four tokens up, if a person was
+-- seen with that credential itself; from the person's own networks they do not. People who hold a workload's tokens
+-- never count: brokers hand those out on purpose. Tokens that an application got with an identity of its own to act
+-- for a user count little.
 WITH known AS (
     SELECT credential, min(first_slice) AS first_slice
     FROM credential_first_seen
     GROUP BY credential
 ),
+given AS (
+    SELECT
+        issued_token, credential AS issuer, token AS presented,
+        bool_or(delegated) AS delegated, max(label) AS label
+    FROM token_issued
+    GROUP BY issued_token, credential, token
+),
 sessions AS (
-    SELECT s.*, date_trunc('day', s.slice) AS day
-    FROM credential_session s
-    JOIN known k ON k.credential = s.credential
-    WHERE s.slice >= as_of() - INTERVAL '14 days'
-      AND k.first_slice < as_of() - INTERVAL '7 days'
-      AND s.slice >= k.first_slice + INTERVAL '7 days'
+    SELECT
+        credential, CAST(NULL AS VARCHAR) AS token, slice, network, client_family, minutes,
+        human_client, human_network, human_flow, workload_client, workload_network, workload_flow,
+        coalesce(attribution, 1.0) AS attribution, label, first_seen, last_seen, sample_first, sample_last,
+        credential_kind, shared, pilot, team
+    FROM credential_session
+    WHERE slice >= as_of() - INTERVAL '14 days'
+    UNION ALL
+    SELECT
+        credential, token, slice, network, client_family, minutes,
+        human_client, human_network, human_flow, workload_client, workload_network, workload_flow,
+        coalesce(attribution, 1.0), label, first_seen, last_seen, NULL, sample_last,
+        NULL, NULL, NULL, NULL
+    FROM token_session
+    WHERE slice >= as_of() - INTERVAL '14 days'
 ),
 days AS (
     SELECT
-        credential, network, client_family, day,
-        mask_longest_gap(bit_or(CAST(1 AS BIGINT) << CAST(date_part('hour', slice) AS BIGINT)), CAST(24 AS BIGINT))
-            AS sleep_hours
+        credential, token IS NULL AS own, network, client_family, date_trunc('day', slice) AS day,
+        mask_longest_gap(
+            coalesce(
+                bit_or(CAST(1 AS BIGINT) << CAST(date_part('hour', slice) AS BIGINT))
+                    FILTER (WHERE minutes IS NOT NULL),
+                CAST(0 AS BIGINT)
+            ),
+            CAST(24 AS BIGINT)
+        ) AS sleep_hours
     FROM sessions
-    GROUP BY credential, network, client_family, day
+    GROUP BY 1, 2, 3, 4, 5
 ),
 evidence AS (
     SELECT
-        s.*,
+        s.*, d.day,
         least(s.human_client, $family_cap) + least(s.human_network, $family_cap) + least(s.human_flow, $family_cap)
             AS human,
         least(s.workload_client, $family_cap) + least(s.workload_network, $family_cap)
@@ -72,8 +101,9 @@ evidence AS (
             AS workload
     FROM sessions s
     JOIN days d
-        ON d.credential = s.credential AND d.network = s.network
-       AND d.client_family = s.client_family AND d.day = s.day
+        ON d.credential = s.credential AND d.own = (s.token IS NULL) AND d.network = s.network
+       AND d.client_family = s.client_family AND d.day = date_trunc('day', s.slice)
+    WHERE s.token IS NULL OR s.token IN (SELECT issued_token FROM given)
 ),
 judged AS (
     SELECT
@@ -83,6 +113,78 @@ judged AS (
              ELSE 'unknown' END AS who
     FROM evidence
 ),
+own AS (
+    SELECT j.*
+    FROM judged j
+    JOIN known k ON k.credential = j.credential
+    WHERE j.token IS NULL
+      AND k.first_slice < as_of() - INTERVAL '7 days'
+      AND j.slice >= k.first_slice + INTERVAL '7 days'
+),
+people AS (
+    SELECT credential, network
+    FROM own
+    WHERE who = 'human'
+    GROUP BY credential, network
+),
+persons AS (
+    SELECT credential FROM people GROUP BY credential
+),
+chains AS (
+    SELECT
+        g1.issued_token AS token,
+        CASE WHEN h4.credential IS NOT NULL THEN 4 WHEN h3.credential IS NOT NULL THEN 3
+             WHEN h2.credential IS NOT NULL THEN 2 ELSE 1 END AS tokens,
+        coalesce(h4.credential, h3.credential, h2.credential, h1.credential) AS head,
+        coalesce(g1.delegated, false) AS delegated_1, coalesce(g2.delegated, false) AS delegated_2,
+        coalesce(g3.delegated, false) AS delegated_3, coalesce(g4.delegated, false) AS delegated_4,
+        g1.label AS label_1, g2.label AS label_2, g3.label AS label_3, g4.label AS label_4
+    FROM given g1
+    LEFT JOIN given g2 ON g2.issued_token = g1.presented
+    LEFT JOIN given g3 ON g3.issued_token = g2.presented
+    LEFT JOIN given g4 ON g4.issued_token = g3.presented
+    LEFT JOIN persons h1 ON h1.credential = g1.issuer
+    LEFT JOIN persons h2 ON h2.credential = g2.issuer
+    LEFT JOIN persons h3 ON h3.credential = g3.issuer
+    LEFT JOIN persons h4 ON h4.credential = g4.issuer
+),
+heads AS (
+    SELECT
+        token, head,
+        concat_ws(' → ', CASE WHEN tokens >= 4 THEN label_4 END, CASE WHEN tokens >= 3 THEN label_3 END,
+            CASE WHEN tokens >= 2 THEN label_2 END, label_1) AS path,
+        delegated_1 OR (tokens >= 2 AND delegated_2) OR (tokens >= 3 AND delegated_3)
+            OR (tokens >= 4 AND delegated_4) AS delegated
+    FROM chains
+    WHERE head IS NOT NULL
+),
+linked AS (
+    SELECT
+        h.head AS credential, j.credential AS holder, j.slice, j.day, j.network, j.client_family,
+        max(concat(h.path, ' → ', coalesce(j.label, j.credential))) AS path,
+        max(j.attribution * CASE WHEN h.delegated THEN $delegated_factor ELSE 1.0 END) AS attribution,
+        min(j.first_seen) AS first_seen, max(j.last_seen) AS last_seen, max(j.sample_last) AS sample_last
+    FROM judged j
+    JOIN heads h ON h.token = j.token
+    JOIN known k ON k.credential = h.head
+    LEFT JOIN people p ON p.credential = h.head AND p.network = j.network
+    WHERE j.who = 'workload'
+      AND j.credential <> h.head
+      AND p.credential IS NULL
+      AND j.slice >= k.first_slice + INTERVAL '7 days'
+    GROUP BY 1, 2, 3, 4, 5, 6
+),
+counted AS (
+    SELECT
+        credential, who, day, network, client_family, attribution, first_seen, last_seen, sample_first, sample_last,
+        label, credential_kind, shared, pilot, team, CAST(NULL AS VARCHAR) AS path
+    FROM own
+    UNION ALL
+    SELECT
+        credential, 'workload', day, network, client_family, attribution, first_seen, last_seen, NULL, sample_last,
+        NULL, NULL, NULL, NULL, NULL, path
+    FROM linked
+),
 places AS (
     SELECT
         credential, who, client_family, network,
@@ -90,7 +192,7 @@ places AS (
         row_number() OVER (
             PARTITION BY credential, who ORDER BY count(*) DESC, client_family, network
         ) AS place_in_list
-    FROM judged
+    FROM counted
     GROUP BY credential, who, client_family, network
 ),
 listed AS (
@@ -104,16 +206,32 @@ listed AS (
     WHERE place_in_list <= 3
     GROUP BY credential
 ),
+paths AS (
+    SELECT
+        credential, path,
+        row_number() OVER (PARTITION BY credential ORDER BY count(*) DESC, path) AS place_in_list
+    FROM counted
+    WHERE path IS NOT NULL
+    GROUP BY credential, path
+),
+followed AS (
+    SELECT credential, string_agg(path, '; ' ORDER BY place_in_list) AS chain
+    FROM paths
+    WHERE place_in_list <= 3
+    GROUP BY credential
+),
 totals AS (
     SELECT
         credential,
         count(*) AS sessions,
+        count(path) AS linked_sessions,
         count(*) FILTER (WHERE who = 'human') AS human_sessions,
         count(*) FILTER (WHERE who = 'workload') AS workload_sessions,
         count(DISTINCT CASE WHEN who = 'human' THEN day END) AS human_days,
         count(DISTINCT CASE WHEN who = 'workload' THEN day END) AS workload_days,
-        max(coalesce(attribution, 1.0)) AS attribution,
-        bool_or(shared) AS shared,
+        least(max(attribution) FILTER (WHERE who = 'human'), max(attribution) FILTER (WHERE who = 'workload'))
+            AS attribution,
+        coalesce(bool_or(shared), false) AS shared,
         max(label) AS label,
         max(credential_kind) AS credential_kind,
         max(pilot) AS pilot,
@@ -122,7 +240,7 @@ totals AS (
         max(last_seen) FILTER (WHERE who <> 'unknown') AS last_seen,
         min(sample_first) FILTER (WHERE who = 'human') AS sample_first,
         max(sample_last) FILTER (WHERE who = 'workload') AS sample_last
-    FROM judged
+    FROM counted
     GROUP BY credential
 ),
 terms AS (
@@ -137,10 +255,11 @@ terms AS (
 ),
 scored AS (
     SELECT
-        t.*, l.human_places, l.workload_places,
+        t.*, l.human_places, l.workload_places, f.chain,
         round(least(t.human_share, t.workload_share) * t.persistence * t.attribution * t.prior, 4) AS mixed
     FROM terms t
     JOIN listed l ON l.credential = t.credential
+    LEFT JOIN followed f ON f.credential = t.credential
 )
 SELECT
     credential AS subject,
@@ -158,7 +277,9 @@ SELECT
         CASE WHEN workload_sessions = 1 THEN ' like a workload (' ELSE ' like workloads (' END, workload_places,
         ') on ', workload_days, CASE WHEN workload_days = 1 THEN ' day' ELSE ' days' END, '; ',
         sessions - human_sessions - workload_sessions, ' could not be told apart.',
-        CASE WHEN attribution < 1.0 THEN ' The session names a person, which lowers the score.' ELSE '' END,
+        CASE WHEN chain IS NULL THEN ''
+             ELSE concat(' Of the latter, ', linked_sessions, ' used what it had given out: ', chain, '.') END,
+        CASE WHEN attribution < 1.0 THEN ' On one side the log names the person behind it, which lowers the score.' ELSE '' END,
         CASE WHEN shared THEN ' The registry declares it as shared, which lowers the score.' ELSE '' END,
         ' Give the people and the workload credentials of their own, then replace this one.'
     ) AS explanation,
@@ -168,6 +289,7 @@ SELECT
     team AS owner_team,
     CAST(human_sessions AS DOUBLE) AS term_human_sessions,
     CAST(workload_sessions AS DOUBLE) AS term_workload_sessions,
+    CAST(linked_sessions AS DOUBLE) AS term_linked_sessions,
     CAST(human_days AS DOUBLE) AS term_human_days,
     CAST(workload_days AS DOUBLE) AS term_workload_days,
     round(human_share, 4) AS term_human_share,
@@ -178,6 +300,7 @@ SELECT
     credential_kind AS fact_credential_kind,
     label AS fact_label,
     human_places AS fact_human_sessions,
-    workload_places AS fact_workload_sessions
+    workload_places AS fact_workload_sessions,
+    chain AS fact_chain
 FROM scored
 WHERE mixed >= $hold_at

@@ -10,7 +10,7 @@
 -- Of each family of signals a session has the strongest sign of a person and the strongest of a workload.
 -- A sign-in that failed proves nothing about who holds the credential. A call that was refused does where the log
 -- names the credential only after it was verified: a signed AWS call, an API token, a Google or Kubernetes
--- identity, a Vault token.
+-- identity, a Vault token. A device that refreshes its user's sign-in keeps no hours: it leaves no minutes.
 SELECT
     date_bin(INTERVAL '30 minutes', event_time) AS slice,
     credential,
@@ -23,7 +23,8 @@ SELECT
     max(workload_network) AS workload_network,
     max(human_flow) AS human_flow,
     max(workload_flow) AS workload_flow,
-    bit_or(CAST(1 AS BIGINT) << (CAST(date_part('minute', event_time) AS BIGINT) % 30)) AS minutes,
+    bit_or(CAST(1 AS BIGINT) << (CAST(date_part('minute', event_time) AS BIGINT) % 30))
+        FILTER (WHERE strpos(coalesce(flow, ''), 'non_interactive') = 0) AS minutes,
     max(network_kind) AS network_kind,
     max(credential_kind) AS credential_kind,
     max(credential_label) AS label,

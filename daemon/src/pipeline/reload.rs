@@ -45,7 +45,7 @@ impl Pipeline {
             }
         };
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
-        self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries);
+        self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;
         let mut old_levels = std::mem::take(&mut self.levels);
         self.levels = queries
             .rollups

@@ -60,7 +60,10 @@ impl Pipeline {
         let ids: Option<Vec<SubjectId>> = match due {
             Due::All => None,
             Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
-            Due::Some(ids) => Some(ids.into_iter().collect()),
+            Due::Some(ids) => {
+                let ids: Vec<SubjectId> = ids.into_iter().collect();
+                Some(detect::concerned(&self.queries, index, &self.rollups, &ids, View::Settled))
+            }
         };
         let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
             return Ok(());
@@ -137,8 +140,9 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Ok(()) };
-        let unknown = |id: &&SubjectId| self.lifecycle.get(&rule.detection, subjects.name(**id)).is_none();
-        let ids: Vec<SubjectId> = touched.iter().filter(unknown).copied().collect();
+        let unknown = |id: &SubjectId| self.lifecycle.get(&rule.detection, subjects.name(*id)).is_none();
+        let mut ids = detect::concerned(&self.queries, index, &self.rollups, touched, View::Everything);
+        ids.retain(unknown);
         if ids.is_empty() {
             return Ok(());
         }

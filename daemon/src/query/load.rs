@@ -32,6 +32,8 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
+    ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
+    ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
@@ -326,6 +328,8 @@ fn read_rollup(path: &str, name: &str, text: &str, problems: &mut Problems) -> O
         bucket_seconds: keys.whole("bucket_seconds", 1..=DAYS_MAX * DAY_SECONDS, problems),
         subject: keys.text("subject", problems),
         retention_seconds: keys.whole("retention_days", 1..=DAYS_MAX, problems) * DAY_SECONDS,
+        issues: keys.optional("issues", problems),
+        presents: keys.optional("presents", problems),
         text,
     };
     keys.finish(problems);

@@ -138,6 +138,9 @@ pub struct PlannedDetection {
     pub query: DetectionQuery,
     /// Rollups it reads, as indices into [`QuerySet::rollups`].
     pub reads: Vec<usize>,
+    /// Whether it reads who issued a token and who presents it: then what it says of a subject depends on the
+    /// subject's family.
+    pub follows_links: bool,
     /// Columns it returns.
     pub output: SchemaRef,
     plan: Runnable,
@@ -356,9 +359,16 @@ impl Engine {
         let reads = reads_of(&plan, rollups);
         check_retention(query, &reads, rollups)?;
         let tables = reads.iter().map(|i| slots[*i].clone()).collect();
+        let links = |of: fn(&RollupQuery) -> &Option<String>| {
+            reads.iter().any(|i| {
+                let read = &rollups[*i].query;
+                read.subject == query.subject_kind && of(read).is_some()
+            })
+        };
+        let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        Ok(PlannedDetection { query: query.clone(), reads, output, plan, tables })
+        Ok(PlannedDetection { query: query.clone(), reads, follows_links, output, plan, tables })
     }
 }
 

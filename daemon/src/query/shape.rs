@@ -185,7 +185,10 @@ pub(super) fn check_named_columns(
     merges: &[Merge],
 ) -> Result<(), PlanError> {
     let is_key = |name: &str| schema.index_of(name).is_ok_and(|i| merges[i] == Merge::Key);
-    for (role, name) in [("bucket", &query.bucket), ("subject", &query.subject)] {
+    let named = [("bucket", Some(&query.bucket)), ("subject", Some(&query.subject))];
+    let linking = [("issues", query.issues.as_ref()), ("presents", query.presents.as_ref())];
+    for (role, name) in named.into_iter().chain(linking) {
+        let Some(name) = name else { continue };
         if !is_key(name) {
             return Err(PlanError::refused(
                 &query.text,
@@ -193,6 +196,13 @@ pub(super) fn check_named_columns(
                     "front matter says {role} = \"{name}\", but the query does not group by a column of that name"
                 ),
             ));
+        }
+    }
+    for (role, name) in [("subject", Some(&query.subject))].into_iter().chain(linking) {
+        let field = name.and_then(|name| schema.field_with_name(name).ok());
+        if let Some(field) = field.filter(|f| *f.data_type() != DataType::Utf8) {
+            let message = format!("{role} `{}` must be text", field.name());
+            return Err(PlanError::refused(&query.text, message));
         }
     }
     let bucket = schema.field_with_name(&query.bucket).map(|f| f.data_type().clone());

@@ -63,6 +63,11 @@ impl Intervals {
         [first(&self.pending), first(&self.fresh)].into_iter().flatten().min()
     }
 
+    /// Counts groups, or their tokens, that were not kept.
+    pub fn count_overflow(&mut self, groups: u64) {
+        self.overflow += groups;
+    }
+
     /// Groups that a full table did not keep, since the last call.
     pub fn take_overflow(&mut self) -> u64 {
         std::mem::take(&mut self.overflow)
@@ -145,18 +150,18 @@ impl Intervals {
         self.buckets.iter().flat_map(|(bucket, ids)| ids.iter().map(|id| (*bucket, *id))).collect()
     }
 
-    /// Drops settled rows out of retention, once an eighth of the retention has gathered.
-    pub fn forget(&mut self, now: i64, subjects: &mut Subjects) -> Result<(), ArrowError> {
+    /// Drops settled rows out of retention, once an eighth of the retention has gathered; returns whether it did.
+    pub fn forget(&mut self, now: i64, subjects: &mut Subjects) -> Result<bool, ArrowError> {
         let cutoff = now.saturating_sub(self.retention_micros);
         let slack = self.retention_micros / 8;
         if self.buckets.first_key_value().is_none_or(|(oldest, _)| oldest.saturating_add(slack) >= cutoff) {
-            return Ok(());
+            return Ok(false);
         }
         let rows = self.in_retention(&self.settled.rows(None)?, now)?;
         self.settled = RollupTable::new(self.layout.clone());
         self.buckets.clear();
         self.add_settled(&rows, subjects)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Rows whose bucket is within the retention as of `as_of`.

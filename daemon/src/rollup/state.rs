@@ -15,6 +15,7 @@ use hashbrown::HashSet;
 
 use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
 use crate::rollup::intervals::Intervals;
+use crate::rollup::links::Links;
 use crate::rollup::schedule::Schedule;
 use crate::rollup::table::{Layout, SubjectId, Subjects};
 use crate::rollup::watermark::START_OF_TIME;
@@ -53,7 +54,10 @@ pub struct Absorbed {
 pub struct Rollups {
     states: Vec<Intervals>,
     kinds: Vec<(String, Subjects)>,
+    /// By kind.
     touched: Vec<HashSet<SubjectId>>,
+    /// By kind; follows from the rows.
+    links: Vec<Links>,
     settled: i64,
 }
 
@@ -72,7 +76,8 @@ impl Rollups {
         });
         let states = states.collect();
         let touched = kinds.iter().map(|_| HashSet::new()).collect();
-        Self { states, kinds, touched, settled: START_OF_TIME }
+        let links = kinds.iter().map(|_| Links::default()).collect();
+        Self { states, kinds, touched, links, settled: START_OF_TIME }
     }
 
     /// Every event before this instant is in the settled rows; an older one is late.
@@ -106,6 +111,7 @@ impl Rollups {
             let subjects = &mut self.kinds[state.kind].1;
             for rows in queries.run_rollup(index, &batch)? {
                 state.add_fresh(&rows, subjects, &mut self.touched[state.kind])?;
+                note_links(&mut self.links[state.kind], state, &rows, subjects);
             }
         }
         Ok(absorbed)
@@ -133,6 +139,7 @@ impl Rollups {
         schedules: &mut [Schedule],
     ) -> Result<(), RollupError> {
         self.settled = self.settled.max(grid_point);
+        let mut forgot = false;
         for (index, state) in self.states.iter_mut().enumerate() {
             let moved = state.settle(grid_point, &mut self.kinds[state.kind].1)?;
             if moved.is_empty() {
@@ -143,9 +150,27 @@ impl Rollups {
                     concern.schedule(schedule, &moved, grid_point);
                 }
             }
-            state.forget(grid_point, &mut self.kinds[state.kind].1)?;
+            forgot |= state.forget(grid_point, &mut self.kinds[state.kind].1)? && state.layout.links();
+        }
+        if forgot { self.relink() } else { Ok(()) }
+    }
+
+    /// Finds the links of the rows that are kept, and of no others.
+    fn relink(&mut self) -> Result<(), RollupError> {
+        self.links.iter_mut().for_each(|links| *links = Links::default());
+        for state in self.states.iter_mut().filter(|s| s.layout.links()) {
+            let subjects = &mut self.kinds[state.kind].1;
+            let rows = state.everything(None, subjects)?;
+            note_links(&mut self.links[state.kind], state, &rows, subjects);
         }
         Ok(())
+    }
+
+    /// `subjects` of `kind` and those that tokens tie to them; `subjects` alone where that would be more than
+    /// `at_most`.
+    pub fn family(&self, kind: &str, subjects: &[SubjectId], at_most: usize) -> Vec<SubjectId> {
+        let index = self.kinds.iter().position(|(k, _)| k == kind);
+        index.map_or_else(|| subjects.to_vec(), |i| self.links[i].family(subjects, at_most))
     }
 
     /// Schedules every settled row, as after a restart or a change of queries: all are due at the next grid
@@ -217,7 +242,10 @@ impl Rollups {
     pub fn load(&mut self, index: usize, rows: &RecordBatch) -> Result<(), RollupError> {
         let settled = self.settled;
         let state = &mut self.states[index];
-        Ok(state.load(rows, settled, &mut self.kinds[state.kind].1)?)
+        let subjects = &mut self.kinds[state.kind].1;
+        state.load(rows, settled, subjects)?;
+        note_links(&mut self.links[state.kind], state, rows, subjects);
+        Ok(())
     }
 
     /// Stored partial rows of several segments as one batch: settled intervals folded, rows out of retention
@@ -233,7 +261,7 @@ impl Rollups {
     }
 
     /// Rollups of a new query set; those whose file is unchanged keep their rows.
-    pub fn adopt(old: Self, old_queries: &QuerySet, queries: &QuerySet) -> Self {
+    pub fn adopt(old: Self, old_queries: &QuerySet, queries: &QuerySet) -> Result<Self, RollupError> {
         let mut new = Self::new(queries);
         new.settled = old.settled;
         let mut old_states: Vec<Option<Intervals>> = old.states.into_iter().map(Some).collect();
@@ -249,12 +277,20 @@ impl Rollups {
                 new.states[index] = state;
             }
         }
-        new
+        new.relink()?;
+        Ok(new)
     }
 
     /// The layout of one rollup: what stored rows must look like.
     pub fn layout(&self, index: usize) -> &Arc<Layout> {
         &self.states[index].layout
+    }
+}
+
+fn note_links(links: &mut Links, state: &mut Intervals, rows: &RecordBatch, subjects: &mut Subjects) {
+    if state.layout.links() {
+        let overflow = links.add(&state.layout, rows, subjects);
+        state.count_overflow(overflow);
     }
 }
 

@@ -76,6 +76,10 @@ pub struct Layout {
     pub bucket: usize,
     /// Index of the subject column.
     pub subject: usize,
+    /// Index of the column of tokens that the subject issued.
+    pub issued: Option<usize>,
+    /// Index of the column of tokens that the subject presented.
+    pub presented: Option<usize>,
     /// Index of the grid column in `stored_schema`.
     pub grid: usize,
     hasher: RandomState,
@@ -93,6 +97,8 @@ impl Layout {
         Self {
             bucket: index(&rollup.query.bucket),
             subject: index(&rollup.query.subject),
+            issued: rollup.query.issues.as_deref().map(index),
+            presented: rollup.query.presents.as_deref().map(index),
             stored_schema: rollup.schema.clone(),
             schema,
             merges,
@@ -100,6 +106,11 @@ impl Layout {
             grid,
             hasher: RandomState::new(),
         }
+    }
+
+    /// Whether rows tie subjects to each other.
+    pub fn links(&self) -> bool {
+        self.issued.is_some() || self.presented.is_some()
     }
 
     /// A converter for this layout's keys.

@@ -21,7 +21,7 @@ use shadowprod::decode::{Decoder, Format, SourceFormat, SourceSpec};
 use shadowprod::detect::{self, Context};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
 use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
-use shadowprod::findings::{ChangeKind, Finding, FindingChange};
+use shadowprod::findings::{ChangeKind, Evidence, Finding, FindingChange};
 use shadowprod::ingest::{Position, RawBatch};
 use shadowprod::metrics::Metrics;
 use shadowprod::pipeline::{Parts, Pipeline, Rhythm};
@@ -74,7 +74,29 @@ fn envoy(at: i64, caller: u8, pilot: u8, status: u16) -> Event {
     Event { at, topic: 1, payload }
 }
 
-fn cloudtrail(at: i64, key: u8, human: bool) -> Event {
+/// Who signs an AWS call: a user's key, or a role session by a key that somebody was given.
+#[derive(Debug, Clone, Copy)]
+enum Signer {
+    Key(u8),
+    Session { role: u8, token: u8 },
+}
+
+impl Signer {
+    fn identity(self, mfa: bool) -> String {
+        let account = "111122223333";
+        match self {
+            Self::Key(key) => format!(
+                r#"{{"type":"IAMUser","principalId":"AIDAEXAMPLE{key}","arn":"arn:aws:iam::{account}:user/u{key}","accountId":"{account}","accessKeyId":"AKIAORACLE{key:010}","userName":"u{key}","sessionContext":{{"attributes":{{"mfaAuthenticated":"{mfa}"}}}}}}"#
+            ),
+            Self::Session { role, token } => format!(
+                r#"{{"type":"AssumedRole","principalId":"AROAEXAMPLE{role}:job","arn":"arn:aws:sts::{account}:assumed-role/r{role}/job","accountId":"{account}","accessKeyId":"ASIAORACLE{token:010}","sessionContext":{{"sessionIssuer":{{"type":"Role","arn":"arn:aws:iam::{account}:role/r{role}"}},"attributes":{{"mfaAuthenticated":"{mfa}"}}}}}}"#
+            ),
+        }
+    }
+}
+
+/// A call that a person or a function makes; with `issued`, one that gives out the key of a role session.
+fn cloudtrail(at: i64, signer: Signer, human: bool, issued: Option<u8>) -> Event {
     let (agent, ip) = if human {
         (
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
@@ -83,12 +105,43 @@ fn cloudtrail(at: i64, key: u8, human: bool) -> Event {
     } else {
         ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
     };
-    let mfa = if human { "true" } else { "false" };
+    let (source, name) = if issued.is_some() { ("sts", "AssumeRole") } else { ("s3", "GetObject") };
+    let response = issued.map_or("null".to_owned(), |token| {
+        format!(r#"{{"credentials":{{"accessKeyId":"ASIAORACLE{token:010}"}}}}"#)
+    });
     let payload = format!(
-        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{key}-{human}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE{key}","arn":"arn:aws:iam::111122223333:user/u{key}","accountId":"111122223333","accessKeyId":"AKIAORACLE{key:010}","userName":"u{key}","sessionContext":{{"attributes":{{"mfaAuthenticated":"{mfa}"}}}}}}}}"#,
-        text(at / 1_000_000 * 1_000_000)
+        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{signer:?}-{human}-{issued:?}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","responseElements":{response},"userIdentity":{}}}"#,
+        text(at / 1_000_000 * 1_000_000),
+        signer.identity(human)
     );
     Event { at: at / 1_000_000 * 1_000_000, topic: 0, payload }
+}
+
+/// A person's program gets an access token.
+fn okta(at: i64, user: u8, token: u8) -> Event {
+    let payload = format!(
+        r#"{{"uuid":"o-{at}-{user}-{token}","published":"{}","eventType":"app.oauth2.as.token.grant.access_token","actor":{{"id":"0oa1","type":"PublicClientApp"}},"client":{{"userAgent":{{"rawUserAgent":"Mozilla/5.0 (X11)","browser":"FIREFOX"}},"ipAddress":"198.51.100.7"}},"outcome":{{"result":"SUCCESS"}},"debugContext":{{"debugData":{{"clientAuthType":"none"}}}},"target":[{{"id":"00u{user}","type":"User"}},{{"id":"AT.{token}","type":"access_token"}}]}}"#,
+        text(at)
+    );
+    Event { at, topic: 2, payload }
+}
+
+/// Somebody presents it at the gateway.
+fn envoy_with_token(at: i64, user: u8, token: u8, human: bool) -> Event {
+    let (agent, ip) =
+        if human { ("Mozilla/5.0 (X11)", "198.51.100.7") } else { ("github-actions/2", "10.9.0.9") };
+    let payload = format!(
+        r#"{{"start_time":"{}","method":"POST",":authority":"models.larkfield.example","response_code":200,"x-request-id":"g-{at}-{user}-{token}","user-agent":"{agent}","downstream_remote_address":"{ip}:4711","jwt_sub":"u{user}","jwt_jti":"AT.{token}"}}"#,
+        text(at)
+    );
+    Event { at, topic: 1, payload }
+}
+
+fn signer() -> impl Strategy<Value = Signer> {
+    prop_oneof![
+        2 => (0..3_u8).prop_map(Signer::Key),
+        3 => (0..4_u8, 0..6_u8).prop_map(|(role, token)| Signer::Session { role, token }),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -97,7 +150,13 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (at.clone(), 0..4_u8, 0..3_u8, prop_oneof![8 => Just(200_u16), 1 => Just(503), 1 => Just(403)])
             .prop_map(|(at, caller, pilot, status)| envoy(at, caller, pilot, status)),
-        2 => (at, 0..3_u8, any::<bool>()).prop_map(|(at, key, human)| cloudtrail(at, key, human)),
+        3 => (at.clone(), signer(), any::<bool>())
+            .prop_map(|(at, signer, human)| cloudtrail(at, signer, human, None)),
+        1 => (at.clone(), signer(), prop::bool::weighted(0.8), 0..6_u8)
+            .prop_map(|(at, signer, human, token)| cloudtrail(at, signer, human, Some(token))),
+        1 => (at.clone(), 0..2_u8, 0..4_u8).prop_map(|(at, user, token)| okta(at, user, token)),
+        1 => (at, 0..2_u8, 0..4_u8, prop::bool::weighted(0.2))
+            .prop_map(|(at, user, token, human)| envoy_with_token(at, user, token, human)),
     ]
 }
 
@@ -166,6 +225,7 @@ impl World {
         vec![
             ("aws".to_owned(), spec("aws", Format::parse("cloudtrail").expect("a format"), true)),
             ("gateway".to_owned(), spec("gateway", Format::parse("envoy").expect("a format"), false)),
+            ("okta".to_owned(), spec("okta", Format::parse("okta").expect("a format"), true)),
         ]
     }
 
@@ -203,7 +263,7 @@ impl World {
 /// The messages of an arrival, cut into batches, the last one at the end of every partition's log.
 fn batches(arrival: &Arrival) -> Vec<RawBatch> {
     let mut offsets: BTreeMap<(u16, i32), i64> = BTreeMap::new();
-    let all: Vec<Position> = [0, 1]
+    let all: Vec<Position> = [0, 1, 2]
         .into_iter()
         .flat_map(|topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 }))
         .collect();
@@ -352,7 +412,7 @@ const LOW_THRESHOLDS: &[(&str, &str, f64)] = &[
 #[test]
 fn incremental_equals_batch() {
     let world = World::new();
-    let opened = std::cell::Cell::new(0_usize);
+    let (opened, linked) = (std::cell::Cell::new(0_usize), std::cell::Cell::new(0_usize));
     let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
     let seed = seed();
     println!("seed {seed}; SHADOWPROD_ORACLE_SEED sets another");
@@ -363,6 +423,7 @@ fn incremental_equals_batch() {
     let outcome = runner.run(&arrival(), |arrival| {
         let (history, findings) = incremental(&world, &arrival);
         let (expected_history, expected) = batch(&world, &arrival);
+        linked.set(linked.get() + expected.iter().filter(|f| is_linked(f)).count());
         opened.set(opened.get() + expected_history.iter().filter(|c| c.kind == ChangeKind::Opened).count());
         prop_assert_eq!(confirmed(findings), confirmed(expected));
         prop_assert_eq!(lines(history), lines(expected_history));
@@ -370,6 +431,12 @@ fn incremental_equals_batch() {
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     assert!(opened.get() > 0, "streams that open no finding prove nothing");
+    assert!(linked.get() > 0, "streams without a finding that follows a token prove too little");
+}
+
+/// Whether what one credential gave out to another is in the evidence.
+fn is_linked(finding: &Finding) -> bool {
+    finding.evidence.iter().any(|e| matches!(e, Evidence::Fact { name, .. } if name == "chain"))
 }
 
 /// Cases of one run; SHADOWPROD_ORACLE_CASES asks for more.

@@ -146,7 +146,8 @@ impl Run {
     fn tick(&mut self, at: i64, due: Due) -> Result<(), Failure> {
         let ids: Option<Vec<SubjectId>> = match due {
             Due::Some(ids) if !self.queries.detections[0].query.all_subjects => {
-                Some(ids.into_iter().collect())
+                let ids: Vec<SubjectId> = ids.into_iter().collect();
+                Some(detect::concerned(&self.queries, 0, &self.rollups, &ids, View::Settled))
             }
             Due::Some(_) | Due::All => None,
         };

@@ -95,6 +95,14 @@ impl<'a> Keys<'a> {
         found.unwrap_or_default().to_owned()
     }
 
+    /// Text that may be there.
+    pub(super) fn optional(&mut self, key: &'static str, problems: &mut Problems) -> Option<String> {
+        self.table.contains_key(key).then(|| self.text(key, problems)).or_else(|| {
+            self.asked.push(key);
+            None
+        })
+    }
+
     /// One of `words`; the first where the key is absent.
     pub(super) fn word(
         &mut self,
