@@ -327,8 +327,12 @@ fn mutated_input_never_stops_decode_and_is_all_accounted_for() {
 
 /// (credential_kind, credential_secret) of a message's one event, from a source of that account.
 fn credential_of(account: &str, message: &Value) -> (String, String) {
-    let spec =
-        SourceSpec { name: "test".to_owned(), format: None, account: Some(account.to_owned()), dedupe: false };
+    let spec = SourceSpec {
+        name: "test".to_owned(),
+        format: None,
+        account: Some(account.to_owned()),
+        dedupe: false,
+    };
     let decoded = Decoder::new(vec![Some(spec)]).decode(&batch(&[message.to_string()]));
     let events = events(&decoded);
     let text = |column: &str| events[0][column].as_str().unwrap_or_default().to_owned();

@@ -133,7 +133,10 @@ pub(super) fn label(
 
 /// Whether what identifies a credential of this kind is a name that everybody may see.
 fn names_its_holder(kind: &str) -> bool {
-    matches!(kind, "role_session" | "console" | "service_principal" | "user_object" | "gateway_key" | "principal")
+    matches!(
+        kind,
+        "role_session" | "console" | "service_principal" | "user_object" | "gateway_key" | "principal"
+    )
 }
 
 #[cfg(test)]
