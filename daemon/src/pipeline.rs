@@ -79,7 +79,8 @@ pub struct Rhythm {
 struct Uncommitted {
     checkpoints: Vec<Checkpoint>,
     changes: Vec<FindingChange>,
-    tracked: Vec<Tracked>,
+    /// (detection, subject) of findings that are to be stored although nothing is told of them.
+    waiting: Vec<(String, String)>,
     rejects: Rejects,
     dead_letters: DeadLetters,
     control: Vec<ControlEvent>,

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub changes: Vec<FindingChange>,
     /// Subjects to be evaluated again at or after an instant (microseconds), because they wait to close.
     pub wakes: Vec<(i64, String)>,
+    /// Subjects that began or ceased to wait for their end: nothing to tell, but to be stored.
+    pub waiting: Vec<String>,
     /// Early findings that this evaluation confirmed.
     pub confirmed: u64,
 }
@@ -100,6 +102,8 @@ impl Lifecycle {
         for hit in hits {
             let early = of_detection.get(&hit.subject).is_some_and(|t| t.early_at.is_some());
             outcome.confirmed += u64::from(early && hit.level == Level::Fire);
+            let waited = of_detection.get(&hit.subject).is_some_and(|t| t.quiet_since.is_some());
+            outcome.waiting.extend(waited.then(|| hit.subject.clone()));
             outcome.changes.extend(apply_hit(of_detection, rule, at, hit));
         }
         for subject in quiet {
@@ -244,6 +248,9 @@ fn apply_quiet(
     }
     if entry.resolved_at.is_some() {
         return;
+    }
+    if entry.quiet_since.is_none() {
+        outcome.waiting.push(subject.to_owned());
     }
     let since = *entry.quiet_since.get_or_insert(at);
     let closes = since.as_microsecond().saturating_add(rule.close_after);
@@ -399,6 +406,23 @@ mod tests {
             let hits = level.map(|l| hit(l, 0.6)).into_iter().collect();
             let after = lifecycle.apply_grid(&rule(), at(6), Evaluated::Some(&subjects), hits);
             assert_eq!(after.changes.first().map(|c| c.kind), Some(expected));
+        }
+    }
+
+    #[test]
+    fn beginning_and_ceasing_to_wait_is_to_be_stored() {
+        let mut lifecycle = Lifecycle::default();
+        let subjects = ["p".to_owned()];
+        for (hour, hit, waiting) in [
+            (1, Some(hit(Level::Fire, 0.6)), &[][..]),
+            (2, None, &subjects[..]),
+            (3, None, &[]),
+            (4, Some(hit(Level::Fire, 0.6)), &subjects),
+            (5, Some(hit(Level::Fire, 0.6)), &[]),
+        ] {
+            let hits = hit.into_iter().collect();
+            let outcome = lifecycle.apply_grid(&rule(), at(hour), Evaluated::Some(&subjects), hits);
+            assert_eq!(outcome.waiting, waiting, "hour {hour}");
         }
     }
 

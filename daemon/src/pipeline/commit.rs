@@ -2,7 +2,7 @@
 //!
 //! In: what is uncommitted. Out: the number of the newest durable change. Nothing is told before this.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use crate::findings::{ChangeKind, FindingChange};
@@ -69,11 +69,9 @@ impl Pipeline {
 
     fn as_commit(&self, waits: Uncommitted, segments: Vec<NewSegment>, dropped_segments: Vec<i64>) -> Commit {
         let changes = newest_refresh_only(waits.changes);
-        let changed: Vec<_> =
-            changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone())).collect();
-        let mut tracked: Vec<_> =
-            changed.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
-        tracked.extend(waits.tracked);
+        let changed = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone()));
+        let touched: BTreeSet<_> = changed.chain(waits.waiting).collect();
+        let tracked = touched.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
         Commit {
             checkpoints: waits.checkpoints,
             segments,

@@ -83,6 +83,10 @@ impl Pipeline {
     }
 
     fn take_outcome(&mut self, index: usize, rule: &Rule, outcome: Outcome) {
+        if self.queries.detections[index].query.mode == Mode::Active {
+            let waiting = outcome.waiting.into_iter().map(|subject| (rule.detection.clone(), subject));
+            self.uncommitted.waiting.extend(waiting);
+        }
         for (at, subject) in outcome.wakes {
             let at = self.schedules[index].at_or_after(at);
             if let Some(id) = self.rollups.subject_number(&rule.subject_kind, &subject) {

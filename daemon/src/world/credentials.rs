@@ -9,17 +9,20 @@ use serde_json::json;
 
 use super::cloudtrail::{Action, AwsUse, Delivery, Signer};
 use super::company::{
-    AZURE_IDENTITY, BOTO3, BROWSER, BROWSER_WINDOWS, CI, CLI_LINUX, CLI_MAC, CLOUD_SHELL, FARGATE, LAMBDA,
-    PRODUCTION, TERRAFORM, TOOLING, email, role_arn,
+    API_HOST, AZURE_IDENTITY, BOTO3, BROWSER, BROWSER_WINDOWS, CI, CLI_LINUX, CLI_MAC, CLOUD_SHELL, FARGATE,
+    LAMBDA, PRODUCTION, TERRAFORM, TOOLING, email, role_arn,
 };
 use super::dice::Dice;
 use super::draft::Draft;
 use super::entra::{EntraUse, SignIn};
+use super::envoy::{Answer, GatewayUse, Target};
 use super::governance::text;
 use super::pattern::{DAY, HOUR, Pattern};
 use super::place::Place;
 use super::{ExpectedSubject, SHARED_CREDENTIAL};
 
+/// What a build runner calls itself.
+const RUNNER: &str = "gitlab-runner 17.4.0 (17-4-stable; go1.22.7; linux/amd64)";
 /// Always.
 const EVER: Range<i64> = i64::MIN..i64::MAX;
 
@@ -36,6 +39,8 @@ pub(super) fn add(draft: &mut Draft) {
     add_same_role(draft);
     add_neutral(draft);
     add_one_address(draft);
+    add_token_in_pipeline(draft);
+    add_acting_application(draft);
 }
 
 /// One use of a credential: when, from where, with which clients.
@@ -393,4 +398,50 @@ fn add_one_address(draft: &mut Draft) {
     sign(draft, PRODUCTION, &console, "branch-support", vec![person]);
     draft.look_alike("shared VPN address", &[SHARED_CREDENTIAL], &subject);
     draft.look_alike("shared VPN address", &[SHARED_CREDENTIAL], &role_session("branch-support", &email(46)));
+}
+
+/// An engineer pastes her access token into a pipeline, morning and afternoon: Entra sees her, the gateway the pipeline.
+fn add_token_in_pipeline(draft: &mut Draft) {
+    let subject = add_handed_on(draft, "berth-tests", SignIn::Granting { application: false });
+    draft.expect(
+        SHARED_CREDENTIAL,
+        subject,
+        "a person's access token, from a sign-in on her laptop, presented by a build pipeline",
+    );
+}
+
+/// A build service that people sign in to, with a secret of its own, calls for them.
+fn add_acting_application(draft: &mut Draft) {
+    let subject = add_handed_on(draft, "berth-builds", SignIn::Granting { application: true });
+    draft.look_alike("application that acts for a person", &[SHARED_CREDENTIAL], &subject);
+}
+
+/// A person signs in for a token, and builds present it in the next hour.
+fn add_handed_on(draft: &mut Draft, name: &str, sign_in: SignIn) -> ExpectedSubject {
+    let id = Dice::of(9, name, 0).uuid();
+    let person = EntraUse {
+        id: id.clone(),
+        name: format!("{name}-lead@halden.example"),
+        sign_in,
+        application: "Berth Planner",
+        user_agent: BROWSER,
+        place: Place::Laptop(48),
+    };
+    let builds = GatewayUse {
+        peer: None,
+        bearer: Some(id.clone()),
+        user_agent: RUNNER,
+        place: Place::Ci(9),
+        method: "POST",
+        target: Target {
+            host: API_HOST.to_owned(),
+            route: "berth-plans".to_owned(),
+            path: "/berth-plans/v2/plans".to_owned(),
+            model: None,
+        },
+        answer: Answer::Fine,
+    };
+    draft.entra(&format!("{name} person"), Pattern::Appointments(&[9, 14], 1), person);
+    draft.gateway(&format!("{name} builds"), Pattern::Appointments(&[10, 15], 8), builds);
+    ExpectedSubject::Credential { kind: "user_object".to_owned(), secret: id }
 }

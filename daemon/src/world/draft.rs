@@ -82,8 +82,15 @@ impl Draft {
         pattern: Pattern,
     ) -> &mut Stream {
         let place = Place::Pod(xxh3_64(caller.as_bytes()) as u32 % 40_000);
-        let act = GatewayUse { peer, user_agent, place, method, target: target.clone(), answer };
-        self.stream(format!("{caller} > {}{}", target.host, target.path), caller, pattern, Act::Gateway(act))
+        let target = target.clone();
+        let act = GatewayUse { peer, bearer: None, user_agent, place, method, target, answer };
+        self.gateway(caller, pattern, act)
+    }
+
+    /// Someone asks through the gateway, whatever they show there.
+    pub(super) fn gateway(&mut self, caller: &str, pattern: Pattern, act: GatewayUse) -> &mut Stream {
+        let name = format!("{caller} > {}{}", act.target.host, act.target.path);
+        self.stream(name, caller, pattern, Act::Gateway(act))
     }
 
     /// Someone calls AWS.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::dice::Dice;
+use super::pattern::HOUR;
 use super::place::Place;
 
 /// The tenant of the company.
@@ -17,6 +18,9 @@ pub(super) const TENANT: &str = "5b0e7c1d-93a4-4f0e-8a62-d17c4be290f3";
 pub(super) enum SignIn {
     /// A person at a browser with a second factor on a managed device.
     Interactive,
+    /// The same, to let a program have an access token for the next hour: one on the laptop or, true, an application
+    /// with a secret of its own, which acts for the person.
+    Granting { application: bool },
     /// A token refreshed in the background on that device.
     Refresh,
     /// A program that sends a user's name and password.
@@ -40,6 +44,11 @@ pub(super) struct EntraUse {
     pub(super) place: Place,
 }
 
+/// Id of the access token that a user got in the hour of `at`: the claim `uti` of the token.
+pub(super) fn access_token(user: &str, at: i64) -> String {
+    Dice::of(11, user, at.div_euclid(HOUR)).mixed_id("", 22)
+}
+
 impl EntraUse {
     /// The record of one sign-in.
     pub(super) fn record(&self, at: i64, dice: &mut Dice) -> String {
@@ -49,7 +58,7 @@ impl EntraUse {
             _ => self.place.address(at),
         };
         let mut properties = self.properties(&time, &address, dice);
-        self.add_identity(&mut properties);
+        self.add_identity(&mut properties, at);
         json!({
             "time": time,
             "resourceId": format!("/tenants/{TENANT}/providers/Microsoft.aadiam"),
@@ -71,7 +80,7 @@ impl EntraUse {
 
     fn category(&self) -> &'static str {
         match self.sign_in {
-            SignIn::Interactive => "SignInLogs",
+            SignIn::Interactive | SignIn::Granting { .. } => "SignInLogs",
             SignIn::Refresh | SignIn::Password => "NonInteractiveUserSignInLogs",
             SignIn::Credential { .. } => "ServicePrincipalSignInLogs",
             SignIn::Managed => "ManagedIdentitySignInLogs",
@@ -86,7 +95,7 @@ impl EntraUse {
             "appDisplayName": self.application,
             "ipAddress": address,
             "status": { "errorCode": 0 },
-            "isInteractive": matches!(self.sign_in, SignIn::Interactive),
+            "isInteractive": self.category() == "SignInLogs",
             "resourceDisplayName": "Microsoft Graph",
             "resourceId": "00000003-0000-0000-c000-000000000000",
             "uniqueTokenIdentifier": dice.mixed_id("", 22),
@@ -98,11 +107,18 @@ impl EntraUse {
         })
     }
 
-    fn add_identity(&self, properties: &mut Value) {
+    fn add_identity(&self, properties: &mut Value, at: i64) {
         match &self.sign_in {
             SignIn::Interactive | SignIn::Refresh => {
                 self.add_user(properties);
                 self.add_device(properties);
+            }
+            SignIn::Granting { application } => {
+                self.add_user(properties);
+                self.add_device(properties);
+                properties["clientCredentialType"] =
+                    json!(if *application { "clientSecret" } else { "none" });
+                properties["uniqueTokenIdentifier"] = json!(access_token(&self.id, at));
             }
             SignIn::Password => {
                 self.add_user(properties);

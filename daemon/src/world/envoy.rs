@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::dice::Dice;
-use super::pattern::MINUTE;
+use super::entra;
+use super::pattern::{HOUR, MINUTE};
 use super::place::Place;
 
 /// Where a request goes: host, route name and path of a gateway listener.
@@ -36,6 +37,8 @@ pub(super) enum Answer {
 pub(super) struct GatewayUse {
     /// SPIFFE id of the mTLS peer, null where the caller has none.
     pub(super) peer: Option<String>,
+    /// Entra user whose access token of an hour ago is presented.
+    pub(super) bearer: Option<String>,
     pub(super) user_agent: &'static str,
     pub(super) place: Place,
     pub(super) method: &'static str,
@@ -48,6 +51,10 @@ impl GatewayUse {
     pub(super) fn line(&self, at: i64, dice: &mut Dice) -> String {
         let mut line = self.request(at, dice);
         self.add_response(&mut line, dice);
+        if let Some(user) = &self.bearer {
+            line["jwt_sub"] = json!(user);
+            line["jwt_uti"] = json!(entra::access_token(user, at - HOUR));
+        }
         if let Some(model) = self.target.model {
             add_model(&mut line, model, dice);
         }

@@ -260,13 +260,16 @@ impl World {
     }
 }
 
+/// Every partition of every topic.
+fn partitions() -> Vec<Position> {
+    let of_topic = |topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 });
+    (0..World::sources().len() as u16).flat_map(of_topic).collect()
+}
+
 /// The messages of an arrival, cut into batches, the last one at the end of every partition's log.
 fn batches(arrival: &Arrival) -> Vec<RawBatch> {
     let mut offsets: BTreeMap<(u16, i32), i64> = BTreeMap::new();
-    let all: Vec<Position> = [0, 1, 2]
-        .into_iter()
-        .flat_map(|topic| (0..PARTITIONS).map(move |partition| Position { topic, partition, offset: 0 }))
-        .collect();
+    let all = partitions();
     let mut batches = vec![RawBatch { assigned: Some(all.clone()), ..RawBatch::default() }];
     let mut cuts = arrival.cuts.iter().copied().cycle();
     let mut room = cuts.next().unwrap_or(1);
@@ -297,7 +300,7 @@ fn incremental(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Fin
         if arrival.restarts[index % arrival.restarts.len()] {
             drop(pipeline);
             pipeline = world.open(dir.path(), arrival.early);
-            let assigned = batches(arrival).swap_remove(0);
+            let assigned = RawBatch { assigned: Some(partitions()), ..RawBatch::default() };
             pipeline.step(&assigned, index as i64).expect("a step never fails on input");
         }
     }
