@@ -152,8 +152,19 @@ impl<'t> Masking<'t> {
         (self.is(at, ':') || self.is(at, '=')).then_some(at)
     }
 
+    /// Masks the value that starts at `at`. A name that stands where the value ends was taken for its end: the text
+    /// before it was cut off, and what follows the name may be a secret too.
+    fn value(&mut self, mut at: usize, mut separator: usize) -> usize {
+        loop {
+            let end = self.one_value(at, separator);
+            let Some(next) = self.separator(end) else { return end };
+            at = self.keep_to(end, self.skip_spaces(next + 1));
+            separator = next;
+        }
+    }
+
     /// Masks the value that starts at `at`, whatever its form.
-    fn value(&mut self, at: usize, separator: usize) -> usize {
+    fn one_value(&mut self, at: usize, separator: usize) -> usize {
         let damaged = |i: usize| self.is(i, '\\') || self.is(i, char::REPLACEMENT_CHARACTER);
         let before_quote = |i: usize| damaged(i) && self.atoms.get(i + 1).is_some_and(|a| a.is_quote());
         let operator = |i: usize| self.is(i, '>') || self.is(i, '=') || self.is(i, ':') || before_quote(i);
