@@ -12,12 +12,11 @@ use std::borrow::Cow;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::RejectReason;
 use super::columns::{Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind};
 use super::format::{Family, Layout, Row};
-use super::json::{self, Nested, Refusal, Text, first_of};
+use super::json::{self, Nested, Raw, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -76,7 +75,7 @@ struct Word<'a>(Text<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = <&RawValue>::deserialize(deserializer)?.get();
+        let written = Raw::deserialize(deserializer)?.0;
         let word = if written.starts_with('{') {
             serde_json::from_str(written).map(|localised: Localised<'_>| localised.value)
         } else {

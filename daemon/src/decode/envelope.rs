@@ -10,9 +10,8 @@
 //! <https://developers.google.com/workspace/admin/reports/reference/rest/v1/activities/list> (`items`)
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::json::{self, Items, Nested, Refusal, Text};
+use super::json::{self, Items, Nested, Raw, Refusal, Text};
 
 /// What stands in an envelope.
 pub(super) enum Content<'t> {
@@ -45,7 +44,7 @@ pub(super) fn is_obvious(text: &str) -> bool {
 struct Envelope<'a> {
     #[serde(borrow, alias = "Records", alias = "records", alias = "Events", alias = "logEvents")]
     items: List<'a>,
-    detail: Option<&'a RawValue>,
+    detail: Option<Raw<'a>>,
     data: Nested<'a, Hook<'a>>,
     kind: Text<'a>,
     #[serde(rename = "CloudTrailEvent")]
@@ -56,11 +55,11 @@ struct Envelope<'a> {
 
 /// An array, or anything else, which is then no list.
 #[derive(Default)]
-struct List<'a>(Option<&'a RawValue>);
+struct List<'a>(Option<Raw<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
+        Raw::deserialize(deserializer).map(|raw| Self(Some(raw)))
     }
 }
 
@@ -69,7 +68,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
 #[serde(default)]
 struct Hook<'a> {
     #[serde(borrow)]
-    events: Option<&'a RawValue>,
+    events: Option<Raw<'a>>,
 }
 
 /// What `text` wraps; `None` where it is no known envelope. Refused is an array that is no JSON.
@@ -80,14 +79,14 @@ pub(super) fn open(text: &str) -> Result<Option<Content<'_>>, Refusal> {
     let Ok(envelope) = json::parse::<Envelope<'_>>(text) else { return Ok(None) };
     let hook = envelope.data.object().and_then(|data| data.events);
     let lists = [envelope.items.0, hook];
-    if let Some(list) = lists.into_iter().flatten().find(|list| list.get().starts_with('[')) {
-        return json::parse(list.get()).map(Content::Items).map(Some);
+    if let Some(list) = lists.into_iter().flatten().find(|list| list.0.starts_with('[')) {
+        return json::parse(list.0).map(Content::Items).map(Some);
     }
     if envelope.kind.get().ends_with(GOOGLE_LIST) {
         return Ok(Some(Content::Items(Items::default())));
     }
-    if let Some(detail) = envelope.detail.filter(|detail| detail.get().starts_with('{')) {
-        return Ok(Some(Content::Items(Items::one(detail.get()))));
+    if let Some(detail) = envelope.detail.filter(|detail| detail.0.starts_with('{')) {
+        return Ok(Some(Content::Items(Items::one(detail.0))));
     }
     let written = json::first_of(&[envelope.cloud_trail_event.get(), envelope.message.get()]);
     Ok(written.trim_start().starts_with(['{', '[']).then(|| Content::Written(written.trim().to_owned())))

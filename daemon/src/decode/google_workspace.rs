@@ -13,14 +13,13 @@ use std::{fmt, mem};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::RejectReason;
 use super::columns::{
     Credential, CredentialKind, Fields, Flow, FlowWord, Joined, Outcome, PrincipalKind, head,
 };
 use super::format::{Family, Layout, Row};
-use super::json::{self, First, Items, Nested, Refusal, Text, first_of};
+use super::json::{self, First, Items, Nested, Raw, Refusal, Text, first_of};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -37,10 +36,10 @@ struct Activity<'a> {
     id: Nested<'a, Id<'a>>,
     actor: Nested<'a, Actor<'a>>,
     ip_address: Text<'a>,
-    events: Option<&'a RawValue>,
+    events: Option<Raw<'a>>,
     name: Text<'a>,
     r#type: Text<'a>,
-    parameters: Option<&'a RawValue>,
+    parameters: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -79,7 +78,7 @@ struct Event<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     r#type: Text<'a>,
-    parameters: Option<&'a RawValue>,
+    parameters: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -132,11 +131,11 @@ fn read(text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
 
 /// The activity's events, and whether they stood in a list.
 fn events<'a>(activity: &mut Activity<'a>) -> Result<(bool, Vec<Told<'a>>), Refusal> {
-    let Some(list) = activity.events.filter(|events| events.get().starts_with('[')) else {
+    let Some(list) = activity.events.filter(|events| events.0.starts_with('[')) else {
         let (name, r#type) = (mem::take(&mut activity.name), mem::take(&mut activity.r#type));
         return Ok((false, vec![told(Event { name, r#type, parameters: activity.parameters })?]));
     };
-    let items: Items<'a> = json::parse(list.get())?;
+    let items: Items<'a> = json::parse(list.0)?;
     if items.overflowed {
         return Err(Refusal::new(RejectReason::EnvelopeTooLarge, "events: more than the bound"));
     }
@@ -152,11 +151,11 @@ fn events<'a>(activity: &mut Activity<'a>) -> Result<(bool, Vec<Told<'a>>), Refu
 
 /// Raw activities list their parameters, split ones have an object of them.
 fn told(event: Event<'_>) -> Result<Told<'_>, Refusal> {
-    let text = event.parameters.map_or("", RawValue::get);
+    let text = event.parameters.map_or("", |raw| raw.0);
     let parameters = match text.as_bytes().first() {
         Some(b'[') => json::parse::<Listed<'_>>(text)?.0,
         Some(b'{') => {
-            let map: BTreeMap<String, &RawValue> = json::parse(text)?;
+            let map: BTreeMap<String, Raw<'_>> = json::parse(text)?;
             map.into_iter().map(|(name, value)| Ok((name, word(value)?))).collect::<Result<_, Refusal>>()?
         }
         Some(_) | None => Vec::new(),
@@ -198,11 +197,11 @@ impl<'de> Visitor<'de> for ListedVisitor {
 }
 
 /// A value, or the first of several.
-fn word(value: &RawValue) -> Result<Text<'_>, Refusal> {
-    if value.get().starts_with('[') {
-        return json::parse::<First<Text<'_>>>(value.get()).map(|first| first.0.unwrap_or_default());
+fn word(value: Raw<'_>) -> Result<Text<'_>, Refusal> {
+    if value.0.starts_with('[') {
+        return json::parse::<First<Text<'_>>>(value.0).map(|first| first.0.unwrap_or_default());
     }
-    json::parse(value.get())
+    json::parse(value.0)
 }
 
 fn event_time(id: &Id<'_>) -> Result<i64, Refusal> {

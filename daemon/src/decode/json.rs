@@ -4,17 +4,17 @@
 //! [`First`], [`Many`] and [`Items`], or a [`Refusal`]. No generic tree is built, no value gets into an error's words.
 
 mod elements;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use memchr::memchr_iter;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub(super) use elements::{First, Many};
+pub(super) use elements::{First, Many, Raw};
 
 use super::RejectReason;
 use crate::limits::{ENVELOPE_EVENTS_MAX, JSON_DEPTH_MAX};
@@ -35,11 +35,17 @@ impl Refusal {
 /// Reads exactly one JSON value. What a type does not name is skipped without recursion, so the stack that
 /// this needs depends on the type and never on the input.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
-    serde_json::from_str(text).map_err(|error| refusal(&error))
+    parse_seed(text, PhantomData)
 }
 
 /// Like [`parse`], along what `seed` wants.
-pub(super) fn parse_seed<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, Refusal> {
+pub(super) fn parse_seed<'a, S>(text: &'a str, seed: S) -> Result<S::Value, Refusal>
+where
+    S: DeserializeSeed<'a> + Copy,
+{
+    if let Ok(value) = scan::read(text, seed) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
     deserializer.end().map_err(|error| refusal(&error))?;
@@ -97,8 +103,13 @@ fn refusal(error: &serde_json::Error) -> Refusal {
 /// Whether brackets nest deeper than `depth_max`. Counting all openers settles it for ordinary records.
 fn depth_exceeds(text: &str, depth_max: usize) -> bool {
     let bytes = text.as_bytes();
-    let openers = memchr_iter(b'{', bytes).count() + memchr_iter(b'[', bytes).count();
+    let openers: usize = bytes.chunks(usize::from(u8::MAX)).map(openers).sum();
     openers > depth_max && deepest(bytes, depth_max) > depth_max
+}
+
+/// How many `{` and `[` are among at most 255 bytes: in a byte, so that many are counted at once.
+fn openers(bytes: &[u8]) -> usize {
+    usize::from(bytes.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>())
 }
 
 fn deepest(bytes: &[u8], enough: usize) -> usize {
@@ -436,8 +447,8 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<'de>, A::Error> {
         let mut items = Items::default();
         while items.elements.len() < ENVELOPE_EVENTS_MAX {
-            let Some(element) = seq.next_element::<&RawValue>()? else { return Ok(items) };
-            items.elements.push(element.get());
+            let Some(element) = seq.next_element::<Raw<'_>>()? else { return Ok(items) };
+            items.elements.push(element.0);
         }
         items.overflowed = seq.next_element::<IgnoredAny>()?.is_some();
         drain_seq(seq).map(|()| items)

@@ -107,9 +107,7 @@ impl OwnLayout {
 
     fn read_json(&self, text: &str, row: &mut Row<'_>) -> Result<(), Refusal> {
         json::check_depth(text)?;
-        let mut values = Vec::new();
-        values.resize_with(self.slots_count, Text::default);
-        json::parse_seed(text, Walk { node: &self.root, values: &mut values })?;
+        let values = json::parse_seed(text, Collect { node: &self.root, slots_count: self.slots_count })?;
         row.append(&self.fields(&Record { map: self, values: &values })?);
         Ok(())
     }
@@ -256,6 +254,24 @@ impl<'r> Record<'r> {
     }
 }
 
+/// What `node` wants of one JSON value, by slot.
+#[derive(Clone, Copy)]
+struct Collect<'m> {
+    node: &'m Node,
+    slots_count: usize,
+}
+
+impl<'t> DeserializeSeed<'t> for Collect<'_> {
+    type Value = Vec<Text<'t>>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let mut values = Vec::new();
+        values.resize_with(self.slots_count, Text::default);
+        Walk { node: self.node, values: &mut values }.deserialize(deserializer)?;
+        Ok(values)
+    }
+}
+
 /// Collects what `node` wants of one JSON value.
 struct Walk<'m, 'v, 't> {
     node: &'m Node,
@@ -279,9 +295,8 @@ impl<'t> Walk<'_, '_, 't> {
         if self.node.inside.is_empty() || !starts_as_json || json::check_depth(written).is_err() {
             return;
         }
-        let mut found = Vec::new();
-        found.resize_with(self.values.len(), Text::default);
-        if json::parse_seed(written, Walk { node: self.node, values: &mut found }).is_ok() {
+        let collect = Collect { node: self.node, slots_count: self.values.len() };
+        if let Ok(found) = json::parse_seed(written, collect) {
             let found = found.into_iter().enumerate().filter(|(_, value)| !value.get().is_empty());
             found.for_each(|(slot, value)| self.values[slot] = value.into_owned());
         }

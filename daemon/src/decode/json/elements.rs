@@ -6,9 +6,41 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::{drain_map, drain_seq};
 use crate::limits::NESTED_ELEMENTS_MAX;
+
+/// The JSON of one value, as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::decode) struct Raw<'a>(pub(in crate::decode) &'a str);
+
+/// Under this name a deserializer of ours hands out the text of a value; serde_json hands out the value.
+pub(super) const RAW_NAME: &str = "shadowprod::Raw";
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(RAW_NAME, RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Raw<'de>, E> {
+        Ok(Raw(v))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw<'de>, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Raw(raw.get()))
+    }
+}
 
 /// First element of an array; absent for anything else.
 #[derive(Debug)]
