@@ -3,18 +3,19 @@
 //! In: the [`Fields`] of one event, borrowed from its JSON. Out: an [`EventBatch`] and how many fields were cut.
 //! A row is appended whole or not at all; nothing here reads JSON or decides what a field means.
 
+mod dict;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 
 use crate::limits::FIELD_BYTES_MAX;
 use crate::schema::{EVENT_SCHEMA, EventBatch};
+use dict::Dict;
 
 /// The closed words of the column `flow`, in the order in which they are written, and what each states.
 /// Weights are given to them in queries/signals; decode only states facts.
@@ -307,8 +308,6 @@ pub(super) struct Place<'s> {
     pub(super) account: &'s str,
 }
 
-type Dict = StringDictionaryBuilder<Int32Type>;
-
 /// Builders of all event columns.
 #[derive(Default)]
 pub(super) struct Columns {
@@ -375,11 +374,11 @@ impl Columns {
     fn append_place(&mut self, place: Place<'_>, fields: &Fields<'_>) {
         self.event_time.append_value(fields.event_time);
         self.position.append_value(place.position);
-        self.source.append_value(place.source);
-        self.format.append_value(place.format);
+        self.source.append(place.source);
+        self.format.append(place.format);
         append_text(&mut self.event_id, fields.event_id, &mut self.cut_fields);
         append_joined(&mut self.action, &fields.action, &mut self.joined, &mut self.cut_fields);
-        self.outcome.append_value(fields.outcome.name());
+        self.outcome.append(fields.outcome.name());
         self.status_code.append_option(fields.status_code);
         append(&mut self.error, fields.error, &mut self.cut_fields);
     }
@@ -387,13 +386,13 @@ impl Columns {
     fn append_identity(&mut self, fields: &Fields<'_>) {
         let cut = &mut self.cut_fields;
         append(&mut self.principal, &fields.principal, cut);
-        self.principal_kind.append_value(fields.principal_kind.name());
+        self.principal_kind.append(fields.principal_kind.name());
         append(&mut self.session_name, fields.session_name, cut);
         append(&mut self.token_secret, fields.token, cut);
         append(&mut self.issued_secret, fields.issued, cut);
         match &fields.credential {
             Some(credential) => {
-                self.credential_kind.append_value(credential.kind.name());
+                self.credential_kind.append(credential.kind.name());
                 append_joined(&mut self.credential_secret, &credential.secret, &mut self.joined, cut);
                 self.credential_attribution.append_value(credential.attribution);
             }
@@ -457,11 +456,7 @@ impl Columns {
 }
 
 fn append(column: &mut Dict, value: &str, cut: &mut u64) {
-    if value.is_empty() {
-        column.append_null();
-    } else {
-        column.append_value(clip(value, cut));
-    }
+    column.append(clip(value, cut));
 }
 
 fn append_text(column: &mut StringBuilder, value: &str, cut: &mut u64) {
@@ -500,6 +495,7 @@ fn clip<'v>(value: &'v str, cut: &mut u64) -> &'v str {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int32Type;
 
     use super::*;
 
