@@ -19,6 +19,9 @@ const MICROS_MAX: i64 = 9_223_372_036_854_775;
 /// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone or ` UTC`), the US form, the common log
 /// format, or epoch seconds, milli-, micro- or nanoseconds.
 pub(super) fn micros(text: &str) -> Option<i64> {
+    if let Some(micros) = common_rfc3339(text.as_bytes()) {
+        return Some(micros);
+    }
     let text = text.trim().trim_end_matches(" UTC");
     let micros = match PARSER.parse_timestamp(text) {
         Ok(instant) => instant.as_microsecond(),
@@ -27,6 +30,47 @@ pub(super) fn micros(text: &str) -> Option<i64> {
         }
     };
     (0..=MICROS_MAX).contains(&micros).then_some(micros)
+}
+
+/// `2026-03-02T08:00:05Z`, with up to six digits of fraction, of a day that every month has: what nearly every record
+/// holds, read in a tenth of the time. The rest is left to the parser.
+fn common_rfc3339(text: &[u8]) -> Option<i64> {
+    let (stamp, rest) = text.split_first_chunk::<19>()?;
+    let number = |from: usize, to: usize| {
+        stamp[from..to]
+            .iter()
+            .try_fold(0_i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    };
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    let [year, month, day] = [number(0, 4)?, number(5, 7)?, number(8, 10)?];
+    let [hour, minute, second] = [number(11, 13)?, number(14, 16)?, number(17, 19)?];
+    let in_range = (1970..=2261).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=28).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !in_range || marks.iter().any(|(at, mark)| stamp[*at] != *mark) {
+        return None;
+    }
+    let fraction = match rest {
+        b"Z" => 0,
+        [b'.', digits @ .., b'Z']
+            if (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) =>
+        {
+            let read = digits.iter().fold(0, |n, b| n * 10 + i64::from(b - b'0'));
+            read * 10_i64.pow(6 - digits.len() as u32)
+        }
+        _ => return None,
+    };
+    Some((days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000_000 + fraction)
+}
+
+/// Days since 1970. Years are counted from March, so that the day that leap years add is the last of its year.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month < 3);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
 }
 
 fn civil(text: &str) -> Option<i64> {
@@ -103,6 +147,24 @@ mod tests {
         ] {
             check(text, Some(expect));
         }
+    }
+
+    #[test]
+    fn common_form_is_read_as_the_parser_reads_it() {
+        for day in 0..(292 * 366) {
+            let instant =
+                Timestamp::from_microsecond(day * 86_400_000_000 + day * 7_919_003 % 86_400_000_000);
+            let text = instant.expect("within range").to_string();
+            let parsed = PARSER.parse_timestamp(&text).expect("is a time").as_microsecond();
+            assert!(common_rfc3339(text.as_bytes()).is_none_or(|micros| micros == parsed), "{text}");
+            assert_eq!(micros(&text), (parsed <= MICROS_MAX).then_some(parsed), "{text}");
+        }
+        for text in
+            ["2026-02-29T08:00:05Z", "2026-04-31T08:00:05Z", "2026-03-02T24:00:00Z", "2026-03-02T08:00:05.Z"]
+        {
+            assert_eq!(common_rfc3339(text.as_bytes()), None, "{text}");
+        }
+        assert!(common_rfc3339(b"2026-03-02T08:00:05.123456Z").is_some());
     }
 
     #[test]
