@@ -47,7 +47,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub use columns::FLOW_WORDS;
 pub use format::{Family, Format};
 pub use own_layout::OwnLayout;
-pub use redact::redact;
+pub use redact::{RejectedPayload, redact};
 
 use crate::ingest::{Position, RawBatch, payload_hash};
 use crate::limits::{
@@ -144,8 +144,8 @@ pub struct Reject {
     pub message_hash: u64,
     /// xxh3-64 of the JSON that was rejected, as [`Decoded::content_hashes`]: of one event of an envelope, its own.
     pub content_hash: u64,
-    /// The payload with secrets masked, at most QUARANTINE_PAYLOAD_BYTES_MAX.
-    pub payload: String,
+    /// The payload, of which only a masked text of at most QUARANTINE_PAYLOAD_BYTES_MAX can be had.
+    pub payload: RejectedPayload,
 }
 
 /// What the messages of one topic are.
@@ -491,7 +491,7 @@ impl MessagePass<'_> {
             format: self.refused_by.or(self.source.and_then(|source| source.format.known())),
             message_hash: 0,
             content_hash: xxh3_64_with_seed(payload, 0),
-            payload: redact(payload),
+            payload: RejectedPayload::new(payload),
         });
         self.index += 1;
     }

@@ -134,7 +134,8 @@ fn accounts(decoded: &Decoded) {
     assert!(indices.is_sorted_by(|a, b| a < b), "indices of rejects do not rise: {indices:?}");
     assert!(indices.last().is_none_or(|last| *last < outcomes), "an index of nothing: {indices:?}");
     for reject in &decoded.rejects {
-        assert!(reject.payload.len() <= QUARANTINE_PAYLOAD_BYTES_MAX, "{} bytes kept", reject.payload.len());
+        let kept = reject.payload.masked().len();
+        assert!(kept <= QUARANTINE_PAYLOAD_BYTES_MAX, "{kept} bytes kept");
         assert!(reject.detail.len() <= DETAIL_BYTES_MAX, "{}", reject.detail);
     }
     events.columns().iter().for_each(|column| texts_within_bound(column));

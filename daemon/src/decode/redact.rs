@@ -10,6 +10,7 @@ mod forms;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use memchr::memmem;
 
@@ -30,18 +31,84 @@ const AHEAD: usize = 600;
 
 /// `payload` as text (invalid UTF-8 replaced), cut, secrets masked.
 pub fn redact(payload: &[u8]) -> String {
-    // A secret may be cut in two by the bound: masking sees the text before it is cut to size.
-    let head = &payload[..payload.len().min(2 * QUARANTINE_PAYLOAD_BYTES_MAX)];
-    let mut text = String::from_utf8_lossy(head);
-    if text.contains('\0') {
-        // UTF-16, mostly: without them it reads as text, and so do the secrets in it.
-        text = text.replace('\0', "").into();
+    Unmasked::of(payload).masked()
+}
+
+/// What is kept of a payload that nobody could decode. Masking costs more than decoding and most rejects are only
+/// counted, so it is done for those that leave the process or are written; nothing else can be got out of this.
+#[derive(Clone)]
+pub struct RejectedPayload(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Unmasked(Unmasked),
+    Masked(String),
+}
+
+impl RejectedPayload {
+    /// Of a payload as it came.
+    pub(super) fn new(payload: &[u8]) -> Self {
+        Self(Kept::Unmasked(Unmasked::of(payload)))
     }
-    let mut masked =
-        Masking::new(&text, memmem::find(payload, b"apiVersion").is_some()).run(head.len() < payload.len());
-    masked.truncate(masked.floor_char_boundary(QUARANTINE_PAYLOAD_BYTES_MAX));
-    masked.shrink_to_fit();
-    masked
+
+    /// Of what [`RejectedPayload::masked`] gave before.
+    pub fn of_masked(text: String) -> Self {
+        Self(Kept::Masked(text))
+    }
+
+    /// As [`redact`] gives it.
+    pub fn masked(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Kept::Unmasked(payload) => Cow::Owned(payload.masked()),
+            Kept::Masked(text) => Cow::Borrowed(text),
+        }
+    }
+}
+
+impl fmt::Debug for RejectedPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.masked().fmt(f)
+    }
+}
+
+impl PartialEq for RejectedPayload {
+    fn eq(&self, other: &Self) -> bool {
+        self.masked() == other.masked()
+    }
+}
+
+impl Eq for RejectedPayload {}
+
+/// As much of a payload as masking looks at.
+#[derive(Clone)]
+struct Unmasked {
+    /// A secret may be cut in two by the bound: masking sees the text before it is cut to size.
+    head: Box<[u8]>,
+    goes_on: bool,
+    kubernetes: bool,
+}
+
+impl Unmasked {
+    fn of(payload: &[u8]) -> Self {
+        let head = &payload[..payload.len().min(2 * QUARANTINE_PAYLOAD_BYTES_MAX)];
+        Self {
+            head: head.into(),
+            goes_on: head.len() < payload.len(),
+            kubernetes: memmem::find(payload, b"apiVersion").is_some(),
+        }
+    }
+
+    fn masked(&self) -> String {
+        let mut text = String::from_utf8_lossy(&self.head);
+        if text.contains('\0') {
+            // UTF-16, mostly: without them it reads as text, and so do the secrets in it.
+            text = text.replace('\0', "").into();
+        }
+        let mut masked = Masking::new(&text, self.kubernetes).run(self.goes_on);
+        masked.truncate(masked.floor_char_boundary(QUARANTINE_PAYLOAD_BYTES_MAX));
+        masked.shrink_to_fit();
+        masked
+    }
 }
 
 /// A walk over the text, word by word.

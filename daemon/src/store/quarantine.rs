@@ -14,7 +14,7 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::StoreError;
-use crate::decode::{Format, Reject, RejectReason};
+use crate::decode::{Format, Reject, RejectReason, RejectedPayload};
 use crate::ingest::Position;
 use crate::limits;
 
@@ -150,7 +150,7 @@ fn write_kind(
             reject.message_hash as i64,
             reject.content_hash as i64,
             reject.detail,
-            reject.payload,
+            reject.payload.masked(),
         ])?;
     }
     let last = last_of_sample(connection, topic, reason, rows_max)?;
@@ -245,7 +245,7 @@ impl Quarantined {
             "index": index,
             "ingested_at": self.at().to_string(),
             "format": format.map(|format| format.name()),
-            "payload": payload,
+            "payload": payload.masked(),
         })
     }
 }
@@ -294,7 +294,7 @@ fn quarantined(row: &Row<'_>) -> Result<Quarantined, StoreError> {
         format: format.transpose()?,
         message_hash: row.get::<_, i64>(8)? as u64,
         content_hash: row.get::<_, i64>(9)? as u64,
-        payload: row.get(11)?,
+        payload: RejectedPayload::of_masked(row.get(11)?),
     };
     let at_micros = row.get(5)?;
     Ok(Quarantined { topic, reject, at_micros })

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::quarantine::SampleBounds;
 use super::*;
-use crate::decode::{Reject, RejectReason};
+use crate::decode::{Reject, RejectReason, RejectedPayload};
 use crate::findings::{ChangeKind, Evidence, Finding, FindingState, Owner, Parameter, Severity, Subject};
 
 fn at(second: i64) -> Timestamp {
@@ -78,7 +78,7 @@ fn reject(offset: i64) -> Reject {
         format: None,
         message_hash: u64::MAX - 7,
         content_hash: 5,
-        payload: "{".to_owned(),
+        payload: RejectedPayload::of_masked("{".to_owned()),
     }
 }
 

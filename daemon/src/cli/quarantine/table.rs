@@ -85,7 +85,7 @@ pub(super) fn write_reject(kept: &Quarantined, retry: Option<&Retry>) -> std::io
         writeln!(out, "{name:<10} {text}")?;
     }
     writeln!(out, "\npayload, secrets masked:")?;
-    reject.payload.lines().try_for_each(|line| writeln!(out, "{}", printable(line)))
+    reject.payload.masked().lines().try_for_each(|line| writeln!(out, "{}", printable(line)))
 }
 
 fn retried(retry: &Retry) -> String {
