@@ -65,6 +65,9 @@ pub struct DetectionQuery {
     /// Further ages of a bucket, seconds, at which the answer may change although nothing happened: the end
     /// of a learning week, say. The query compares bucket columns with `as_of()` less exactly these.
     pub revisit_seconds: Vec<i64>,
+    /// Rollups that it reads and whose new rows alone change no answer: what a credential did before is judged
+    /// when something drives the question. Their rows make nobody due but when they leave retention.
+    pub background: Vec<String>,
     /// Grid of on-time evaluation, seconds; a multiple of the base grid.
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).
