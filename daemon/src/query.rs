@@ -72,6 +72,9 @@ pub struct DetectionQuery {
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).
     pub all_subjects: bool,
+    /// Whether it is evaluated at each grid point while rows of its window are kept, also where no event says so:
+    /// queries whose answer changes as time passes.
+    pub every_grid_point: bool,
     /// How long a finding must have been below `hold` before it resolves, seconds.
     pub close_after_seconds: i64,
     /// Within this time after resolving, a new hit reopens the same episode, seconds.

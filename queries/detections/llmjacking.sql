@@ -6,7 +6,7 @@
 -- window_days = 1
 -- revisit_days = [11]
 -- background = ["credential-first-seen", "credential-session"]
--- grid_seconds = 60
+-- grid_seconds = 300
 -- close_after_hours = 72
 -- reopen_within_hours = 336
 -- owner_role = "credential_owner"
@@ -43,11 +43,12 @@
 -- does a model invoked from a network that the credential did not use ten days ago. How much was used is no sign:
 -- thieves stay below limits, and customers do not. The start values were set by the cases beside this file.
 -- An early look sees what the grid will see, the newest events included, seconds after they arrive: exposed keys are
--- tried within 9 to 17 minutes. Only calls to AI services make it look; what the credential did before is background.
+-- tried within 9 to 17 minutes. The grid confirms. Only calls to AI services make either look; what the credential
+-- did before is background.
 --
--- new_network: models invoked from a network where the credential came for the first time in ten days (public; Elastic's
---   new-terms rules look back as far), at most a day before, which is what a thief may spend on looking around; and
---   was in use elsewhere before: the first network of a new key is no news.
+-- new_network: models invoked from a network where the credential was for the first time in ten days (public;
+--   Elastic's new-terms rules look back as far) at most a day before, which a thief may spend on looking around, if
+--   it was in use elsewhere before: the first network of a new key is no news.
 -- list_then_invoke: models listed and one answering within 15 minutes, by a long-lived key (public: Elastic, "AWS
 --   Bedrock Foundation Model Enumeration Followed by Invocation via Long-Term Key").
 -- actions: more than .4 of 14 actions in 24 hours (public: Prowler, cloudtrail_threat_detection_llm_jacking, its
@@ -118,27 +119,34 @@ uses AS (
     WHERE network <> 'unknown'
     GROUP BY credential, network, slice
 ),
+arrivals AS (
+    SELECT e.credential, e.network, e.slice, least(e.first_invoke, min(u.first_seen)) AS arrived
+    FROM entries e
+    LEFT JOIN uses u
+        ON u.credential = e.credential AND u.network = e.network AND u.slice >= e.slice - INTERVAL '1 day'
+    GROUP BY e.credential, e.network, e.slice, e.first_invoke
+),
 pasts AS (
     SELECT
-        e.credential, e.network, e.slice,
+        a.credential, a.network, a.arrived,
         coalesce(bool_or(
-            u.network = e.network AND u.slice < e.slice - INTERVAL '1 day'
-            AND u.slice >= e.slice - INTERVAL '10 days'
+            u.network = a.network AND u.slice < a.slice - INTERVAL '1 day'
+            AND u.slice >= a.slice - INTERVAL '10 days'
         ), false) AS used_lately,
-        coalesce(bool_or(u.network = e.network AND u.slice < e.slice - INTERVAL '10 days'), false) AS used_long_ago,
-        coalesce(bool_or(u.network <> e.network AND u.first_seen < e.first_invoke), false) AS used_elsewhere,
+        coalesce(bool_or(u.network = a.network AND u.slice < a.slice - INTERVAL '10 days'), false) AS used_long_ago,
+        coalesce(bool_or(u.network <> a.network AND u.first_seen < a.arrived), false) AS used_elsewhere,
         count(DISTINCT CASE
-            WHEN u.network <> e.network AND u.slice < e.slice AND u.slice >= e.slice - INTERVAL '10 days'
+            WHEN u.network <> a.network AND u.first_seen < a.arrived AND u.slice >= a.slice - INTERVAL '10 days'
             THEN u.network END) AS other_networks
-    FROM entries e
-    LEFT JOIN uses u ON u.credential = e.credential
-    GROUP BY e.credential, e.network, e.slice
+    FROM arrivals a
+    LEFT JOIN uses u ON u.credential = a.credential
+    GROUP BY a.credential, a.network, a.slice, a.arrived
 ),
 judged AS (
     SELECT
         p.credential, p.network, NOT p.used_long_ago AS young,
         NOT p.used_lately
-            AND (p.used_elsewhere OR k.first_slice < p.slice)
+            AND (p.used_elsewhere OR k.first_slice < date_bin(INTERVAL '30 minutes', p.arrived))
             AND p.other_networks < $roaming_networks_min AS is_new
     FROM pasts p
     LEFT JOIN known k ON k.credential = p.credential
@@ -235,7 +243,7 @@ SELECT
             CASE WHEN sign_list_then_invoke > 0
                 THEN 'models were listed and one was invoked within 15 minutes' END,
             CASE WHEN sign_actions > 0
-                THEN concat(actions, ' of the ', CAST($actions_known AS BIGINT), ' actions of a break-in were called') END,
+                THEN concat(actions, ' of ', CAST($actions_known AS BIGINT), ' actions of a break-in were called') END,
             CASE WHEN sign_probes > 0
                 THEN concat(probes, ' invocations in a row of few were refused, as when somebody tries what works') END,
             CASE WHEN sign_console_only > 0

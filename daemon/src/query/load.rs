@@ -34,6 +34,7 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
+    ("source-hour.sql", include_str!("../../../queries/rollups/source-hour.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
 ];
@@ -46,6 +47,8 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
     ("llmjacking.cases.toml", include_str!("../../../queries/detections/llmjacking.cases.toml")),
     ("llmjacking.sql", include_str!("../../../queries/detections/llmjacking.sql")),
+    ("sensor-silence.cases.toml", include_str!("../../../queries/detections/sensor-silence.cases.toml")),
+    ("sensor-silence.sql", include_str!("../../../queries/detections/sensor-silence.sql")),
     (
         "shared-credential.cases.toml",
         include_str!("../../../queries/detections/shared-credential.cases.toml"),
@@ -353,6 +356,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         background: keys.texts("background", problems),
         grid_seconds: keys.whole("grid_seconds", 1..=DAY_SECONDS, problems),
         all_subjects: keys.flag("all_subjects", problems),
+        every_grid_point: keys.flag("every_grid_point", problems),
         close_after_seconds: keys.whole("close_after_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         reopen_within_seconds: keys.whole("reopen_within_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         owner_role: keys.text("owner_role", problems),

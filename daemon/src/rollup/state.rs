@@ -304,6 +304,8 @@ struct Concern {
     own: bool,
     /// Whether a new row makes it due, not only one that grows old.
     drives: bool,
+    /// How long after a bucket's start each grid point is due, microseconds; none without a new row or old age.
+    run: Option<i64>,
 }
 
 impl Concern {
@@ -313,14 +315,18 @@ impl Concern {
             return None;
         }
         let drives = detection.driven_by.contains(&rollup);
+        let run = query.every_grid_point.then_some(query.window_seconds * 1_000_000);
         let seconds = query.revisit_seconds.iter().chain([&query.window_seconds]).filter(|_| drives);
         let ages = seconds.map(|s| s * 1_000_000).chain([state.retention_micros]).collect();
-        Some(Self { ages, own: !query.all_subjects && kind == query.subject_kind, drives })
+        Some(Self { ages, own: !query.all_subjects && kind == query.subject_kind, drives, run })
     }
 
     /// Makes the subjects of settled rows due now, if they drive it, and whenever a bucket reaches one of the ages.
     fn schedule(&self, schedule: &mut Schedule, moved: &[(i64, SubjectId)], grid_point: i64) {
         for (bucket, subject) in moved {
+            if let Some(run) = self.run {
+                schedule.add_run(schedule.at_or_after(grid_point), bucket.saturating_add(run));
+            }
             let reached = self.ages.iter().map(|age| bucket.saturating_add(*age));
             let later = reached.flat_map(|at| [schedule.at_or_after(at), schedule.after(at)]);
             let later: Vec<i64> = later.filter(|at| *at > grid_point).collect();
