@@ -58,7 +58,7 @@ pub struct DetectionQuery {
     pub text: QueryText,
     /// One line for people.
     pub title: String,
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential` or `source`.
     pub subject_kind: String,
     /// How far back it looks, seconds: when a bucket leaves this window its subject is evaluated again.
     pub window_seconds: i64,
