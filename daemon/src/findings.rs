@@ -76,7 +76,7 @@ impl FindingState {
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential` or `source`.
     pub kind: String,
     /// Pilot id, or keyed hash of a credential.
     pub id: String,

@@ -58,17 +58,23 @@ pub struct DetectionQuery {
     pub text: QueryText,
     /// One line for people.
     pub title: String,
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential` or `source`.
     pub subject_kind: String,
     /// How far back it looks, seconds: when a bucket leaves this window its subject is evaluated again.
     pub window_seconds: i64,
     /// Further ages of a bucket, seconds, at which the answer may change although nothing happened: the end
     /// of a learning week, say. The query compares bucket columns with `as_of()` less exactly these.
     pub revisit_seconds: Vec<i64>,
+    /// Rollups that it reads and whose new rows alone change no answer: what a credential did before is judged
+    /// when something drives the question. Their rows make nobody due but when they leave retention.
+    pub background: Vec<String>,
     /// Grid of on-time evaluation, seconds; a multiple of the base grid.
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).
     pub all_subjects: bool,
+    /// Whether it is evaluated at each grid point while rows of its window are kept, also where no event says so:
+    /// queries whose answer changes as time passes.
+    pub every_grid_point: bool,
     /// How long a finding must have been below `hold` before it resolves, seconds.
     pub close_after_seconds: i64,
     /// Within this time after resolving, a new hit reopens the same episode, seconds.

@@ -17,6 +17,7 @@ mod okta;
 mod pattern;
 mod pilots;
 mod place;
+mod stolen;
 mod stream;
 
 use std::cmp::Reverse;
@@ -39,6 +40,8 @@ pub const UNPROMOTED: &str = "unpromoted-production-traffic";
 pub const BUSINESS_DEPENDENCY: &str = "business-dependency";
 /// Detection of DOMAIN section 3c.
 pub const SHARED_CREDENTIAL: &str = "shared-credential";
+/// Detection of DOMAIN section 4: a key stolen for its AI access.
+pub const LLMJACKING: &str = "llmjacking";
 /// Every topic, in name order.
 pub const TOPICS: [&str; 4] = ["cloudtrail", "entra", "gateway", "okta"];
 
@@ -122,6 +125,7 @@ impl World {
         everyday::add(&mut draft);
         pilots::add(&mut draft);
         credentials::add(&mut draft);
+        stolen::add(&mut draft);
         Self {
             seed,
             span: draft.start..draft.end,
@@ -335,6 +339,8 @@ mod tests {
         for detection in [UNPROMOTED, BUSINESS_DEPENDENCY, SHARED_CREDENTIAL] {
             assert!(world.expected().iter().filter(|l| l.detection == detection).count() >= 3, "{detection}");
         }
+        assert!(world.expected().iter().any(|l| l.detection == LLMJACKING));
+        assert!(world.look_alikes().iter().any(|l| l.detection == LLMJACKING));
         let names: BTreeSet<_> = world.look_alikes().iter().map(|l| l.name).collect();
         assert!(names.len() >= 6, "{names:?}");
     }

@@ -19,7 +19,7 @@ pub struct Rule {
     pub detection: String,
     /// Its version.
     pub version: u32,
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential` or `source`.
     pub subject_kind: String,
     /// How long the evidence must be gone before the finding resolves, microseconds.
     pub close_after: i64,

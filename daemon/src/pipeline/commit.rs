@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use crate::findings::{ChangeKind, FindingChange};
+use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
@@ -71,7 +71,8 @@ impl Pipeline {
         let changes = newest_refresh_only(waits.changes);
         let changed = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone()));
         let touched: BTreeSet<_> = changed.chain(waits.waiting).collect();
-        let tracked = touched.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned().collect();
+        let newest = touched.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned();
+        let tracked = self.closed_episodes(&changes).chain(newest).collect();
         Commit {
             checkpoints: waits.checkpoints,
             segments,
@@ -84,6 +85,21 @@ impl Pipeline {
             control: waits.control,
             versions: Some(self.versions()),
         }
+    }
+
+    /// Episodes that ended and were followed by a new one within this commit: the lifecycle knows the newest only.
+    fn closed_episodes<'a>(&'a self, changes: &'a [FindingChange]) -> impl Iterator<Item = Tracked> + 'a {
+        let is_newest = |finding: &Finding| {
+            let newest = self.lifecycle.get(&finding.detection, &finding.subject.id);
+            newest.is_some_and(|tracked| tracked.finding.episode == finding.episode)
+        };
+        let closed = changes.iter().filter(move |c| c.kind == ChangeKind::Resolved && !is_newest(&c.finding));
+        closed.map(|change| Tracked {
+            finding: change.finding.clone(),
+            quiet_since: None,
+            resolved_at: Some(change.at),
+            early_at: None,
+        })
     }
 
     fn versions(&self) -> Versions {

@@ -3,6 +3,7 @@
 //! In: how far the watermark has come. Out: finding changes, uncommitted. The cost of a tick follows what
 //! changed, not what is kept.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -121,17 +122,17 @@ impl Pipeline {
         }
         self.looked_early_at = now;
         let as_of = self.watermark.state().newest_event.saturating_add(1);
-        let mut kinds: Vec<String> = self.rules.iter().map(|r| r.subject_kind.clone()).collect();
-        kinds.dedup();
-        for kind in kinds {
-            let touched = self.rollups.take_touched(&kind);
-            for index in 0..self.rules.len() {
-                if self.rules[index].subject_kind == kind
-                    && !self.queries.detections[index].query.all_subjects
-                {
-                    self.look_early_at(index, &touched, as_of)?;
-                }
+        let touched = self.rollups.take_touched();
+        for index in 0..self.rules.len() {
+            let detection = &self.queries.detections[index];
+            if detection.query.all_subjects {
+                continue;
             }
+            let kind = &detection.query.subject_kind;
+            let driven_by = detection.driven_by.iter().filter(|i| self.rollups.is_about(**i, kind));
+            let changed: BTreeSet<SubjectId> = driven_by.flat_map(|i| &touched[*i]).copied().collect();
+            let changed: Vec<SubjectId> = changed.into_iter().collect();
+            self.look_early_at(index, &changed, as_of)?;
         }
         Ok(())
     }

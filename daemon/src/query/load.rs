@@ -28,10 +28,13 @@ const DAY_SECONDS: i64 = 86_400;
 const DAYS_MAX: i64 = 3_650;
 
 const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
+    ("credential-ai-day.sql", include_str!("../../../queries/rollups/credential-ai-day.sql")),
+    ("credential-ai-slice.sql", include_str!("../../../queries/rollups/credential-ai-slice.sql")),
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
+    ("source-hour.sql", include_str!("../../../queries/rollups/source-hour.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
 ];
@@ -42,6 +45,10 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         include_str!("../../../queries/detections/business-dependency.cases.toml"),
     ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
+    ("llmjacking.cases.toml", include_str!("../../../queries/detections/llmjacking.cases.toml")),
+    ("llmjacking.sql", include_str!("../../../queries/detections/llmjacking.sql")),
+    ("sensor-silence.cases.toml", include_str!("../../../queries/detections/sensor-silence.cases.toml")),
+    ("sensor-silence.sql", include_str!("../../../queries/detections/sensor-silence.sql")),
     (
         "shared-credential.cases.toml",
         include_str!("../../../queries/detections/shared-credential.cases.toml"),
@@ -346,8 +353,10 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         subject_kind: keys.text("subject_kind", problems),
         window_seconds: keys.whole("window_days", 1..=DAYS_MAX, problems) * DAY_SECONDS,
         revisit_seconds: keys.wholes("revisit_days", problems).iter().map(|d| d * DAY_SECONDS).collect(),
+        background: keys.texts("background", problems),
         grid_seconds: keys.whole("grid_seconds", 1..=DAY_SECONDS, problems),
         all_subjects: keys.flag("all_subjects", problems),
+        every_grid_point: keys.flag("every_grid_point", problems),
         close_after_seconds: keys.whole("close_after_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         reopen_within_seconds: keys.whole("reopen_within_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         owner_role: keys.text("owner_role", problems),

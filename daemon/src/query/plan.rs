@@ -138,6 +138,8 @@ pub struct PlannedDetection {
     pub query: DetectionQuery,
     /// Rollups it reads, as indices into [`QuerySet::rollups`].
     pub reads: Vec<usize>,
+    /// Those of them whose new rows make subjects due: all but the query's `background`.
+    pub driven_by: Vec<usize>,
     /// Whether it reads who issued a token and who presents it: then what it says of a subject depends on the
     /// subject's family.
     pub follows_links: bool,
@@ -358,6 +360,7 @@ impl Engine {
         let plan = self.logical(&context, text)?;
         let reads = reads_of(&plan, rollups);
         check_retention(query, &reads, rollups)?;
+        let driven_by = driven_by(query, &reads, rollups)?;
         let tables = reads.iter().map(|i| slots[*i].clone()).collect();
         let links = |of: fn(&RollupQuery) -> &Option<String>| {
             reads.iter().any(|i| {
@@ -368,7 +371,7 @@ impl Engine {
         let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        Ok(PlannedDetection { query: query.clone(), reads, follows_links, output, plan, tables })
+        Ok(PlannedDetection { query: query.clone(), reads, driven_by, follows_links, output, plan, tables })
     }
 }
 
@@ -395,6 +398,21 @@ fn reads_of(plan: &LogicalPlan, rollups: &[PlannedRollup]) -> Vec<usize> {
     plan.apply_with_subqueries(visit).expect("the visitor never fails");
     let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.id.replace('-', "_"));
     rollups.iter().enumerate().filter(|(_, r)| named(r)).map(|(i, _)| i).collect()
+}
+
+/// What is read and is not background; refuses a background that is not read.
+fn driven_by(
+    query: &DetectionQuery,
+    reads: &[usize],
+    rollups: &[PlannedRollup],
+) -> Result<Vec<usize>, PlanError> {
+    let id = |index: &usize| &rollups[*index].query.text.id;
+    if let Some(unread) = query.background.iter().find(|b| !reads.iter().any(|i| id(i) == *b)) {
+        let message =
+            format!("front matter names background `{unread}`, a rollup that the query does not read");
+        return Err(PlanError::refused(&query.text, message));
+    }
+    Ok(reads.iter().filter(|i| !query.background.contains(id(i))).copied().collect())
 }
 
 fn check_retention(

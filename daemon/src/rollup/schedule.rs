@@ -24,12 +24,20 @@ pub enum Due {
 pub struct Schedule {
     grid_micros: i64,
     due: BTreeMap<i64, Due>,
+    run: Option<Run>,
+}
+
+/// Grid points in a row at which every subject is due.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    next: i64,
+    until: i64,
 }
 
 impl Schedule {
     /// Nothing due yet, on a grid of `grid_seconds`.
     pub fn new(grid_seconds: i64) -> Self {
-        Self { grid_micros: grid_seconds * 1_000_000, due: BTreeMap::new() }
+        Self { grid_micros: grid_seconds * 1_000_000, due: BTreeMap::new(), run: None }
     }
 
     /// The first grid point that sees everything before `instant`: at or after it.
@@ -57,15 +65,24 @@ impl Schedule {
         self.due.insert(grid_point, Due::All);
     }
 
+    /// Every subject is due at each grid point from `grid_point` to `until`; a run that is under way grows.
+    pub fn add_run(&mut self, grid_point: i64, until: i64) {
+        let run = self.run.unwrap_or(Run { next: grid_point, until });
+        let next = if run.next <= run.until { run.next.min(grid_point) } else { run.next.max(grid_point) };
+        self.run = Some(Run { next, until: run.until.max(until) });
+    }
+
     /// The next grid point with something due.
     pub fn next(&self) -> Option<i64> {
-        self.due.first_key_value().map(|(at, _)| *at)
+        let run = self.run.filter(|run| run.next <= run.until).map(|run| run.next);
+        let due = self.due.first_key_value().map(|(at, _)| *at);
+        run.into_iter().chain(due).min()
     }
 
     /// What is due at or before `grid_point`, taken out.
     pub fn take(&mut self, grid_point: i64) -> Option<Due> {
-        let mut taken: Option<Due> = None;
-        while self.next().is_some_and(|at| at <= grid_point) {
+        let mut taken = self.take_run(grid_point);
+        while self.due.first_key_value().is_some_and(|(at, _)| *at <= grid_point) {
             let (_, due) = self.due.pop_first()?;
             taken = Some(match (taken, due) {
                 (None, due) => due,
@@ -77,6 +94,13 @@ impl Schedule {
             });
         }
         taken
+    }
+
+    fn take_run(&mut self, grid_point: i64) -> Option<Due> {
+        let after = self.after(grid_point);
+        let run = self.run.as_mut().filter(|run| run.next <= run.until && run.next <= grid_point)?;
+        run.next = after;
+        Some(Due::All)
     }
 }
 
@@ -101,5 +125,24 @@ mod tests {
         schedule.add(180_000_000, 3);
         assert_eq!(schedule.take(120_000_000), Some(Due::All));
         assert_eq!(schedule.next(), Some(180_000_000));
+    }
+
+    #[test]
+    fn run_is_due_at_each_grid_point_until_it_ends_and_begins_again() {
+        const MINUTE: i64 = 60_000_000;
+        let mut schedule = Schedule::new(60);
+        schedule.add_run(MINUTE, 2 * MINUTE);
+        schedule.add_run(2 * MINUTE, 3 * MINUTE);
+        let mut points = Vec::new();
+        while let Some(at) = schedule.next() {
+            points.push(at / MINUTE);
+            assert_eq!(schedule.take(at), Some(Due::All));
+        }
+        assert_eq!(points, [1, 2, 3]);
+        schedule.add(9 * MINUTE, 1);
+        schedule.add_run(8 * MINUTE, 8 * MINUTE);
+        assert_eq!(schedule.next(), Some(8 * MINUTE));
+        assert_eq!(schedule.take(8 * MINUTE), Some(Due::All));
+        assert_eq!(schedule.next(), Some(9 * MINUTE));
     }
 }

@@ -54,7 +54,7 @@ pub struct Absorbed {
 pub struct Rollups {
     states: Vec<Intervals>,
     kinds: Vec<(String, Subjects)>,
-    /// By kind.
+    /// By rollup.
     touched: Vec<HashSet<SubjectId>>,
     /// By kind; follows from the rows.
     links: Vec<Links>,
@@ -74,8 +74,8 @@ impl Rollups {
             let layout = Arc::new(Layout::new(rollup));
             Intervals::new(layout, kind, rollup.query.retention_seconds * 1_000_000)
         });
-        let states = states.collect();
-        let touched = kinds.iter().map(|_| HashSet::new()).collect();
+        let states: Vec<Intervals> = states.collect();
+        let touched = states.iter().map(|_| HashSet::new()).collect();
         let links = kinds.iter().map(|_| Links::default()).collect();
         Self { states, kinds, touched, links, settled: START_OF_TIME }
     }
@@ -110,7 +110,7 @@ impl Rollups {
         for (index, state) in self.states.iter_mut().enumerate() {
             let subjects = &mut self.kinds[state.kind].1;
             for rows in queries.run_rollup(index, &batch)? {
-                state.add_fresh(&rows, subjects, &mut self.touched[state.kind])?;
+                state.add_fresh(&rows, subjects, &mut self.touched[index])?;
                 note_links(&mut self.links[state.kind], state, &rows, subjects);
             }
         }
@@ -206,12 +206,14 @@ impl Rollups {
         Ok(state.in_retention(&rows, as_of)?)
     }
 
-    /// Subjects of `kind` that changed since the last call.
-    pub fn take_touched(&mut self, kind: &str) -> Vec<SubjectId> {
-        let index = self.kinds.iter().position(|(k, _)| k == kind);
-        let mut ids: Vec<_> = index.map(|i| self.touched[i].drain().collect()).unwrap_or_default();
-        ids.sort_unstable();
-        ids
+    /// Subjects that changed since the last call, by rollup, in the query set's order.
+    pub fn take_touched(&mut self) -> Vec<HashSet<SubjectId>> {
+        self.touched.iter_mut().map(std::mem::take).collect()
+    }
+
+    /// Whether subjects of rollup `index` are of this kind.
+    pub fn is_about(&self, index: usize, kind: &str) -> bool {
+        self.kinds[self.states[index].kind].0 == kind
     }
 
     /// Every subject of `kind`.
@@ -300,6 +302,10 @@ struct Concern {
     ages: Vec<i64>,
     /// Whether only the row's own subject is concerned.
     own: bool,
+    /// Whether a new row makes it due, not only one that grows old.
+    drives: bool,
+    /// How long after a bucket's start each grid point is due, microseconds; none without a new row or old age.
+    run: Option<i64>,
 }
 
 impl Concern {
@@ -308,18 +314,24 @@ impl Concern {
         if !detection.reads.contains(&rollup) {
             return None;
         }
-        let seconds = query.revisit_seconds.iter().chain([&query.window_seconds]);
+        let drives = detection.driven_by.contains(&rollup);
+        let run = query.every_grid_point.then_some(query.window_seconds * 1_000_000);
+        let seconds = query.revisit_seconds.iter().chain([&query.window_seconds]).filter(|_| drives);
         let ages = seconds.map(|s| s * 1_000_000).chain([state.retention_micros]).collect();
-        Some(Self { ages, own: !query.all_subjects && kind == query.subject_kind })
+        Some(Self { ages, own: !query.all_subjects && kind == query.subject_kind, drives, run })
     }
 
-    /// Makes the subjects of settled rows due now and again whenever a bucket reaches one of the ages.
+    /// Makes the subjects of settled rows due now, if they drive it, and whenever a bucket reaches one of the ages.
     fn schedule(&self, schedule: &mut Schedule, moved: &[(i64, SubjectId)], grid_point: i64) {
         for (bucket, subject) in moved {
+            if let Some(run) = self.run {
+                schedule.add_run(schedule.at_or_after(grid_point), bucket.saturating_add(run));
+            }
             let reached = self.ages.iter().map(|age| bucket.saturating_add(*age));
             let later = reached.flat_map(|at| [schedule.at_or_after(at), schedule.after(at)]);
             let later: Vec<i64> = later.filter(|at| *at > grid_point).collect();
-            for at in std::iter::once(schedule.at_or_after(grid_point)).chain(later) {
+            let now = self.drives.then(|| schedule.at_or_after(grid_point));
+            for at in now.into_iter().chain(later) {
                 if self.own { schedule.add(at, *subject) } else { schedule.add_all(at) }
             }
         }

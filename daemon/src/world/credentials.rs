@@ -86,7 +86,7 @@ fn sign(draft: &mut Draft, account: &'static str, signer: &Signer, name: &str, u
     }
 }
 
-fn key_signer(user: &str, generation: i64) -> (Signer, ExpectedSubject) {
+pub(super) fn key_signer(user: &str, generation: i64) -> (Signer, ExpectedSubject) {
     let key = key_id(user, generation);
     let subject = static_key(&key);
     (Signer::Key { user: user.to_owned(), key }, subject)

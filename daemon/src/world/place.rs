@@ -38,6 +38,8 @@ pub(super) enum Place {
     Colo(u32),
     /// A pod in the service mesh.
     Pod(u32),
+    /// An address that is nobody's in the registry.
+    Stranger(u32),
 }
 
 impl Place {
@@ -55,6 +57,7 @@ impl Place {
             Self::Staging(host) => format!("198.51.100.{}", 130 + host % 50),
             Self::Ci(host) => format!("198.51.100.{}", 194 + host % 50),
             Self::Colo(host) => format!("192.0.2.{}", 4 + host % 100),
+            Self::Stranger(host) => format!("2001:db8:9c4{:x}::{:x}", host % 16, 7 + host),
             Self::Pod(host) => format!("10.20.{}.{}", 1 + host / 200 % 200, 5 + host % 200),
         }
     }
