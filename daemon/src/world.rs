@@ -39,6 +39,8 @@ pub const UNPROMOTED: &str = "unpromoted-production-traffic";
 pub const BUSINESS_DEPENDENCY: &str = "business-dependency";
 /// Detection of DOMAIN section 3c.
 pub const SHARED_CREDENTIAL: &str = "shared-credential";
+/// Detection of DOMAIN section 4: suspended or revoked, and still called.
+pub const REVOKED: &str = "revoked-still-called";
 /// Every topic, in name order.
 pub const TOPICS: [&str; 4] = ["cloudtrail", "entra", "gateway", "okta"];
 

@@ -32,6 +32,7 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
+    ("stopped-pilot-day.sql", include_str!("../../../queries/rollups/stopped-pilot-day.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
 ];
@@ -42,6 +43,11 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         include_str!("../../../queries/detections/business-dependency.cases.toml"),
     ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
+    (
+        "revoked-still-called.cases.toml",
+        include_str!("../../../queries/detections/revoked-still-called.cases.toml"),
+    ),
+    ("revoked-still-called.sql", include_str!("../../../queries/detections/revoked-still-called.sql")),
     (
         "shared-credential.cases.toml",
         include_str!("../../../queries/detections/shared-credential.cases.toml"),
