@@ -72,8 +72,9 @@ pub fn evaluate(
         let rows = rows_of(batch).map_err(output)?;
         hits.extend(rows.into_iter().map(|row| describe(row, &detection.query, context)));
     }
-    if family.is_some() {
-        let asked: HashSet<SubjectId> = subjects.unwrap_or_default().iter().copied().collect();
+    if let Some(subjects) = subjects {
+        // Of the others only a part was seen: a family's members, or what the registry alone says of them.
+        let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
         let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
         hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
     }

@@ -44,6 +44,19 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
     ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
     (
+        "duties-not-separated.cases.toml",
+        include_str!("../../../queries/detections/duties-not-separated.cases.toml"),
+    ),
+    ("duties-not-separated.sql", include_str!("../../../queries/detections/duties-not-separated.sql")),
+    (
+        "promotion-without-control-owner.cases.toml",
+        include_str!("../../../queries/detections/promotion-without-control-owner.cases.toml"),
+    ),
+    (
+        "promotion-without-control-owner.sql",
+        include_str!("../../../queries/detections/promotion-without-control-owner.sql"),
+    ),
+    (
         "revoked-still-called.cases.toml",
         include_str!("../../../queries/detections/revoked-still-called.cases.toml"),
     ),
@@ -64,8 +77,17 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
 ];
 
 /// Tables that are not rollups: no rollup may take their names.
-const TABLES: &[&str] =
-    &["events", "pilots", "pilot_stages", "promotions", "exceptions", "teams", "services"];
+const TABLES: &[&str] = &[
+    "events",
+    "pilots",
+    "pilot_stages",
+    "promotions",
+    "exceptions",
+    "teams",
+    "services",
+    "pilot_roles",
+    "holders",
+];
 
 /// One mistake, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
