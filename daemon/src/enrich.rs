@@ -143,7 +143,7 @@ impl Enricher {
         [
             text_column(each().map(|a| self.pilot(a).map(|p| p.id.as_str()))),
             text_column(each().map(|a| a.stage.map(Stage::name))),
-            text_column(each().map(|a| a.kind.map(SelectorKind::name))),
+            text_column(each().map(|a| a.kind.map(SelectorKind::name).or_else(|| a.ambiguous()))),
             Arc::new(Float64Array::from_iter(each().map(|a| a.confidence))),
             text_column(each().map(|a| a.purpose.as_deref())),
             Arc::new(Float64Array::from_iter_values(production)),

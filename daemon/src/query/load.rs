@@ -28,6 +28,10 @@ const DAY_SECONDS: i64 = 86_400;
 const DAYS_MAX: i64 = 3_650;
 
 const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
+    (
+        "contradictory-environment-day.sql",
+        include_str!("../../../queries/rollups/contradictory-environment-day.sql"),
+    ),
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
@@ -35,6 +39,7 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("stopped-pilot-day.sql", include_str!("../../../queries/rollups/stopped-pilot-day.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
+    ("unregistered-ai-day.sql", include_str!("../../../queries/rollups/unregistered-ai-day.sql")),
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
@@ -44,10 +49,26 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
     ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
     (
+        "contradictory-environment.cases.toml",
+        include_str!("../../../queries/detections/contradictory-environment.cases.toml"),
+    ),
+    (
+        "contradictory-environment.sql",
+        include_str!("../../../queries/detections/contradictory-environment.sql"),
+    ),
+    (
         "duties-not-separated.cases.toml",
         include_str!("../../../queries/detections/duties-not-separated.cases.toml"),
     ),
     ("duties-not-separated.sql", include_str!("../../../queries/detections/duties-not-separated.sql")),
+    (
+        "promotion-criteria-missing.cases.toml",
+        include_str!("../../../queries/detections/promotion-criteria-missing.cases.toml"),
+    ),
+    (
+        "promotion-criteria-missing.sql",
+        include_str!("../../../queries/detections/promotion-criteria-missing.sql"),
+    ),
     (
         "promotion-without-control-owner.cases.toml",
         include_str!("../../../queries/detections/promotion-without-control-owner.cases.toml"),
@@ -67,12 +88,25 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
     ),
     ("shared-credential.sql", include_str!("../../../queries/detections/shared-credential.sql")),
     (
+        "stale-exception-in-use.cases.toml",
+        include_str!("../../../queries/detections/stale-exception-in-use.cases.toml"),
+    ),
+    ("stale-exception-in-use.sql", include_str!("../../../queries/detections/stale-exception-in-use.sql")),
+    (
         "unpromoted-production-traffic.cases.toml",
         include_str!("../../../queries/detections/unpromoted-production-traffic.cases.toml"),
     ),
     (
         "unpromoted-production-traffic.sql",
         include_str!("../../../queries/detections/unpromoted-production-traffic.sql"),
+    ),
+    (
+        "unregistered-ai-workload.cases.toml",
+        include_str!("../../../queries/detections/unregistered-ai-workload.cases.toml"),
+    ),
+    (
+        "unregistered-ai-workload.sql",
+        include_str!("../../../queries/detections/unregistered-ai-workload.sql"),
     ),
 ];
 
