@@ -824,8 +824,8 @@ grace_minutes = 20
             ("exceptions", 2),
             ("teams", 5),
             ("services", 6),
-            ("pilot_roles", 27),
-            ("holders", 20),
+            ("pilot_roles", 24),
+            ("holders", 19),
         ];
         assert_eq!(sizes, expected);
         let refused = tables[0].1.column_by_name("promotion_refused_at").unwrap();
