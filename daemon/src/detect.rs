@@ -72,8 +72,9 @@ pub fn evaluate(
         let rows = rows_of(batch).map_err(output)?;
         hits.extend(rows.into_iter().map(|row| describe(row, &detection.query, context)));
     }
-    if family.is_some() {
-        let asked: HashSet<SubjectId> = subjects.unwrap_or_default().iter().copied().collect();
+    if let Some(subjects) = subjects {
+        // Of the others only a part was seen: a family's members, or what the registry alone says of them.
+        let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
         let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
         hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
     }
@@ -130,6 +131,10 @@ impl Columns<'_> {
         Ok(column.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect())
     }
 
+    fn text_if_any(&self, name: &str) -> Result<Option<Vec<Option<String>>>, String> {
+        self.0.column_by_name(name).map(|_| self.text(name)).transpose()
+    }
+
     fn float(&self, name: &str) -> Result<Vec<Option<f64>>, String> {
         let column = self.get(name, &DataType::Float64)?;
         Ok(column.as_primitive::<Float64Type>().iter().collect())
@@ -157,6 +162,8 @@ struct Row {
     samples: Vec<i64>,
     owner_pilot: Option<String>,
     owner_team: Option<String>,
+    /// Where the query itself knows who holds the role: a person or group. The column may be absent.
+    owner_person: Option<String>,
 }
 
 fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
@@ -168,6 +175,7 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
     let (title, explanation) = (columns.text("title")?, columns.text("explanation")?);
     let samples = [columns.int("sample_first")?, columns.int("sample_last")?];
     let (pilot, team) = (columns.text("owner_pilot")?, columns.text("owner_team")?);
+    let person = columns.text_if_any("owner_person")?;
     let mut rows = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let hit = Hit {
@@ -184,7 +192,9 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
             evidence: Vec::new(),
         };
         let samples = distinct(samples.iter().filter_map(|s| s[row]));
-        rows.push(Row { hit, samples, owner_pilot: pilot[row].clone(), owner_team: team[row].clone() });
+        let owner_person = person.as_ref().and_then(|person| person[row].clone());
+        let (owner_pilot, owner_team) = (pilot[row].clone(), team[row].clone());
+        rows.push(Row { hit, samples, owner_pilot, owner_team, owner_person });
     }
     add_evidence(&columns, &mut rows)?;
     Ok(rows)
@@ -208,9 +218,10 @@ fn add_evidence(columns: &Columns<'_>, rows: &mut [Row]) -> Result<(), String> {
 
 /// Adds what the query itself does not know: who owns it, which query said so, where the samples stand.
 fn describe(row: Row, query: &DetectionQuery, context: Context<'_>) -> Hit {
-    let Row { mut hit, samples, owner_pilot, owner_team } = row;
+    let Row { mut hit, samples, owner_pilot, owner_team, owner_person } = row;
     let (pilot, team) = (owner_pilot.as_deref(), owner_team.as_deref());
-    hit.owner = context.registry.owner(&query.owner_role, pilot, team, hit.severity);
+    let held = owner_person.and_then(|id| context.registry.holder(&query.owner_role, &id, hit.severity));
+    hit.owner = held.unwrap_or_else(|| context.registry.owner(&query.owner_role, pilot, team, hit.severity));
     hit.evidence.push(Evidence::Query {
         id: query.text.id.clone(),
         version: query.text.version,

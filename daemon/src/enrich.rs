@@ -143,7 +143,7 @@ impl Enricher {
         [
             text_column(each().map(|a| self.pilot(a).map(|p| p.id.as_str()))),
             text_column(each().map(|a| a.stage.map(Stage::name))),
-            text_column(each().map(|a| a.kind.map(SelectorKind::name))),
+            text_column(each().map(|a| a.kind.map(SelectorKind::name).or_else(|| a.ambiguous()))),
             Arc::new(Float64Array::from_iter(each().map(|a| a.confidence))),
             text_column(each().map(|a| a.purpose.as_deref())),
             Arc::new(Float64Array::from_iter_values(production)),
@@ -384,7 +384,7 @@ mod tests {
             (envoy(&[("consumer", "alpha-key"), ("route", "/v1/beta")]), "alpha", "consumer", "0.95"),
             (envoy(&[("route", "/v1/beta")]), "beta", "route", "0.85"),
             (vec![("host", "alpha.example")], "alpha", "host", "0.8"),
-            (vec![("host", "alpha.example"), ("route", "/v1/beta")], "null", "null", "null"),
+            (vec![("host", "alpha.example"), ("route", "/v1/beta")], "null", "ambiguous", "null"),
             (vec![("host", "alpha.example"), ("route", "/v1/alpha")], "alpha", "route", "0.85"),
             (
                 vec![("host", "alpha.example"), ("target", "spiffe://prod.a.example/ns/x/sa/beta")],
@@ -397,10 +397,10 @@ mod tests {
             (vec![("model", "shared-model")], "beta", "model", "0.3"),
             (vec![("model", "shared-model"), ("user_agent", "alpha-bot/2")], "alpha", "header", "0.4"),
             (envoy(&[("tool", "alpha.search")]), "alpha", "tool", "0.8"),
-            (envoy(&[("tool", "alpha.search"), ("route", "/v1/beta")]), "null", "null", "null"),
+            (envoy(&[("tool", "alpha.search"), ("route", "/v1/beta")]), "null", "ambiguous", "null"),
             (vec![("account", "222233334444"), ("model", "shared-model")], "alpha", "account", "0.9"),
             (vec![("namespace", "beta-7"), ("model", "shared-model")], "beta", "namespace", "0.5"),
-            (vec![("principal", "twin")], "null", "null", "null"),
+            (vec![("principal", "twin")], "null", "ambiguous", "null"),
             (vec![], "null", "null", "null"),
         ] {
             check(row, &[("pilot", pilot), ("attribution", kind), ("attribution_confidence", confidence)]);

@@ -248,11 +248,12 @@ impl Registry {
         let Some((role, person)) = holder else {
             return Owner { role: role.to_owned(), ..Owner::default() };
         };
-        Owner {
-            person: person.id.clone(),
-            role: role.to_owned(),
-            contact: person.contact(severity).to_owned(),
-        }
+        owner_of(role, person, severity)
+    }
+
+    /// Whom to page where `id`, a person or a group, is known to hold `role`; `None` where nobody of it is left.
+    pub fn holder(&self, role: &str, id: &str, severity: Severity) -> Option<Owner> {
+        self.first_enabled(id).map(|person| owner_of(role, person, severity))
     }
 
     fn newest_grantor(&self, pilot: &str) -> Option<&str> {
@@ -369,6 +370,11 @@ impl Registry {
         instants.extend(self.people.iter().filter_map(|p| p.disabled_at));
         instants
     }
+}
+
+fn owner_of(role: &str, person: &Person, severity: Severity) -> Owner {
+    let contact = person.contact(severity).to_owned();
+    Owner { person: person.id.clone(), role: role.to_owned(), contact }
 }
 
 fn word(kind: ProductionKind) -> &'static str {
@@ -818,6 +824,8 @@ grace_minutes = 20
             ("exceptions", 2),
             ("teams", 5),
             ("services", 6),
+            ("pilot_roles", 24),
+            ("holders", 19),
         ];
         assert_eq!(sizes, expected);
         let refused = tables[0].1.column_by_name("promotion_refused_at").unwrap();

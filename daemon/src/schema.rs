@@ -169,7 +169,12 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
         true,
         "that pilot's stage as of event time: proposed, pilot, approved, production, suspended, revoked",
     ),
-    column("attribution", Kind::Text, true, "selector kind that attributed it"),
+    column(
+        "attribution",
+        Kind::Text,
+        true,
+        "selector kind that attributed it; ambiguous where several pilots claim it and none gets it; null where nobody does",
+    ),
     column("attribution_confidence", Kind::Float, true, "0..1"),
     column(
         "purpose",

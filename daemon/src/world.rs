@@ -42,6 +42,8 @@ pub const BUSINESS_DEPENDENCY: &str = "business-dependency";
 pub const SHARED_CREDENTIAL: &str = "shared-credential";
 /// Detection of DOMAIN section 4: a key stolen for its AI access.
 pub const LLMJACKING: &str = "llmjacking";
+/// Detection of DOMAIN section 4: suspended or revoked, and still called.
+pub const REVOKED: &str = "revoked-still-called";
 /// Every topic, in name order.
 pub const TOPICS: [&str; 4] = ["cloudtrail", "entra", "gateway", "okta"];
 

@@ -1,6 +1,6 @@
 -- ---
 -- id = "unpromoted-production-traffic"
--- version = 1
+-- version = 2
 -- title = "Unpromoted pilot receives production traffic"
 -- subject_kind = "pilot"
 -- window_days = 7
@@ -26,12 +26,13 @@
 -- Stage, exceptions and the caller's team are those of event time. A pilot that is in production by now is
 -- no longer shown: what it did before was a finding then. Coverage is the share of requests for which it could be
 -- decided whether they came from the pilot's own team; where the pilot itself acts, that question does not arise.
+-- Stages suspended and revoked are left to revoked-still-called, so that one fact pages once.
 WITH qualified AS (
     SELECT t.*
     FROM pilot_caller_day t
     WHERE t.day >= as_of() - INTERVAL '7 days'
       AND t.answered > 0
-      AND t.stage <> 'production'
+      AND t.stage NOT IN ('production', 'suspended', 'revoked')
       AND t.p_production >= $p_production_min
       AND t.confidence >= $confidence_min
       AND NOT t.synthetic AND NOT t.excepted AND NOT t.own_team
@@ -62,7 +63,6 @@ totals AS (
         max(p_production) AS p_production,
         max(confidence) AS confidence,
         max(stage) AS stage,
-        bool_or(stage IN ('suspended', 'revoked')) AS was_stopped,
         min(place) AS place,
         min(first_seen) AS first_seen,
         max(last_seen) AS last_seen,
@@ -93,7 +93,7 @@ SELECT
     round(p_production * confidence * reach, 4) AS score,
     round(team_known, 4) AS coverage,
     CASE
-        WHEN coalesce(refused, false) OR was_stopped THEN 'critical'
+        WHEN coalesce(refused, false) THEN 'critical'
         WHEN external_users OR sensitive_data OR write_tools THEN 'high'
         ELSE 'medium'
     END AS severity,

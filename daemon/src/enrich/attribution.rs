@@ -49,6 +49,16 @@ pub(super) struct Attribution {
     pub label: &'static str,
 }
 
+/// Selectors of several pilots claim the event equally well.
+const AMBIGUOUS: &str = "ambiguous";
+
+impl Attribution {
+    /// The word for it where several pilots claim the event and nobody gets it.
+    pub(super) fn ambiguous(&self) -> Option<&'static str> {
+        Some(self.label).filter(|label| *label == AMBIGUOUS)
+    }
+}
+
 /// Attributes what was `called` at `at`.
 pub(super) fn attribute(registry: &Registry, called: &Called<'_>, at: i64) -> Attribution {
     let claims = claims(registry, called, at);
@@ -66,7 +76,7 @@ pub(super) fn attribute(registry: &Registry, called: &Called<'_>, at: i64) -> At
             }
         }
         Strongest::None => unattributed("none", purpose(registry, called, at)),
-        Strongest::Several => unattributed("ambiguous", None),
+        Strongest::Several => unattributed(AMBIGUOUS, None),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::query::plan::QuerySet;
 use crate::registry::Registry;
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, SegmentLevels};
+use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Rollups, Watermark, WatermarkState};
 use crate::store::{ClockState, Recovered, Store, StoredSegment};
 
@@ -164,6 +165,19 @@ impl Pipeline {
             }
         }
         self.schedule_boundaries();
+        self.schedule_everything();
+    }
+
+    /// What the registry alone says may have changed with it while nothing ran.
+    pub(super) fn schedule_everything(&mut self) {
+        let settled = self.rollups.settled();
+        if settled == START_OF_TIME {
+            return;
+        }
+        for schedule in &mut self.schedules {
+            let at = schedule.at_or_after(settled.saturating_add(1));
+            schedule.add_all(at);
+        }
     }
 
     /// A registry fact that starts or ends may change any answer.

@@ -21,11 +21,7 @@ impl Pipeline {
         self.enricher.replace_registry(registry.clone());
         self.journal("registry", registry.version(), now);
         self.registry = registry;
-        let next = self.rollups.settled().saturating_add(1);
-        for schedule in &mut self.schedules {
-            let at = schedule.at_or_after(next);
-            schedule.add_all(at);
-        }
+        self.schedule_everything();
         self.schedule_boundaries();
         self.metrics.registry_reloads.get_or_create(&KindLabel { kind: "applied" }).inc();
     }

@@ -28,6 +28,10 @@ const DAY_SECONDS: i64 = 86_400;
 const DAYS_MAX: i64 = 3_650;
 
 const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
+    (
+        "contradictory-environment-day.sql",
+        include_str!("../../../queries/rollups/contradictory-environment-day.sql"),
+    ),
     ("credential-ai-day.sql", include_str!("../../../queries/rollups/credential-ai-day.sql")),
     ("credential-ai-slice.sql", include_str!("../../../queries/rollups/credential-ai-slice.sql")),
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
@@ -35,8 +39,10 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
     ("source-hour.sql", include_str!("../../../queries/rollups/source-hour.sql")),
+    ("stopped-pilot-day.sql", include_str!("../../../queries/rollups/stopped-pilot-day.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
+    ("unregistered-ai-day.sql", include_str!("../../../queries/rollups/unregistered-ai-day.sql")),
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
@@ -45,8 +51,42 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         include_str!("../../../queries/detections/business-dependency.cases.toml"),
     ),
     ("business-dependency.sql", include_str!("../../../queries/detections/business-dependency.sql")),
+    (
+        "contradictory-environment.cases.toml",
+        include_str!("../../../queries/detections/contradictory-environment.cases.toml"),
+    ),
+    (
+        "contradictory-environment.sql",
+        include_str!("../../../queries/detections/contradictory-environment.sql"),
+    ),
+    (
+        "duties-not-separated.cases.toml",
+        include_str!("../../../queries/detections/duties-not-separated.cases.toml"),
+    ),
+    ("duties-not-separated.sql", include_str!("../../../queries/detections/duties-not-separated.sql")),
     ("llmjacking.cases.toml", include_str!("../../../queries/detections/llmjacking.cases.toml")),
     ("llmjacking.sql", include_str!("../../../queries/detections/llmjacking.sql")),
+    (
+        "promotion-criteria-missing.cases.toml",
+        include_str!("../../../queries/detections/promotion-criteria-missing.cases.toml"),
+    ),
+    (
+        "promotion-criteria-missing.sql",
+        include_str!("../../../queries/detections/promotion-criteria-missing.sql"),
+    ),
+    (
+        "promotion-without-control-owner.cases.toml",
+        include_str!("../../../queries/detections/promotion-without-control-owner.cases.toml"),
+    ),
+    (
+        "promotion-without-control-owner.sql",
+        include_str!("../../../queries/detections/promotion-without-control-owner.sql"),
+    ),
+    (
+        "revoked-still-called.cases.toml",
+        include_str!("../../../queries/detections/revoked-still-called.cases.toml"),
+    ),
+    ("revoked-still-called.sql", include_str!("../../../queries/detections/revoked-still-called.sql")),
     ("sensor-silence.cases.toml", include_str!("../../../queries/detections/sensor-silence.cases.toml")),
     ("sensor-silence.sql", include_str!("../../../queries/detections/sensor-silence.sql")),
     (
@@ -55,6 +95,11 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
     ),
     ("shared-credential.sql", include_str!("../../../queries/detections/shared-credential.sql")),
     (
+        "stale-exception-in-use.cases.toml",
+        include_str!("../../../queries/detections/stale-exception-in-use.cases.toml"),
+    ),
+    ("stale-exception-in-use.sql", include_str!("../../../queries/detections/stale-exception-in-use.sql")),
+    (
         "unpromoted-production-traffic.cases.toml",
         include_str!("../../../queries/detections/unpromoted-production-traffic.cases.toml"),
     ),
@@ -62,11 +107,28 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         "unpromoted-production-traffic.sql",
         include_str!("../../../queries/detections/unpromoted-production-traffic.sql"),
     ),
+    (
+        "unregistered-ai-workload.cases.toml",
+        include_str!("../../../queries/detections/unregistered-ai-workload.cases.toml"),
+    ),
+    (
+        "unregistered-ai-workload.sql",
+        include_str!("../../../queries/detections/unregistered-ai-workload.sql"),
+    ),
 ];
 
 /// Tables that are not rollups: no rollup may take their names.
-const TABLES: &[&str] =
-    &["events", "pilots", "pilot_stages", "promotions", "exceptions", "teams", "services"];
+const TABLES: &[&str] = &[
+    "events",
+    "pilots",
+    "pilot_stages",
+    "promotions",
+    "exceptions",
+    "teams",
+    "services",
+    "pilot_roles",
+    "holders",
+];
 
 /// One mistake, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,6 @@ use super::published::{FileFormat, Published};
 use super::reader::shown;
 use crate::limits::REGISTRY_ENTRIES_MAX;
 
-const DEFAULT_GRACE_MICROS: i64 = 15 * 60 * 1_000_000;
-
 /// Checks across files and builds the registry.
 pub(super) fn assemble(
     mut parts: Parts,
@@ -95,14 +93,10 @@ fn check_ids(parts: &Parts, problems: &mut Problems) {
     }
 }
 
-/// One policy a profile; a profile without one asks for every criterion.
+/// One policy a profile.
 fn all_policies(declared: Vec<Policy>) -> Vec<Policy> {
     let of = |(_, profile): &(&str, Profile)| {
-        declared.iter().find(|p| p.profile == *profile).cloned().unwrap_or_else(|| Policy {
-            profile: *profile,
-            criteria: Criterion::WORDS.iter().map(|(_, criterion)| *criterion).collect(),
-            grace_micros: DEFAULT_GRACE_MICROS,
-        })
+        declared.iter().find(|p| p.profile == *profile).cloned().unwrap_or_else(|| Policy::of(*profile))
     };
     Profile::WORDS.iter().map(of).collect()
 }
@@ -113,11 +107,7 @@ fn judge_promotions(parts: &mut Parts, policies: &[Policy], problems: &mut Probl
     for (promotion, place) in &mut parts.promotions {
         let profile = profiles[promotion.pilot.as_str()];
         let policy = policies.iter().find(|p| p.profile == profile).expect("every profile has a policy");
-        let missing: Vec<&str> = Criterion::WORDS
-            .iter()
-            .filter(|(_, c)| policy.criteria.contains(c) && !promotion.criteria.contains(c))
-            .map(|(name, _)| *name)
-            .collect();
+        let missing: Vec<&str> = policy.missing(promotion).into_iter().map(Criterion::name).collect();
         promotion.complete = missing.is_empty();
         if promotion.approved && !promotion.complete {
             let message = format!(

@@ -207,9 +207,12 @@ impl Parts {
         let profile = entry.word("profile", Profile::WORDS, problems);
         let criteria = criteria(entry, problems);
         let minutes = entry.number_required("grace_minutes", 15.0..=60.0, problems);
+        let separate_duties = entry.has("separate_duties").then(|| entry.flag("separate_duties", problems));
         let (Some(profile), Some(minutes)) = (profile, minutes) else { return };
         self.declare(Space::Profile, &Located { value: profile.name().to_owned(), place });
-        self.policies.push(Policy { profile, criteria, grace_micros: (minutes * 60e6) as i64 });
+        let separate_duties = separate_duties.unwrap_or(Policy::of(profile).separate_duties);
+        let grace_micros = (minutes * 60e6) as i64;
+        self.policies.push(Policy { profile, criteria, grace_micros, separate_duties });
     }
 
     fn promotion(&mut self, entry: &mut Entry<'_>, problems: &mut Problems) {

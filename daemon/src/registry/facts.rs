@@ -4,6 +4,8 @@
 
 use crate::findings::Severity;
 
+const DEFAULT_GRACE_MICROS: i64 = 15 * 60 * 1_000_000;
+
 /// When a fact holds: from `from` up to, not including, `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
@@ -97,6 +99,10 @@ pub enum Criterion {
     Rollback,
     /// Secrets are kept as they should be.
     SecretsHandling,
+    /// Somebody answers for the risk, formally.
+    RiskSignOff,
+    /// It goes live in steps, each with a share of the traffic and a measure to go on.
+    StagedRollout,
 }
 
 impl Criterion {
@@ -107,7 +113,14 @@ impl Criterion {
         ("human_oversight", Self::HumanOversight),
         ("rollback", Self::Rollback),
         ("secrets_handling", Self::SecretsHandling),
+        ("risk_sign_off", Self::RiskSignOff),
+        ("staged_rollout", Self::StagedRollout),
     ];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        word_of(self, Self::WORDS)
+    }
 }
 
 /// What a profile asks for.
@@ -119,6 +132,36 @@ pub struct Policy {
     pub criteria: Vec<Criterion>,
     /// How far the registry may lag behind a move to production, microseconds.
     pub grace_micros: i64,
+    /// Whether owner, data owner and security approver must be different people, and nobody may promote what
+    /// they asked for.
+    pub separate_duties: bool,
+}
+
+impl Policy {
+    /// What a profile asks for where the registry has no policy of its own.
+    pub fn of(profile: Profile) -> Self {
+        let asks = |criterion: &Criterion| match criterion {
+            Criterion::RiskSignOff => profile == Profile::Regulated,
+            Criterion::StagedRollout => profile == Profile::FastMoving,
+            Criterion::DataScope
+            | Criterion::Logging
+            | Criterion::HumanOversight
+            | Criterion::Rollback
+            | Criterion::SecretsHandling => true,
+        };
+        Self {
+            profile,
+            criteria: Criterion::WORDS.iter().map(|(_, criterion)| *criterion).filter(asks).collect(),
+            grace_micros: DEFAULT_GRACE_MICROS,
+            separate_duties: profile == Profile::Regulated,
+        }
+    }
+
+    /// What of it `promotion` does not show.
+    pub fn missing(&self, promotion: &Promotion) -> Vec<Criterion> {
+        let lacks = |c: &Criterion| self.criteria.contains(c) && !promotion.criteria.contains(c);
+        Criterion::WORDS.iter().map(|(_, criterion)| *criterion).filter(lacks).collect()
+    }
 }
 
 /// Somebody to page, and somebody who acts.

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArra
 use arrow::record_batch::RecordBatch;
 
 use super::Registry;
-use super::facts::{Pilot, Profile, Promotion, Stage, StageSpan, Validity};
+use super::facts::{Criterion, Person, Pilot, Profile, Promotion, Stage, StageSpan, Validity};
 
 /// Every table with its name.
 pub(super) fn tables(registry: &Registry) -> Vec<(&'static str, RecordBatch)> {
@@ -21,6 +21,8 @@ pub(super) fn tables(registry: &Registry) -> Vec<(&'static str, RecordBatch)> {
         ("exceptions", exceptions(registry)),
         ("teams", teams(registry)),
         ("services", services(registry)),
+        ("pilot_roles", pilot_roles(registry)),
+        ("holders", holders(registry)),
     ]
 }
 
@@ -67,6 +69,7 @@ fn pilots(registry: &Registry) -> RecordBatch {
         ("owner", text(all().map(owner)), false),
         ("profile", text(all().map(|p| p.profile.name())), false),
         ("regulated", flags(all().map(|p| p.profile == Profile::Regulated)), false),
+        ("separate_duties", flags(all().map(|p| registry.policy(p).separate_duties)), false),
         ("sensitive_data", flags(all().map(|p| p.sensitive_data)), false),
         ("write_tools", flags(all().map(|p| p.write_tools)), false),
         ("external_users", flags(all().map(|p| p.external_users)), false),
@@ -111,6 +114,8 @@ fn promotions(registry: &Registry) -> RecordBatch {
     rows.sort_by_key(|p| (&p.pilot, p.decided_at, p.approved));
     let all = || rows.iter();
     let outcome = |approved: bool| if approved { "approved" } else { "refused" };
+    let missing: Vec<String> = rows.iter().map(|p| missing(registry, p)).collect();
+    let missing = || missing.iter().map(|m| Some(m.as_str()).filter(|m| !m.is_empty()));
     table(vec![
         ("pilot", text(all().map(|p| p.pilot.as_str())), false),
         ("requested_by", text(all().map(|p| p.requested_by.as_str())), false),
@@ -118,7 +123,16 @@ fn promotions(registry: &Registry) -> RecordBatch {
         ("decided_at", times(all().map(|p| p.decided_at)), false),
         ("outcome", text(all().map(|p| outcome(p.approved))), false),
         ("complete", flags(all().map(|p| p.complete)), false),
+        ("missing", text_or_null(missing()), true),
     ])
+}
+
+/// Names of the criteria that the policy asks for and the promotion does not show.
+fn missing(registry: &Registry, promotion: &Promotion) -> String {
+    let pilot = &registry.pilots[registry.pilot_numbers[&promotion.pilot]];
+    let names: Vec<&str> =
+        registry.policy(pilot).missing(promotion).into_iter().map(Criterion::name).collect();
+    names.join(", ")
 }
 
 fn exceptions(registry: &Registry) -> RecordBatch {
@@ -152,5 +166,45 @@ fn services(registry: &Registry) -> RecordBatch {
         ("team", text(all().map(|s| s.team.as_str())), false),
         ("purpose", text_or_null(all().map(|s| s.purpose.as_deref())), true),
         ("production", flags(all().map(|s| s.production)), false),
+    ])
+}
+
+/// Who holds which role of a pilot: a person or a group, that is a `holder` of table `holders`.
+fn pilot_roles(registry: &Registry) -> RecordBatch {
+    let rows: Vec<(&str, &str, &str)> = registry.pilots.iter().flat_map(roles).collect();
+    let all = || rows.iter();
+    table(vec![
+        ("pilot", text(all().map(|(pilot, _, _)| *pilot)), false),
+        ("role", text(all().map(|(_, role, _)| *role)), false),
+        ("holder", text(all().map(|(_, _, holder)| *holder)), false),
+    ])
+}
+
+/// Pilot, role, holder.
+fn roles(pilot: &Pilot) -> impl Iterator<Item = (&str, &str, &str)> {
+    let roles = [
+        ("pilot_owner", Some(&pilot.owner)),
+        ("data_owner", pilot.data_owner.as_ref()),
+        ("security_approver", pilot.security_approver.as_ref()),
+        ("control_owner", pilot.control_owner.as_ref()),
+    ];
+    roles.into_iter().filter_map(|(role, holder)| Some((pilot.id.as_str(), role, holder?.as_str())))
+}
+
+/// The persons behind each id that can hold a role: of a person that person, of a group its members.
+fn holders(registry: &Registry) -> RecordBatch {
+    let person = |id: &String| registry.people.iter().find(|p| p.id == *id);
+    let mut rows: Vec<(&str, &Person)> = registry.people.iter().map(|p| (p.id.as_str(), p)).collect();
+    for group in &registry.groups {
+        rows.extend(group.members.iter().filter_map(person).map(|p| (group.id.as_str(), p)));
+    }
+    rows.sort_by_key(|(holder, person)| (*holder, &person.id));
+    rows.dedup_by_key(|(holder, person)| (*holder, &person.id));
+    let all = || rows.iter();
+    table(vec![
+        ("holder", text(all().map(|(holder, _)| *holder)), false),
+        ("person", text(all().map(|(_, p)| p.id.as_str())), false),
+        ("name", text(all().map(|(_, p)| p.name.as_str())), false),
+        ("disabled_at", times_or_null(all().map(|(_, p)| p.disabled_at)), true),
     ])
 }

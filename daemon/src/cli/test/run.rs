@@ -87,8 +87,7 @@ impl Run {
         let queries = planned(&texts, &registry)?;
         let rollups = Rollups::new(&queries);
         let mut schedules = [Schedule::new(case.grid_seconds)];
-        let begin = case.events.iter().map(|e| e.at).min().unwrap_or(case.as_of);
-        for boundary in registry.boundaries().into_iter().filter(|b| (begin..=case.as_of).contains(b)) {
+        for boundary in registry.boundaries().into_iter().filter(|b| *b <= case.as_of) {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
         }

@@ -8,7 +8,7 @@ use crate::world::draft::{Draft, ai_route};
 use crate::world::envoy::Answer;
 use crate::world::governance::{text, time};
 use crate::world::pattern::{DAY, HOUR, MINUTE, Pattern};
-use crate::world::{BUSINESS_DEPENDENCY, UNPROMOTED};
+use crate::world::{BUSINESS_DEPENDENCY, REVOKED, UNPROMOTED};
 
 /// Adds every pilot that must stay quiet.
 pub(super) fn add(draft: &mut Draft) {
@@ -295,7 +295,7 @@ fn add_staging(draft: &mut Draft) {
     draft.look_alike("staging only", &[UNPROMOTED, BUSINESS_DEPENDENCY], &subject("warehouse-vision"));
 }
 
-/// A caller that was never told: every call of a revoked pilot is refused.
+/// A caller that was never told: every call of a revoked pilot is refused. No production, but a stranded caller.
 fn add_stranded_caller(draft: &mut Draft) {
     let peer = Some(peer("carrier-portal"));
     let denied = Pattern::Steady(0.5);
@@ -309,4 +309,5 @@ fn add_stranded_caller(draft: &mut Draft) {
         denied,
     );
     draft.look_alike("revoked and denied", &[UNPROMOTED, BUSINESS_DEPENDENCY], &subject("crew-chat"));
+    draft.expect(REVOKED, subject("crew-chat"), "revoked before the log begins, and a caller was never told");
 }
