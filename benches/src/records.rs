@@ -109,13 +109,14 @@ fn is_id(text: &[u8]) -> bool {
         && text.iter().filter(|b| b.is_ascii_digit()).count() >= ID_DIGITS_MIN
 }
 
-/// Minutes and seconds of every `hh:mm:ss`; whether there was one.
+/// Minutes and seconds of every `hh:mm:ss`; whether there was one. A year may stand right before it: `2026:08:00:05`.
 fn vary_times(text: &mut [u8], random: &mut Rng) -> bool {
     let is_time = |w: &[u8]| {
         w.iter().enumerate().all(|(i, b)| if i % 3 == 2 { *b == b':' } else { b.is_ascii_digit() })
     };
+    let of_year = |at: usize| text[..at].ends_with(b"20") && text.get(at + 8) == Some(&b':');
     let places: Vec<usize> =
-        text.windows(8).enumerate().filter(|(_, w)| is_time(w)).map(|(at, _)| at).collect();
+        text.windows(8).enumerate().filter(|(at, w)| is_time(w) && !of_year(*at)).map(|(at, _)| at).collect();
     for at in &places {
         for tens in [at + 3, at + 6] {
             text[tens] = random.u8(b'0'..=b'5');

@@ -10,10 +10,14 @@ use std::borrow::Cow;
 /// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the
 /// issuer where the record does not name it (its path is not in the session's ARN).
 pub(super) fn role_arn(session_arn: &str) -> Option<Cow<'static, str>> {
-    let (head, rest) = session_arn.split_once(":assumed-role/")?;
-    let (prefix, account) = head.split_once(":sts::")?;
-    let role = rest.split('/').next()?;
-    Some(Cow::Owned(format!("{prefix}:iam::{account}:role/{role}")))
+    let mut parts = session_arn.splitn(6, ':');
+    let [arn, partition, service, region] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    if (arn, service, region) != ("arn", "sts", "") {
+        return None;
+    }
+    let (account, resource) = (parts.next()?, parts.next()?);
+    let role = resource.strip_prefix("assumed-role/")?.split('/').next()?;
+    Some(Cow::Owned(["arn:", partition, ":iam::", account, ":role/", role].concat()))
 }
 
 /// The last part of a session's ARN; "" for other identities.

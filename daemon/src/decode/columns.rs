@@ -374,11 +374,11 @@ impl Columns {
     fn append_place(&mut self, place: Place<'_>, fields: &Fields<'_>) {
         self.event_time.append_value(fields.event_time);
         self.position.append_value(place.position);
-        self.source.append(place.source);
-        self.format.append(place.format);
+        self.source.append_value(place.source);
+        self.format.append_value(place.format);
         append_text(&mut self.event_id, fields.event_id, &mut self.cut_fields);
         append_joined(&mut self.action, &fields.action, &mut self.joined, &mut self.cut_fields);
-        self.outcome.append(fields.outcome.name());
+        self.outcome.append_value(fields.outcome.name());
         self.status_code.append_option(fields.status_code);
         append(&mut self.error, fields.error, &mut self.cut_fields);
     }
@@ -386,13 +386,13 @@ impl Columns {
     fn append_identity(&mut self, fields: &Fields<'_>) {
         let cut = &mut self.cut_fields;
         append(&mut self.principal, &fields.principal, cut);
-        self.principal_kind.append(fields.principal_kind.name());
+        self.principal_kind.append_value(fields.principal_kind.name());
         append(&mut self.session_name, fields.session_name, cut);
         append(&mut self.token_secret, fields.token, cut);
         append(&mut self.issued_secret, fields.issued, cut);
         match &fields.credential {
             Some(credential) => {
-                self.credential_kind.append(credential.kind.name());
+                self.credential_kind.append_value(credential.kind.name());
                 append_joined(&mut self.credential_secret, &credential.secret, &mut self.joined, cut);
                 self.credential_attribution.append_value(credential.attribution);
             }
@@ -456,7 +456,11 @@ impl Columns {
 }
 
 fn append(column: &mut Dict, value: &str, cut: &mut u64) {
-    column.append(clip(value, cut));
+    if value.is_empty() {
+        column.append_null();
+    } else {
+        column.append_value(clip(value, cut));
+    }
 }
 
 fn append_text(column: &mut StringBuilder, value: &str, cut: &mut u64) {

@@ -19,7 +19,7 @@ const MICROS_MAX: i64 = 9_223_372_036_854_775;
 /// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone or ` UTC`), the US form, the common log
 /// format, or epoch seconds, milli-, micro- or nanoseconds.
 pub(super) fn micros(text: &str) -> Option<i64> {
-    if let Some(micros) = common_rfc3339(text.as_bytes()) {
+    if let Some(micros) = common_rfc3339(text.as_bytes()).or_else(|| common_access_log(text.as_bytes())) {
         return Some(micros);
     }
     let text = text.trim().trim_end_matches(" UTC");
@@ -32,38 +32,61 @@ pub(super) fn micros(text: &str) -> Option<i64> {
     (0..=MICROS_MAX).contains(&micros).then_some(micros)
 }
 
-/// `2026-03-02T08:00:05Z`, with up to six digits of fraction, of a day that every month has: what nearly every record
-/// holds, read in a tenth of the time. The rest is left to the parser.
+/// `2026-03-02T08:00:05Z`, with a fraction or without, of a day that every month has: what nearly every record holds,
+/// read in a tenth of the time. The rest is left to the parser.
 fn common_rfc3339(text: &[u8]) -> Option<i64> {
     let (stamp, rest) = text.split_first_chunk::<19>()?;
-    let number = |from: usize, to: usize| {
-        stamp[from..to]
-            .iter()
-            .try_fold(0_i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
-    };
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    let [year, month, day] = [number(0, 4)?, number(5, 7)?, number(8, 10)?];
-    let [hour, minute, second] = [number(11, 13)?, number(14, 16)?, number(17, 19)?];
-    let in_range = (1970..=2261).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=28).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    if !in_range || marks.iter().any(|(at, mark)| stamp[*at] != *mark) {
+    if (stamp[4], stamp[7]) != (b'-', b'-') || !matches!(stamp[10], b'T' | b' ') {
         return None;
     }
-    let fraction = match rest {
-        b"Z" => 0,
-        [b'.', digits @ .., b'Z']
-            if (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) =>
-        {
-            let read = digits.iter().fold(0, |n, b| n * 10 + i64::from(b - b'0'));
-            read * 10_i64.pow(6 - digits.len() as u32)
+    let day = common_day(number(&stamp[..4])?, number(&stamp[5..7])?, number(&stamp[8..10])?)?;
+    let zone = [&b"Z"[..], b"+00:00", b" UTC"].into_iter().find_map(|zone| rest.strip_suffix(zone));
+    let fraction = match zone.unwrap_or(rest) {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            let kept = digits.iter().chain(b"00000").take(6);
+            kept.fold(0, |n, b| n * 10 + i64::from(b - b'0'))
         }
         _ => return None,
     };
-    Some((days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000_000 + fraction)
+    Some((day * 86_400 + time_of_day(&stamp[11..])?) * 1_000_000 + fraction)
+}
+
+/// `02/Mar/2026:08:00:05 +0000`, as above.
+fn common_access_log(text: &[u8]) -> Option<i64> {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let text: &[u8; 26] = text.try_into().ok()?;
+    if (text[2], text[6], text[11], text[20]) != (b'/', b'/', b':', b' ') {
+        return None;
+    }
+    let month = MONTHS.iter().position(|name| text[3..6] == **name)? as i64 + 1;
+    let day = common_day(number(&text[7..11])?, month, number(&text[..2])?)?;
+    let (hours, minutes) = (number(&text[22..24])?, number(&text[24..])?);
+    let offset = match text[21] {
+        b'+' if hours < 24 && minutes < 60 => hours * 3_600 + minutes * 60,
+        b'-' if hours < 24 && minutes < 60 => -(hours * 3_600 + minutes * 60),
+        _ => return None,
+    };
+    let seconds = day * 86_400 + time_of_day(&text[12..20])? - offset;
+    (seconds >= 0).then_some(seconds * 1_000_000)
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+}
+
+/// Seconds since midnight of `08:00:05`.
+fn time_of_day(text: &[u8]) -> Option<i64> {
+    let (hour, minute, second) = (number(&text[..2])?, number(&text[3..5])?, number(&text[6..8])?);
+    let is_time = hour < 24 && minute < 60 && second < 60 && (text[2], text[5]) == (b':', b':');
+    is_time.then_some(hour * 3_600 + minute * 60 + second)
+}
+
+/// Days since 1970, of a day that every month has, within the years that are read here.
+fn common_day(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_common = (1970..=2261).contains(&year) && (1..=12).contains(&month) && (1..=28).contains(&day);
+    is_common.then(|| days(year, month, day))
 }
 
 /// Days since 1970. Years are counted from March, so that the day that leap years add is the last of its year.
@@ -120,6 +143,8 @@ fn epoch(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
+    const START: Timestamp = Timestamp::constant(1_772_000_000, 0);
+
     fn check(text: &str, expect: Option<&str>) {
         let expect = expect.map(|e| e.parse::<Timestamp>().unwrap().as_microsecond());
         assert_eq!(micros(text), expect, "{text}");
@@ -154,10 +179,35 @@ mod tests {
         for day in 0..(292 * 366) {
             let instant =
                 Timestamp::from_microsecond(day * 86_400_000_000 + day * 7_919_003 % 86_400_000_000);
-            let text = instant.expect("within range").to_string();
+            let text = instant.as_ref().expect("within range").to_string();
             let parsed = PARSER.parse_timestamp(&text).expect("is a time").as_microsecond();
             assert!(common_rfc3339(text.as_bytes()).is_none_or(|micros| micros == parsed), "{text}");
             assert_eq!(micros(&text), (parsed <= MICROS_MAX).then_some(parsed), "{text}");
+            let forms = [
+                text.replace('Z', "+00:00"),
+                text.replace('T', " ").replace('Z', ""),
+                text.replace('Z', " UTC"),
+            ];
+            let nanoseconds =
+                format!("{:.9}", instant.as_ref().expect("within range")).replace("000Z", "789Z");
+            for form in
+                forms.iter().chain([&nanoseconds]).filter(|form| common_rfc3339(form.as_bytes()).is_some())
+            {
+                assert_eq!(micros(form), Some(parsed), "{form}");
+            }
+        }
+        let access_log = |text: &str| common_access_log(text.as_bytes());
+        for day in 0..400 {
+            let instant = START.checked_add(jiff::SignedDuration::from_secs(day * 90_061)).expect("in range");
+            let text = instant.strftime("%d/%b/%Y:%H:%M:%S -0730").to_string();
+            let expected = instant.as_microsecond() + 27_000_000_000;
+            assert_eq!(micros(&text), Some(expected), "{text}");
+            assert!(access_log(&text).is_none_or(|micros| micros == expected), "{text}");
+        }
+        assert_eq!(access_log("02/Mar/2026:08:00:05 +0000"), micros("2026-03-02T08:00:05Z"));
+        for text in ["32/Mar/2026:08:00:05 +0000", "02/mar/2026:08:00:05 +0000", "01/Jan/1970:00:00:05 +0100"]
+        {
+            assert_eq!(access_log(text), None, "{text}");
         }
         for text in
             ["2026-02-29T08:00:05Z", "2026-04-31T08:00:05Z", "2026-03-02T24:00:00Z", "2026-03-02T08:00:05.Z"]

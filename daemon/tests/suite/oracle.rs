@@ -191,7 +191,7 @@ fn event() -> impl Strategy<Value = Event> {
     let at = (0..DAYS * 24 * 60, 0..60_i64)
         .prop_map(|(minute, second)| START + minute * MINUTE + second * 1_000_000);
     prop_oneof![
-        4 => (at.clone(), 0..4_u8, 0..6_u8, prop_oneof![8 => Just(200_u16), 1 => Just(503), 1 => Just(403)])
+        8 => (at.clone(), 0..4_u8, 0..6_u8, prop_oneof![8 => Just(200_u16), 1 => Just(503), 1 => Just(403)])
             .prop_map(|(at, caller, pilot, status)| envoy(at, caller, pilot, status)),
         3 => (at.clone(), signer(), any::<bool>())
             .prop_map(|(at, signer, human)| cloudtrail(at, signer, human, None)),
@@ -214,7 +214,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     let jitter = i64::from(LATENESS_SECONDS) * 1_000_000 / 2;
     let one = (event(), 0..PARTITIONS, 0..jitter, prop::bool::weighted(0.05));
     (
-        prop::collection::vec(one, 40..220),
+        prop::collection::vec(one, 60..260),
         prop::collection::vec((1..60_usize, prop::bool::weighted(0.15)), 300),
         any::<bool>(),
     )
@@ -456,8 +456,8 @@ fn lines(history: Vec<FindingChange>) -> Vec<String> {
 const LOW_THRESHOLDS: &[(&str, &str, f64)] = &[
     ("unpromoted-production-traffic", "requests_min", 4.0),
     ("unpromoted-production-traffic", "hold_requests_min", 2.0),
-    ("business-dependency", "open_at", 0.3),
-    ("business-dependency", "hold_at", 0.2),
+    ("business-dependency", "open_at", 0.2),
+    ("business-dependency", "hold_at", 0.1),
     ("llmjacking", "habit_days_min", 1.0),
     ("llmjacking", "actions_share_above", 0.1),
     ("llmjacking", "probes_min", 1.0),

@@ -26,11 +26,8 @@ pub(super) struct Dict {
 }
 
 impl Dict {
-    /// Appends a row of this value; "" is null.
-    pub(super) fn append(&mut self, value: &str) {
-        if value.is_empty() {
-            return self.append_null();
-        }
+    /// Appends a row of this value.
+    pub(super) fn append_value(&mut self, value: &str) {
         if self.key.is_none() || self.values.values_slice()[self.value.clone()] != *value.as_bytes() {
             self.end_run();
             self.begin_run(value);
@@ -102,7 +99,7 @@ mod tests {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 match random >> 60 {
                     0..8 => {
-                        dict.append("often");
+                        dict.append_value("often");
                         expected.append_value("often");
                     }
                     8..11 => {
@@ -110,12 +107,12 @@ mod tests {
                         expected.append_null();
                     }
                     11..13 => {
-                        dict.append("");
-                        expected.append_null();
+                        dict.append_value("");
+                        expected.append_value("");
                     }
                     _ => {
                         let value = format!("é{}", random >> 40);
-                        dict.append(&value);
+                        dict.append_value(&value);
                         expected.append_value(&value);
                     }
                 }

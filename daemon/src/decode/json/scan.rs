@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -120,13 +121,11 @@ impl<'de> Scan<'de> {
     }
 
     fn visit_quoted<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unsure> {
-        let start = self.at;
         let Quoted { text, escaped } = self.quoted()?;
         if !escaped {
             return visitor.visit_borrowed_str(text);
         }
-        let unescaped = serde_json::from_str(&self.text[start..self.at]).map_err(|_| Unsure)?;
-        visitor.visit_string(unescaped)
+        visitor.visit_string(unescape(text)?)
     }
 
     /// The number that starts here, and whether it is an integer of few digits.
@@ -177,7 +176,9 @@ impl<'de> Scan<'de> {
         let (mut depth, mut objects) = (0, 0_u64);
         loop {
             match self.next()? {
-                b'"' => drop(self.quoted()?),
+                b'"' => {
+                    self.quoted()?;
+                }
                 b'{' | b'[' if depth == SKIPPED_DEPTH_MAX => return Err(Unsure),
                 open @ (b'{' | b'[') => {
                     self.at += 1;
@@ -194,7 +195,9 @@ impl<'de> Scan<'de> {
                 b't' => self.take_word("true")?,
                 b'f' => self.take_word("false")?,
                 b'n' => self.take_word("null")?,
-                _ => drop(self.number()?),
+                _ => {
+                    self.number()?;
+                }
             }
             loop {
                 if depth == 0 {
@@ -224,6 +227,48 @@ impl<'de> Scan<'de> {
         self.quoted()?;
         self.take(b':')
     }
+}
+
+/// A string's text with its escapes, which are well-formed, read. Surrogates without their other half are serde_json's.
+fn unescape(mut text: &str) -> Result<String, Unsure> {
+    let mut plain = String::with_capacity(text.len());
+    while let Some(at) = memchr(b'\\', text.as_bytes()) {
+        plain.push_str(&text[..at]);
+        let (escape, rest) = text[at + 1..].split_at_checked(1).ok_or(Unsure)?;
+        text = rest;
+        plain.push(match escape {
+            "b" => '\u{8}',
+            "f" => '\u{c}',
+            "n" => '\n',
+            "r" => '\r',
+            "t" => '\t',
+            "u" => code_point(&mut text)?,
+            itself => itself.chars().next().ok_or(Unsure)?,
+        });
+    }
+    plain.push_str(text);
+    Ok(plain)
+}
+
+/// The character whose escape `text` goes on with, without its `\u`; takes a pair's second half too.
+fn code_point(text: &mut &str) -> Result<char, Unsure> {
+    let high = code_unit(text)?;
+    if let Some(character) = char::from_u32(high) {
+        return Ok(character);
+    }
+    *text = text.strip_prefix("\\u").ok_or(Unsure)?;
+    let units = [high, code_unit(text)?].map(|unit| unit as u16);
+    let mut characters = char::decode_utf16(units);
+    match (characters.next(), characters.next()) {
+        (Some(Ok(character)), None) => Ok(character),
+        _ => Err(Unsure),
+    }
+}
+
+fn code_unit(text: &mut &str) -> Result<u32, Unsure> {
+    let (digits, rest) = text.split_at_checked(4).ok_or(Unsure)?;
+    *text = rest;
+    u32::from_str_radix(digits, 16).map_err(|_| Unsure)
 }
 
 fn closing(is_object: bool) -> u8 {
@@ -483,6 +528,10 @@ mod tests {
             "\"\\u00e9\"",
             "\"\\ud800\"",
             "\"\\ud83d\\ude00\"",
+            "\"\\ude00\\ud83d\"",
+            "\"\\ud83d\\ud83d\"",
+            "\"\\ud83dx\"",
+            "\"\\b\\f\\n\\r\\t\\/\\\\\\\"é\\u00E9\"",
             "\"\\x\"",
             "\"\\u12\"",
             "\"a\tb\"",
