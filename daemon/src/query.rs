@@ -41,7 +41,7 @@ pub struct RollupQuery {
     pub bucket: String,
     /// Width of one bucket, seconds.
     pub bucket_seconds: i64,
-    /// Output column by which detections are restricted to subjects, such as `pilot` or `credential`.
+    /// Output column by which detections are restricted to subjects, such as `pilot`, `credential`, `caller` or `source`.
     pub subject: String,
     /// Buckets older than this behind the watermark are dropped.
     pub retention_seconds: i64,

@@ -86,7 +86,7 @@ pub enum ExpectedSubject {
 }
 
 impl ExpectedSubject {
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential`, `caller` or `source`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pilot(_) => "pilot",
@@ -100,7 +100,7 @@ impl ExpectedSubject {
 pub struct Label {
     /// Detection id.
     pub detection: &'static str,
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential`, `caller` or `source`.
     pub subject_kind: &'static str,
     /// What it names.
     pub subject: ExpectedSubject,

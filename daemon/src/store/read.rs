@@ -24,7 +24,7 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 pub struct ListQuery {
     /// Detection id.
     pub detection: Option<String>,
-    /// `pilot` or `credential`.
+    /// `pilot`, `credential`, `caller` or `source`.
     pub subject_kind: Option<String>,
     /// Pilot id or keyed hash.
     pub subject_id: Option<String>,
