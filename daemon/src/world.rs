@@ -42,6 +42,8 @@ pub const BUSINESS_DEPENDENCY: &str = "business-dependency";
 pub const SHARED_CREDENTIAL: &str = "shared-credential";
 /// Detection of DOMAIN section 4: a key stolen for its AI access.
 pub const LLMJACKING: &str = "llmjacking";
+/// Detection of DOMAIN section 4: a workload calls AI and no pilot is registered for it.
+pub const UNREGISTERED: &str = "unregistered-ai-workload";
 /// Detection of DOMAIN section 4: suspended or revoked, and still called.
 pub const REVOKED: &str = "revoked-still-called";
 /// Every topic, in name order.
@@ -76,6 +78,8 @@ pub struct WorldEvent {
 pub enum ExpectedSubject {
     /// Pilot id.
     Pilot(String),
+    /// Column `caller`.
+    Caller(String),
     /// Credential as decode writes it, before it is hashed.
     Credential {
         /// Column `credential_kind`.
@@ -90,6 +94,7 @@ impl ExpectedSubject {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pilot(_) => "pilot",
+            Self::Caller(_) => "caller",
             Self::Credential { .. } => "credential",
         }
     }

@@ -206,7 +206,7 @@ fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Resul
     let key =
         CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
     let subject_id = |subject: &ExpectedSubject| match subject {
-        ExpectedSubject::Pilot(id) => id.clone(),
+        ExpectedSubject::Pilot(id) | ExpectedSubject::Caller(id) => id.clone(),
         ExpectedSubject::Credential { kind, secret } => key.id(kind, secret),
     };
     Ok(judge(world, findings, &subject_id))

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::LLMJACKING;
 use super::cloudtrail::{Action, AwsUse};
 use super::company::{BOTO3, PRODUCTION, PYTHON};
 use super::credentials::{key_signer, storage_actions};
 use super::draft::{Draft, invocations};
 use super::pattern::{DAY, HOUR, Pattern};
 use super::place::Place;
+use super::{ExpectedSubject, LLMJACKING, UNREGISTERED};
 
 /// Adds both.
 pub(super) fn add(draft: &mut Draft) {
@@ -43,6 +43,11 @@ fn add_thief(draft: &mut Draft) {
         LLMJACKING,
         subject,
         "a storage job's key, used from afar to look for models and to invoke them",
+    );
+    draft.expect(
+        UNREGISTERED,
+        user("parcel-archive"),
+        "whoever stole the key invokes models, and no pilot is registered for it",
     );
 }
 
@@ -80,4 +85,14 @@ fn add_evaluation(draft: &mut Draft) {
     draft.aws("model-evaluation nightly", Pattern::Hourly(40), nightly);
     draft.aws("model-evaluation comparison", Pattern::Storm(morning, 80), comparison);
     draft.look_alike("evaluation of many models", &[LLMJACKING], &subject);
+    draft.expect(
+        UNREGISTERED,
+        user("model-evaluation"),
+        "models are invoked every hour, and no pilot is registered for it",
+    );
+}
+
+/// An IAM user as the caller that its key makes it.
+fn user(name: &str) -> ExpectedSubject {
+    ExpectedSubject::Caller(format!("arn:aws:iam::{PRODUCTION}:user/{name}"))
 }

@@ -73,7 +73,7 @@ mod tests {
 
     fn id(subject: &ExpectedSubject) -> String {
         match subject {
-            ExpectedSubject::Pilot(id) => id.clone(),
+            ExpectedSubject::Pilot(id) | ExpectedSubject::Caller(id) => id.clone(),
             ExpectedSubject::Credential { kind, secret } => format!("{kind}:{secret}"),
         }
     }

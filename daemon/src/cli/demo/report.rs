@@ -43,6 +43,7 @@ impl Display for LabelText<'_> {
         let Label { detection, subject, why, .. } = self.0;
         match subject {
             ExpectedSubject::Pilot(pilot) => write!(f, "{detection:<30} pilot {pilot}: {why}"),
+            ExpectedSubject::Caller(caller) => write!(f, "{detection:<30} {caller}: {why}"),
             ExpectedSubject::Credential { kind, .. } => write!(f, "{detection:<30} {kind}: {why}"),
         }
     }
