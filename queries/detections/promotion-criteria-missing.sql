@@ -4,7 +4,7 @@
 -- title = "A promotion was approved without what policy requires"
 -- subject_kind = "pilot"
 -- window_days = 7
--- grid_seconds = 60
+-- grid_seconds = 300
 -- close_after_hours = 0
 -- reopen_within_hours = 168
 -- owner_role = "control_owner"

@@ -4,7 +4,7 @@
 -- title = "An exception that has expired, or that nobody reviewed, is still used"
 -- subject_kind = "pilot"
 -- window_days = 7
--- grid_seconds = 60
+-- grid_seconds = 300
 -- close_after_hours = 24
 -- reopen_within_hours = 168
 -- owner_role = "exception_grantor"
