@@ -161,6 +161,13 @@ pub const REGISTRY_ID_BYTES_MAX: usize = 128;
 pub const REGISTRY_TEXT_BYTES_MAX: usize = FIELD_BYTES_MAX;
 /// Selectors, stages or members of one entry, each.
 pub const REGISTRY_LIST_MAX: usize = 10_000;
+/// Nodes of one YAML file with its aliases written out: a file of TEXT_FILE_BYTES_MAX full of users has 400,000.
+/// An alias is shared, not copied; the bound is for those that would stand for billions.
+pub const YAML_NODES_MAX: usize = 500_000;
+/// Documents of one YAML file: a file of TEXT_FILE_BYTES_MAX full of users has 14,000.
+pub const YAML_DOCUMENTS_MAX: usize = 20_000;
+/// Nesting of one YAML document, aliases written out: catalog entities need 6 levels, embedded API definitions more.
+pub const YAML_DEPTH_MAX: usize = 64;
 /// Files of other people's networks that one registry names: four clouds and a few databases.
 pub const NETWORK_FILES_MAX: usize = 16;
 /// Bytes of one file of cloud ranges: Azure's, the largest, has 4 MiB.

@@ -1,10 +1,11 @@
 //! What governance decided: pilots, promotions, exceptions, owners, and the estate around them.
 //!
-//! In: a folder of TOML files (fixtures/registry explains every key). Out: a [`Registry`], immutable, in
-//! which every fact has a validity and every lookup takes event time in microseconds. Nothing here reads a
-//! clock, and a registry with one mistake is refused as a whole.
+//! In: a folder of TOML files (fixtures/registry explains every key) and of Backstage's catalog entities
+//! (fixtures/backstage). Out: a [`Registry`], immutable, in which every fact has a validity and every lookup takes
+//! event time in microseconds. Nothing here reads a clock, and a registry with one mistake is refused as a whole.
 
 mod addresses;
+mod backstage;
 mod check;
 mod entries;
 pub(crate) mod errors;
@@ -16,6 +17,7 @@ pub(crate) mod reader;
 pub mod selectors;
 mod tables;
 pub mod watch;
+mod yaml;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ use std::path::Path;
 
 use arrow::record_batch::RecordBatch;
 
+pub use backstage::CatalogCounts;
 pub use errors::{RegistryError, RegistryErrors};
 pub(crate) use load::{read_texts, version_of};
 #[cfg(test)]
@@ -45,6 +48,7 @@ use selectors::SelectorIndex;
 pub struct Registry {
     version: String,
     warnings: Vec<RegistryError>,
+    catalog: CatalogCounts,
     boundaries: Vec<i64>,
     people: Vec<Person>,
     groups: Vec<Group>,
@@ -82,7 +86,7 @@ enum Actor {
 }
 
 impl Registry {
-    /// Loads every `*.toml` below `folder`; hidden files and folders are left out. Errors: every mistake.
+    /// Loads every `*.toml`, `*.yaml` and `*.yml` below `folder`; hidden files and folders are left out. Errors: every mistake.
     pub fn load(folder: &Path) -> Result<Self, RegistryErrors> {
         load::load(folder).outcome
     }
@@ -100,6 +104,11 @@ impl Registry {
     /// What is allowed but probably not meant, in file and line order.
     pub fn warnings(&self) -> &[RegistryError] {
         &self.warnings
+    }
+
+    /// What the catalog entities of Backstage among the files came to.
+    pub fn catalog(&self) -> CatalogCounts {
+        self.catalog
     }
 
     /// The SQL tables that detections may join, by name. Times are `Timestamp(Microsecond)` without a zone.
@@ -287,6 +296,7 @@ impl Registry {
         let mut registry = Self {
             version,
             warnings,
+            catalog: parts.catalog,
             boundaries: Vec::new(),
             pilot_numbers: numbers(pilots.iter().map(|p| &p.id)),
             team_numbers: numbers(parts.teams.iter().map(|t| &t.id)),
@@ -781,7 +791,7 @@ grace_minutes = 20
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".hidden.toml"), "zzz").unwrap();
         let errors = Registry::load(folder.path()).unwrap_err();
-        assert!(errors.to_string().contains("no *.toml file"), "{errors}");
+        assert!(errors.to_string().contains("no *.toml, *.yaml or *.yml file"), "{errors}");
         let errors = Registry::load(&folder.path().join("absent")).unwrap_err();
         assert!(errors.to_string().contains("cannot read this folder"), "{errors}");
         std::fs::write(folder.path().join("a.toml"), [0xff, 0xfe]).unwrap();
@@ -838,7 +848,7 @@ grace_minutes = 20
     fn damaged_files_are_refused_or_loaded_and_never_panic() {
         const MARKS: [char; 14] = ['[', ']', '{', '}', '=', '"', '\'', '\n', ',', '.', '#', '*', '\0', 'é'];
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
-        let whole = load::read_texts(&folder, &mut errors::Problems::default());
+        let whole = load::read_texts(&folder, &["toml"], &mut errors::Problems::default());
         for seed in 0..400 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut texts = whole.clone();

@@ -104,7 +104,7 @@ impl Signals {
     pub fn load(folder: Option<&Path>) -> Result<Self, SignalErrors> {
         let mut problems = Problems::default();
         let (texts, root) = match folder {
-            Some(folder) => (read_texts(folder, &mut problems), format!("{}/", folder.display())),
+            Some(folder) => (read_texts(folder, &["toml"], &mut problems), format!("{}/", folder.display())),
             None => (built_in(), "builtin:signals/".to_owned()),
         };
         Self::build(texts, &root, problems)

@@ -5,6 +5,7 @@
 
 mod selectors;
 
+use super::backstage::CatalogCounts;
 use super::errors::{Place, Problems};
 use super::facts::{
     Addresses, Allowance, Criterion, Exception, Group, Network, NetworkKind, Person, Pilot, Policy,
@@ -13,7 +14,8 @@ use super::facts::{
 };
 use super::published::{FileFormat, NetworkFile};
 use super::reader::{Entry, Located, shown};
-use selectors::{PILOT_SELECTORS, SERVICE_SELECTORS, cidr_of, pattern, selectors};
+pub(super) use selectors::PILOT_SELECTORS;
+use selectors::{SERVICE_SELECTORS, cidr_of, pattern, selectors};
 
 /// A set of ids within which each is unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +76,7 @@ pub(crate) struct Parts {
     pub shared: Vec<SharedCredential>,
     pub declared: Vec<(Space, Located<String>)>,
     pub references: Vec<Reference>,
+    pub catalog: CatalogCounts,
 }
 
 type Read = fn(&mut Parts, &mut Entry<'_>, &mut Problems);

@@ -1,6 +1,6 @@
 //! Reads a registry from a folder or from texts in memory.
 //!
-//! In: every `*.toml` of a folder, at any depth, hidden entries left out. Out: a [`Registry`], or every
+//! In: every `*.toml`, `*.yaml` and `*.yml` of a folder, at any depth, hidden entries left out. Out: a [`Registry`], or every
 //! mistake in all of the files. Nothing here keeps half of a registry.
 
 use std::fmt::Write;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::Registry;
+use super::backstage;
 use super::check::assemble;
 use super::entries::{KINDS, Parts};
 use super::errors::{Place, Problems, RegistryErrors};
@@ -26,14 +27,17 @@ pub(super) struct Loaded {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Loads every `*.toml` below `folder`.
+/// What the files of a registry end in: our own tables, and catalog entities of Backstage.
+const EXTENSIONS: &[&str] = &["toml", "yaml", "yml"];
+
+/// Loads every file with one of EXTENSIONS below `folder`.
 pub(super) fn load(folder: &Path) -> Loaded {
     let mut problems = Problems::default();
-    let texts = read_texts(folder, &mut problems);
+    let texts = read_texts(folder, EXTENSIONS, &mut problems);
     if texts.is_empty() && problems.is_empty() {
         let place = whole(folder);
         let fix = "put at least one file with [[pilot]] tables there, or correct the path".to_owned();
-        problems.error(&place, "no *.toml file in this folder".to_owned(), fix);
+        problems.error(&place, "no *.toml, *.yaml or *.yml file in this folder".to_owned(), fix);
     }
     build(texts, &format!("{}/", folder.display()), Source::Folder, problems)
 }
@@ -58,18 +62,25 @@ fn build(mut texts: Vec<(String, String)>, root: &str, source: Source, mut probl
     let mut version_parts = texts.clone();
     let kinds: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     let mut parts = Parts::default();
-    for (name, text) in texts {
+    let (catalog, own): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(name, _)| is_yaml(name));
+    for (name, text) in own {
         let file = TextFile::new(&name, text);
         let document = file.parse(&mut problems);
         each_entry(&file, document.get_ref(), &kinds, &mut problems, |kind, entry, problems| {
             parts.read(kind, entry, problems);
         });
     }
+    let catalog = catalog.into_iter().map(|(name, text)| TextFile::new(&name, text)).collect::<Vec<_>>();
+    parts.catalog = backstage::read(&catalog, &mut parts, &mut problems);
     let published = Published::read(&parts.network_files, source, &mut problems);
     let digests = published.files.iter().map(|(path, digest)| (path.display().to_string(), digest.clone()));
     version_parts.extend(digests);
     let files = parts.network_files.iter().map(NetworkFile::resolved).collect();
     Loaded { outcome: assemble(parts, published, version_of(&version_parts, root), problems), files }
+}
+
+fn is_yaml(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 
 /// SHA-256 over names below `root` and contents, each with its length before it: the same wherever the
@@ -92,15 +103,19 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Every `*.toml` below `folder` with its text; what cannot be read is reported.
-pub(crate) fn read_texts(folder: &Path, problems: &mut Problems) -> Vec<(String, String)> {
+/// Every file below `folder` that ends in one of `extensions`, with its text; what cannot be read is reported.
+pub(crate) fn read_texts(
+    folder: &Path,
+    extensions: &[&str],
+    problems: &mut Problems,
+) -> Vec<(String, String)> {
     let mut files = Vec::new();
-    list(folder, 0, &mut files, problems);
+    list(folder, 0, extensions, &mut files, problems);
     files.sort();
     files.iter().filter_map(|file| read_text(file, problems)).collect()
 }
 
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Problems) {
+fn list(folder: &Path, depth: usize, extensions: &[&str], files: &mut Vec<PathBuf>, problems: &mut Problems) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
@@ -116,14 +131,14 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Pr
         }
         let is_folder = path.symlink_metadata().is_ok_and(|m| m.is_dir());
         if is_folder && depth < REGISTRY_DEPTH_MAX {
-            list(&path, depth + 1, files, problems);
+            list(&path, depth + 1, extensions, files, problems);
         } else if is_folder {
             problems.error(
                 &whole(&path),
                 format!("folders are nested deeper than {REGISTRY_DEPTH_MAX}"),
                 "move the files up".to_owned(),
             );
-        } else if path.extension().is_some_and(|e| e == "toml") {
+        } else if path.extension().is_some_and(|e| extensions.iter().any(|x| e == *x)) {
             files.push(path);
         }
         if files.len() > REGISTRY_FILES_MAX {

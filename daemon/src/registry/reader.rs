@@ -32,6 +32,18 @@ impl TextFile {
         Place { file: self.name.clone(), line: self.line_starts.partition_point(|s| *s <= span.start) }
     }
 
+    /// The whole text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The span with which `line`, from 1, is named where a parser tells lines only.
+    pub(super) fn span_of(&self, line: usize) -> Range<usize> {
+        let last = self.line_starts.last().copied().unwrap_or(0);
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(last);
+        start..start
+    }
+
     /// The parsed document; syntax errors are reported, all of them.
     pub(crate) fn parse(&self, problems: &mut Problems) -> Spanned<DeTable<'_>> {
         let (document, errors) = DeTable::parse_recoverable(&self.text);
@@ -100,7 +112,8 @@ fn not_a_table(place: &Place, label: &str, item: &Spanned<DeValue<'_>>, problems
 }
 
 impl<'a> Entry<'a> {
-    fn new(file: &'a TextFile, label: &'a str, item: &'a Spanned<DeValue<'a>>) -> Option<Self> {
+    /// `None` where `item` is no table; `label` is what mistakes call it.
+    pub(super) fn new(file: &'a TextFile, label: &'a str, item: &'a Spanned<DeValue<'a>>) -> Option<Self> {
         let table = item.get_ref().as_table()?;
         Some(Self { file, label, table, span: item.span(), asked: Vec::new() })
     }

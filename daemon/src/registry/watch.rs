@@ -165,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn catalog_entities_are_watched_too() {
+        let entity = |email: &str| {
+            format!(
+                "apiVersion: backstage.io/v1alpha1\nkind: User\nmetadata: {{name: zoe}}\nspec: {{profile: {{email: {email}}}}}\n"
+            )
+        };
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("people.toml"), TEAM).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded| sender.send(loaded).expect("the test waits");
+        let _watcher = RegistryWatcher::start(folder.path(), Box::new(tell)).unwrap();
+        let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+
+        let file = folder.path().join("catalog-info.yaml");
+        fs::write(&file, entity("zoe@a.example")).unwrap();
+        assert_eq!(wait().unwrap().people().collect::<Vec<_>>(), ["a", "zoe"]);
+
+        fs::write(&file, entity("[zoe@a.example]")).unwrap();
+        assert!(wait().unwrap_err().to_string().contains("catalog-info.yaml:4"));
+
+        fs::remove_file(&file).unwrap();
+        assert_eq!(wait().unwrap().people().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
     fn file_that_the_registry_names_is_part_of_it_wherever_it_lies() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ranges = elsewhere.path().join("ips.txt");

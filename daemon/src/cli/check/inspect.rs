@@ -62,6 +62,11 @@ fn registry(config: &Config, report: &mut Report) -> Option<Registry> {
             if registry.network_files().len() > 0 {
                 report.looked_at.push(counted(registry.network_files().len(), "network file"));
             }
+            let catalog = registry.catalog();
+            if catalog.entities > 0 {
+                let (all, skipped) = (catalog.entities, catalog.skipped);
+                report.looked_at.push(format!("{} ({skipped} skipped)", counted(all, "catalog document")));
+            }
             let warnings = registry.warnings().iter().map(|w| of_registry(w, Level::Warning));
             report.problems.extend(warnings);
             Some(registry)

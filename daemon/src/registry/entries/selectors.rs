@@ -11,7 +11,7 @@ use crate::registry::reader::{Entry, Located, shown};
 use crate::registry::selectors::{Selector, SelectorKind, SelectorValue};
 
 /// What may say that an event is a pilot's.
-pub(super) const PILOT_SELECTORS: &[SelectorKind] = &[
+pub(in crate::registry) const PILOT_SELECTORS: &[SelectorKind] = &[
     SelectorKind::Spiffe,
     SelectorKind::Role,
     SelectorKind::EntraApp,
