@@ -150,7 +150,11 @@ impl Composer {
             Event::SequenceEnd | Event::MappingEnd => return self.end(),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return refuse(line, "an alias stands inside of what it names".to_owned(), WRITE_OUT);
+                    return refuse(
+                        line,
+                        "an alias names nothing that ended before it in this document".to_owned(),
+                        WRITE_OUT,
+                    );
                 };
                 self.count(line, node.size)?;
                 return self.place(node, line);
@@ -272,8 +276,8 @@ mod tests {
             ("x: {p: 1, p: 2}\n", 1, "key `p` comes twice"),
             ("a: 1\n? [b]\n: 2\n", 2, "a key is a list"),
             ("a: {{ value }}\n", 1, "a key is a mapping"),
-            ("a: &x\n  b: *x\n", 2, "inside of what it names"),
-            ("a: &x 1\n---\nb: *x\n", 3, "not valid YAML"),
+            ("a: &x\n  b: *x\n", 2, "names nothing that ended before it"),
+            ("a: &x 1\n---\nb: *x\n", 3, "names nothing that ended before it"),
             ("a: *nobody\n", 1, "not valid YAML"),
         ] {
             let (_, errors) = load(text);
