@@ -162,7 +162,7 @@ fn every_selector_kind_of_a_pilot_has_its_annotation() {
 }
 
 #[test]
-fn mistake_names_line_finding_and_fix() {
+fn mistake_in_an_annotation_names_line_finding_and_fix() {
     for (text, line, message, fix) in [
         (with("sicne: x"), 9, "unknown annotation `shadowprod.io/sicne`", "did you mean `since`?"),
         (with("selector.hots: x"), 9, "unknown annotation", "did you mean `selector.host`?"),
@@ -178,6 +178,14 @@ fn mistake_names_line_finding_and_fix() {
         (with("team: team-b"), 9, "unknown team `team-b`", "did you mean `team-a`?"),
         (with("data-owner: user:zoe"), 9, "unknown user `user:zoe`", "[[person]]"),
         (with("since: x"), 9, "comes twice, expected once: line 7", "remove one"),
+    ] {
+        check(&text, line, message, fix);
+    }
+}
+
+#[test]
+fn mistake_in_the_annotations_that_a_pilot_needs_names_line_finding_and_fix() {
+    for (text, line, message, fix) in [
         (PILOT.replace("\"true\"", "yes"), 6, "`yes`, which is no boolean in YAML 1.2", "\"true\""),
         (PILOT.replace("\"true\"", "a b"), 6, "without blanks", "letters"),
         (
@@ -210,6 +218,14 @@ fn mistake_names_line_finding_and_fix() {
             "unknown profile `standrad`",
             "did you mean `standard`?",
         ),
+    ] {
+        check(&text, line, message, fix);
+    }
+}
+
+#[test]
+fn mistake_in_an_entity_names_line_finding_and_fix() {
+    for (text, line, message, fix) in [
         (
             PILOT.replace("experimental", "beta"),
             10,
