@@ -168,6 +168,8 @@ type Entry<'a> = Loose<'a, Said>;
 
 fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
     let status = entry.number(Said::Status);
+    let role = arn::role_arn(entry.get(Said::UserArn));
+    let principal = principal(entry, role.clone());
     let (method, _) = route_key(entry);
     let request_id = entry.get(Said::RequestId);
     let subject = first_of(&[entry.get(Said::AuthorizerPrincipal), entry.get(Said::Subject)]);
@@ -179,10 +181,10 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         outcome: http::outcome(status, "status: not a number")?,
         status_code: status.value(),
         error: entry.get(Said::ErrorType),
-        principal: principal(entry),
-        principal_kind: principal_kind(entry),
+        principal_kind: principal_kind(entry, &principal, role.is_some()),
+        principal,
         session_name: arn::session_of(entry.get(Said::UserArn)),
-        credential: credential(entry),
+        credential: credential(entry, role),
         token: token(entry),
         source_ip: http::client("", entry.get(Said::SourceIp)),
         user_agent: entry.get(Said::UserAgent),
@@ -232,22 +234,22 @@ fn region(domain: &str) -> &str {
     after.split_once('.').map_or("", |(region, _)| region)
 }
 
-/// The IAM identity; else whom the authoriser knew.
-fn principal<'r>(entry: &'r Entry<'_>) -> Cow<'r, str> {
-    let user_arn = entry.get(Said::UserArn);
-    arn::role_arn(user_arn).unwrap_or_else(|| {
+/// The IAM identity, of a session its role; else whom the authoriser knew.
+fn principal<'r>(entry: &'r Entry<'_>, role: Option<Cow<'r, str>>) -> Cow<'r, str> {
+    role.unwrap_or_else(|| {
         let others = [Said::AuthorizerPrincipal, Said::Subject, Said::User, Said::Caller];
-        Cow::Borrowed(first_of(&[user_arn, first_of(&others.map(|fact| entry.get(fact)))]))
+        let other = first_of(&others.map(|fact| entry.get(fact)));
+        Cow::Borrowed(first_of(&[entry.get(Said::UserArn), other]))
     })
 }
 
 /// A token whose subject is the client itself was given to a program, not to a person.
-fn principal_kind(entry: &Entry<'_>) -> PrincipalKind {
-    let (user_arn, subject) = (entry.get(Said::UserArn), entry.get(Said::Subject));
-    match principal(entry).as_ref() {
+fn principal_kind(entry: &Entry<'_>, principal: &str, is_role: bool) -> PrincipalKind {
+    let subject = entry.get(Said::Subject);
+    match principal {
         "" => PrincipalKind::None,
-        _ if arn::role_arn(user_arn).is_some() => PrincipalKind::Role,
-        _ if user_arn.ends_with(":root") => PrincipalKind::Root,
+        _ if is_role => PrincipalKind::Role,
+        _ if entry.get(Said::UserArn).ends_with(":root") => PrincipalKind::Root,
         principal if principal == subject && subject == entry.get(Said::ClientId) => PrincipalKind::Workload,
         _ => PrincipalKind::Unknown,
     }
@@ -255,12 +257,12 @@ fn principal_kind(entry: &Entry<'_>) -> PrincipalKind {
 
 /// What the caller proved itself with: an IAM key or session, named as CloudTrail names them; else a key of a usage
 /// plan, by its id if that is logged; else the subject of a token.
-fn credential<'r>(entry: &'r Entry<'_>) -> Option<Credential<'r>> {
+fn credential<'r>(entry: &'r Entry<'_>, role: Option<Cow<'r, str>>) -> Option<Credential<'r>> {
     let (user_arn, access_key) = (entry.get(Said::UserArn), entry.get(Said::AccessKey));
     if access_key.starts_with("AKIA") {
         return Credential::new(CredentialKind::StaticKey, Joined::one(access_key));
     }
-    if let Some(role) = arn::role_arn(user_arn) {
+    if let Some(role) = role {
         let is_sso = role.contains("/AWSReservedSSO_");
         let secret = Joined { first: role, second: arn::session_of(user_arn) };
         let mut credential = Credential::new(CredentialKind::RoleSession, secret)?;

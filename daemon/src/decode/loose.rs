@@ -113,13 +113,14 @@ impl<'de: 'a, 'a, F: Fact> Visitor<'de> for Group<'_, 'a, F> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let outside = self.name.len;
         while map.next_key_seed(&mut *self.name)?.is_some() {
-            match F::of(self.name.get()) {
+            let name = self.name.get();
+            match F::of(name) {
                 Some((fact, rank)) => {
                     if !self.record.keep(fact, rank, map.next_value()?) {
-                        return Err(A::Error::custom(format_args!("duplicate field `{}`", self.name.get())));
+                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
                     }
                 }
-                None if F::is_group(self.name.get()) => {
+                None if F::is_group(name) => {
                     map.next_value_seed(Group { record: &mut *self.record, name: &mut *self.name })?;
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
