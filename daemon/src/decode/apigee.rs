@@ -9,7 +9,9 @@
 //! <https://cloud.google.com/apigee/docs/api-platform/reference/variables-reference>,
 //! cloud-logging/apiproxy/policies/ML-CloudLogging.xml in GoogleCloudPlatform/apigee-samples on GitHub
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::thread::LocalKey;
 
 use serde::Deserialize;
 
@@ -18,7 +20,7 @@ use super::columns::{Credential, CredentialKind, Fields, Joined};
 use super::format::{Family, Layout, Row};
 use super::http;
 use super::json::{self, Nested, Refusal, Text, first_of};
-use super::loose::{Fact, Loose};
+use super::loose::{Fact, Loose, Names};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -45,6 +47,10 @@ struct LogEntry<'a> {
 }
 
 type Record<'a> = Loose<'a, Said>;
+
+thread_local! {
+    static NAMES: RefCell<Names> = RefCell::default();
+}
 
 #[derive(Clone, Copy)]
 enum Said {
@@ -137,6 +143,10 @@ impl Fact for Said {
 
     fn index(self) -> usize {
         self as usize
+    }
+
+    fn names() -> &'static LocalKey<RefCell<Names>> {
+        &NAMES
     }
 }
 

@@ -10,19 +10,16 @@ use std::borrow::Cow;
 /// `arn:aws:iam::<account>:role/<role>` of `arn:aws:sts::<account>:assumed-role/<role>/<session>`: the
 /// issuer where the record does not name it (its path is not in the session's ARN).
 pub(super) fn role_arn(session_arn: &str) -> Option<Cow<'static, str>> {
-    let mut parts = session_arn.splitn(6, ':');
-    let [arn, partition, service, region] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-    if (arn, service, region) != ("arn", "sts", "") {
-        return None;
-    }
-    let (account, resource) = (parts.next()?, parts.next()?);
+    let (partition, rest) = session_arn.strip_prefix("arn:")?.split_once(':')?;
+    let (account, resource) = rest.strip_prefix("sts::")?.split_once(':')?;
     let role = resource.strip_prefix("assumed-role/")?.split('/').next()?;
     Some(Cow::Owned(["arn:", partition, ":iam::", account, ":role/", role].concat()))
 }
 
 /// The last part of a session's ARN; "" for other identities.
 pub(super) fn session_of(arn: &str) -> &str {
-    let is_session = arn.contains(":assumed-role/") || arn.contains(":federated-user/");
+    let is_session =
+        arn.starts_with("arn:") && (arn.contains(":assumed-role/") || arn.contains(":federated-user/"));
     if is_session { arn.rsplit('/').next().unwrap_or_default() } else { "" }
 }
 

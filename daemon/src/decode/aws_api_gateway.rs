@@ -9,6 +9,8 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html>
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::thread::LocalKey;
 
 use super::RejectReason;
 use super::arn;
@@ -16,7 +18,7 @@ use super::columns::{Credential, CredentialKind, Fields, Joined, PrincipalKind};
 use super::format::{Family, Layout, read_record};
 use super::http;
 use super::json::{Number, Refusal, first_of};
-use super::loose::{Fact, Loose};
+use super::loose::{Fact, Loose, Names};
 use super::time;
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -35,6 +37,10 @@ pub(super) const LAYOUT: Layout = Layout {
 
 /// The session names a person: as in CloudTrail the finding is worth a fifth.
 const ATTRIBUTION_NAMED: f64 = 0.2;
+
+thread_local! {
+    static NAMES: RefCell<Names> = RefCell::default();
+}
 
 #[derive(Clone, Copy)]
 enum Said {
@@ -83,6 +89,10 @@ impl Fact for Said {
 
     fn index(self) -> usize {
         self as usize
+    }
+
+    fn names() -> &'static LocalKey<RefCell<Names>> {
+        &NAMES
     }
 }
 
@@ -230,8 +240,8 @@ fn route<'r>(entry: &'r Entry<'_>) -> &'r str {
 
 /// `<api>.execute-api.<region>.amazonaws.com`; a domain of the operator's own names none.
 fn region(domain: &str) -> &str {
-    let after = domain.split_once(".execute-api.").map_or("", |(_, after)| after);
-    after.split_once('.').map_or("", |(region, _)| region)
+    let mut labels = domain.split('.').skip_while(|label| *label != "execute-api");
+    labels.nth(1).unwrap_or_default()
 }
 
 /// The IAM identity, of a session its role; else whom the authoriser knew.

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::RejectReason;
 use super::columns::Outcome;
 use super::json::{Number, Refusal, first_of};
@@ -14,9 +16,10 @@ pub(super) fn without_port(address: &str) -> &str {
     if let Some(rest) = address.strip_prefix('[') {
         return rest.split(']').next().unwrap_or_default();
     }
-    match address.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        Some(_) | None => address,
+    let mut colons = address.bytes().enumerate().filter(|(_, b)| *b == b':');
+    match (colons.next(), colons.next()) {
+        (Some((at, _)), None) => &address[..at],
+        (Some(_) | None, _) => address,
     }
 }
 
@@ -31,10 +34,12 @@ pub(super) fn host(authority: &str) -> Cow<'_, str> {
 
 /// `/v1/chat/completions?user=7` gives `/v1/chat`; `v1/chat/completions` gives `v1/chat`.
 pub(super) fn first_segments(path: &str) -> &str {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let slashes = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at);
-    let end = slashes.skip(usize::from(path.starts_with('/'))).nth(1);
-    &path[..end.unwrap_or(path.len())]
+    let mut slashes_left = 2 + usize::from(path.starts_with('/'));
+    let ends_it = |b: u8| {
+        slashes_left -= usize::from(b == b'/');
+        slashes_left == 0 || matches!(b, b'?' | b'#')
+    };
+    &path[..path.bytes().position(ends_it).unwrap_or(path.len())]
 }
 
 /// The first hop of X-Forwarded-For, else the address that the gateway itself saw; without port.
@@ -61,12 +66,13 @@ pub(super) fn url_parts(url: &str) -> (&str, &str) {
 
 /// Method and target of `POST /v1/chat HTTP/1.1`; neither where the client spoke something else than HTTP.
 pub(super) fn request_line(line: &str) -> (&str, &str) {
-    let mut words = line.split(' ');
-    let method = words.next().unwrap_or_default();
-    if !method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_')) {
-        return ("", "");
+    let end = line.bytes().position(|b| !(b.is_ascii_alphabetic() || matches!(b, b'-' | b'_')));
+    let (method, rest) = line.split_at(end.unwrap_or(line.len()));
+    match rest.strip_prefix(' ') {
+        Some(rest) => (method, &rest[..memchr(b' ', rest.as_bytes()).unwrap_or(rest.len())]),
+        None if rest.is_empty() => (method, ""),
+        None => ("", ""),
     }
-    (method, words.next().unwrap_or_default())
 }
 
 /// The last of `502, 200` or of `192.0.2.1:80, 192.0.2.2:80 : 192.0.2.9:80`: NGINX and what is built on it list the

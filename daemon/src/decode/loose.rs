@@ -4,8 +4,10 @@
 //! `identitySourceIp`, `identity_source_ip` and `sourceIp` in an object `identity` are one name, `identitysourceip`.
 //! What no name is known for is skipped unread.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::thread::LocalKey;
 
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -13,8 +15,9 @@ use serde::de::{
 
 use super::json::{Number, Text};
 
-/// Bytes of a name without dots and dashes; no format knows a longer one.
-const NAME_BYTES_MAX: usize = 64;
+pub(super) use names::Names;
+
+mod names;
 
 /// What one format's records say, as an enum.
 pub(super) trait Fact: Copy {
@@ -32,6 +35,20 @@ pub(super) trait Fact: Copy {
 
     /// Its place, below COUNT.
     fn index(self) -> usize;
+
+    /// Where this thread remembers this format's names: serde hands nothing down to a record's type.
+    fn names() -> &'static LocalKey<RefCell<Names>>;
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The fact of that index, under a name of that rank.
+    Fact(usize, u8),
+    /// An object that holds facts.
+    Group(usize),
+    /// Nothing that is read.
+    Nothing,
 }
 
 /// One record.
@@ -68,11 +85,11 @@ impl<F: Fact> Default for Loose<'_, F> {
 
 impl<'a, F: Fact> Loose<'a, F> {
     /// Which of two values of one name is meant, nobody can say: then `false`.
-    fn keep(&mut self, fact: F, rank: u8, value: Text<'a>) -> bool {
+    fn keep(&mut self, index: usize, rank: u8, value: Text<'a>) -> bool {
         if value.get().is_empty() || value.get() == F::NOTHING {
             return true;
         }
-        let found = &mut self.found[fact.index()];
+        let found = &mut self.found[index];
         if found.value.get().is_empty() || rank < found.rank {
             *found = Found { rank, value };
             return true;
@@ -84,15 +101,19 @@ impl<'a, F: Fact> Loose<'a, F> {
 impl<'de: 'a, 'a, F: Fact> Deserialize<'de> for Loose<'a, F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut record = Loose::default();
-        deserializer.deserialize_map(Group { record: &mut record, name: &mut Name::default() })?;
+        F::names().with_borrow_mut(|names| {
+            let group = names.begin();
+            deserializer.deserialize_map(Group { record: &mut record, names, group })
+        })?;
         Ok(record)
     }
 }
 
-/// An object, under the name so far.
+/// An object, and the group that its name makes it.
 struct Group<'r, 'a, F> {
     record: &'r mut Loose<'a, F>,
-    name: &'r mut Name,
+    names: &'r mut Names,
+    group: usize,
 }
 
 impl<'de: 'a, 'a, F: Fact> DeserializeSeed<'de> for Group<'_, 'a, F> {
@@ -111,21 +132,18 @@ impl<'de: 'a, 'a, F: Fact> Visitor<'de> for Group<'_, 'a, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let outside = self.name.len;
-        while map.next_key_seed(&mut *self.name)?.is_some() {
-            let name = self.name.get();
-            match F::of(name) {
-                Some((fact, rank)) => {
-                    if !self.record.keep(fact, rank, map.next_value()?) {
+        let Self { record, names, group } = self;
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match names.meaning::<F>(group, key.get()) {
+                Meaning::Fact(index, rank) => {
+                    if !record.keep(index, rank, map.next_value()?) {
+                        let name = names.name(group, key.get());
                         return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
                     }
                 }
-                None if F::is_group(name) => {
-                    map.next_value_seed(Group { record: &mut *self.record, name: &mut *self.name })?;
-                }
-                None => drop(map.next_value::<IgnoredAny>()?),
+                Meaning::Group(group) => map.next_value_seed(Group { record, names, group })?,
+                Meaning::Nothing => drop(map.next_value::<IgnoredAny>()?),
             }
-            self.name.len = outside;
         }
         Ok(())
     }
@@ -160,60 +178,14 @@ impl<'de: 'a, 'a, F: Fact> Visitor<'de> for Group<'_, 'a, F> {
     }
 }
 
-/// Letters and digits of the keys that lead to a value.
-struct Name {
-    bytes: [u8; NAME_BYTES_MAX],
-    /// Beyond NAME_BYTES_MAX: longer than any name.
-    len: usize,
-}
-
-impl Default for Name {
-    fn default() -> Self {
-        Self { bytes: [0; NAME_BYTES_MAX], len: 0 }
-    }
-}
-
-impl Name {
-    fn get(&self) -> &str {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-
-    fn push(&mut self, key: &str) {
-        for byte in key.bytes().filter(|byte| byte.is_ascii_alphanumeric()) {
-            if let Some(place) = self.bytes.get_mut(self.len) {
-                *place = byte.to_ascii_lowercase();
-            }
-            self.len = (self.len + 1).min(NAME_BYTES_MAX + 1);
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Name {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for &mut Name {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
-        self.push(key);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::json;
+
+    thread_local! {
+        static NAMES: RefCell<Names> = RefCell::default();
+    }
 
     #[derive(Clone, Copy)]
     enum Said {
@@ -241,6 +213,10 @@ mod tests {
         fn index(self) -> usize {
             self as usize
         }
+
+        fn names() -> &'static LocalKey<RefCell<Names>> {
+            &NAMES
+        }
     }
 
     fn check(record: &str, address: &str, status: Number) {
@@ -267,6 +243,23 @@ mod tests {
         check(r#"{"identity":[1],"status":"many","ip":{"a":1}}"#, "", Number::Unreadable);
         let long = "i".repeat(10_000);
         check(&format!(r#"{{"{long}ip":"192.0.2.1","{long}":{{"ip":"192.0.2.1"}}}}"#), "", Number::Absent);
+    }
+
+    #[test]
+    fn what_is_remembered_of_earlier_records_changes_nothing() {
+        let shapes = [
+            r#"{"ip":"192.0.2.1","identity":{"source-ip":"192.0.2.2"},"status":200}"#,
+            r#"{"status":200,"ip":"192.0.2.2"}"#,
+            r#"{"identity":{"ip":"192.0.2.9","status":500},"status":200,"IP":"192.0.2.2"}"#,
+            r#"{"source-ip":"192.0.2.9","identity":{"source-ip":"192.0.2.2","source_ip":"192.0.2.2"},"status":200}"#,
+            r#"{"identity":{"-":{"source-ip":"192.0.2.9"}},"ip":"192.0.2.2","status":200}"#,
+        ];
+        for turn in 0..3_000 {
+            check(shapes[turn * turn % 7 % shapes.len()], "192.0.2.2", Number::Value(200));
+            let others: String = (0..turn % 5).map(|n| format!(r#""k{turn}.{n}":{{"ip":1}},"#)).collect();
+            check(&format!(r#"{{{others}"ip":"192.0.2.2","status":200}}"#), "192.0.2.2", Number::Value(200));
+        }
+        NAMES.with_borrow(|names| assert_eq!(names.keys_remembered(), names::KEYS_MAX));
     }
 
     #[test]

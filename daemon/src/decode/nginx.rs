@@ -7,6 +7,7 @@
 //! <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/log-format/>,
 //! <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/configmap/#log-format-upstream>
 
+use memchr::memchr;
 use serde::Deserialize;
 
 use super::RejectReason;
@@ -71,7 +72,7 @@ struct Entry<'a> {
 }
 
 fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
-    let (method, _) = http::request_line(entry.request.get());
+    let (method, target) = http::request_line(entry.request.get());
     let outcome = http::outcome(entry.status, "status: not a number")?;
     let consumer = first_of(&[entry.jwt_claim_sub.get(), entry.remote_user.get()]);
     Ok(Fields {
@@ -88,7 +89,7 @@ fn fields<'r>(entry: &'r Entry<'_>) -> Result<Fields<'r>, Refusal> {
         ),
         user_agent: entry.http_user_agent.get(),
         host: http::host(host(entry)),
-        route: http::first_segments(path(entry)),
+        route: http::first_segments(path(entry, target)),
         namespace: entry.namespace.get(),
         target: first_of(&[
             http::last_tried(entry.upstream_addr.get()),
@@ -136,8 +137,7 @@ fn host<'r>(entry: &'r Entry<'_>) -> &'r str {
 }
 
 /// What was asked for; `$uri` is what rewrites and internal redirects made of it.
-fn path<'r>(entry: &'r Entry<'_>) -> &'r str {
-    let (_, target) = http::request_line(entry.request.get());
+fn path<'r>(entry: &'r Entry<'_>, target: &'r str) -> &'r str {
     let (_, target) = http::url_parts(target);
     first_of(&[entry.request_uri.get(), target, entry.uri.get(), entry.path.get()])
 }
@@ -147,18 +147,27 @@ fn peer<'r>(entry: &'r Entry<'_>) -> &'r str {
     if entry.ssl_client_verify.get() == "SUCCESS" { entry.ssl_client_s_dn.get() } else { "" }
 }
 
-/// Reads `text`; where it is no JSON for its `\xHH`, reads it with these as JSON has them.
+/// Reads `text`; where it is no JSON for its `\xHH`, with these as JSON has them.
 pub(super) fn read_repaired(
     text: &str,
     row: &mut Row<'_>,
     read: impl Fn(&str, &mut Row<'_>) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    match read(text, row) {
-        Err(refusal) if refusal.reason == RejectReason::NotJson && text.contains("\\x") => {
-            read(&without_hex_escapes(text), row)
+    if has_hex_escape(text) { read(&without_hex_escapes(text), row) } else { read(text, row) }
+}
+
+/// Whether a backslash that is no escape's second character stands before an `x`: that is no JSON.
+fn has_hex_escape(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    while let Some(at) = memchr(b'\\', &bytes[from..]) {
+        match bytes.get(from + at + 1) {
+            Some(b'x') => return true,
+            Some(_) => from += at + 2,
+            None => return false,
         }
-        outcome => outcome,
     }
+    false
 }
 
 /// What `\xHH` stands for, as JSON escapes it. NGINX writes so each byte below 32 and above 126, the quote and the

@@ -19,8 +19,12 @@ const MICROS_MAX: i64 = 9_223_372_036_854_775;
 /// RFC 3339 (also with a space for `T`, any digits of fraction up to nine, no zone or ` UTC`), the US form, the common log
 /// format, or epoch seconds, milli-, micro- or nanoseconds.
 pub(super) fn micros(text: &str) -> Option<i64> {
-    if let Some(micros) = common_rfc3339(text.as_bytes()).or_else(|| common_access_log(text.as_bytes())) {
+    let bytes = text.as_bytes();
+    if let Some(micros) = common_rfc3339(bytes).or_else(|| common_access_log(bytes)) {
         return Some(micros);
+    }
+    if bytes.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
+        return epoch(text).filter(|micros| *micros <= MICROS_MAX);
     }
     let text = text.trim().trim_end_matches(" UTC");
     let micros = match PARSER.parse_timestamp(text) {
@@ -40,16 +44,35 @@ fn common_rfc3339(text: &[u8]) -> Option<i64> {
         return None;
     }
     let day = common_day(number(&stamp[..4])?, number(&stamp[5..7])?, number(&stamp[8..10])?)?;
-    let zone = [&b"Z"[..], b"+00:00", b" UTC"].into_iter().find_map(|zone| rest.strip_suffix(zone));
-    let fraction = match zone.unwrap_or(rest) {
-        [] => 0,
-        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
-            let kept = digits.iter().chain(b"00000").take(6);
-            kept.fold(0, |n, b| n * 10 + i64::from(b - b'0'))
-        }
+    let digits =
+        rest.strip_prefix(b".").unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count();
+    let (fraction, zone) = match rest {
+        [b'.', rest @ ..] if (1..=9).contains(&digits) => rest.split_at(digits),
+        rest => (&rest[..0], rest),
+    };
+    let offset = match zone {
+        b"" | b"Z" | b" UTC" => 0,
+        [sign, h1, h2, b':', m1, m2] => offset(*sign, &[*h1, *h2], &[*m1, *m2])?,
         _ => return None,
     };
-    Some((day * 86_400 + time_of_day(&stamp[11..])?) * 1_000_000 + fraction)
+    let seconds = day * 86_400 + time_of_day(&stamp[11..])? - offset;
+    (seconds >= 0).then(|| seconds * 1_000_000 + millionths(fraction))
+}
+
+/// Of at most nine digits of a second's fraction the first six, as microseconds.
+fn millionths(fraction: &[u8]) -> i64 {
+    let digits = fraction.iter().chain(b"000000").take(6);
+    digits.fold(0, |n, b| n * 10 + i64::from(b - b'0'))
+}
+
+/// Seconds that a zone is ahead of UTC.
+fn offset(sign: u8, hours: &[u8], minutes: &[u8]) -> Option<i64> {
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    match sign {
+        b'+' if hours < 24 && minutes < 60 => Some(hours * 3_600 + minutes * 60),
+        b'-' if hours < 24 && minutes < 60 => Some(-(hours * 3_600 + minutes * 60)),
+        _ => None,
+    }
 }
 
 /// `02/Mar/2026:08:00:05 +0000`, as above.
@@ -62,12 +85,7 @@ fn common_access_log(text: &[u8]) -> Option<i64> {
     }
     let month = MONTHS.iter().position(|name| text[3..6] == **name)? as i64 + 1;
     let day = common_day(number(&text[7..11])?, month, number(&text[..2])?)?;
-    let (hours, minutes) = (number(&text[22..24])?, number(&text[24..])?);
-    let offset = match text[21] {
-        b'+' if hours < 24 && minutes < 60 => hours * 3_600 + minutes * 60,
-        b'-' if hours < 24 && minutes < 60 => -(hours * 3_600 + minutes * 60),
-        _ => return None,
-    };
+    let offset = offset(text[21], &text[22..24], &text[24..])?;
     let seconds = day * 86_400 + time_of_day(&text[12..20])? - offset;
     (seconds >= 0).then_some(seconds * 1_000_000)
 }
@@ -128,10 +146,7 @@ fn epoch(text: &str) -> Option<i64> {
     }
     let count: i64 = whole.parse().ok()?;
     match whole.len() {
-        9..=10 => {
-            let digits = format!("{:0<6}", fraction.get(..6).unwrap_or(fraction));
-            Some(count * 1_000_000 + digits.parse::<i64>().ok()?)
-        }
+        9..=10 => Some(count * 1_000_000 + millionths(fraction.as_bytes())),
         12..=13 => Some(count * 1_000),
         15..=16 => Some(count),
         18..=19 => Some(count / 1_000),
@@ -185,6 +200,7 @@ mod tests {
             assert_eq!(micros(&text), (parsed <= MICROS_MAX).then_some(parsed), "{text}");
             let forms = [
                 text.replace('Z', "+00:00"),
+                text.replace('Z', "-00:00"),
                 text.replace('T', " ").replace('Z', ""),
                 text.replace('Z', " UTC"),
             ];
@@ -195,6 +211,14 @@ mod tests {
             {
                 assert_eq!(micros(form), Some(parsed), "{form}");
             }
+        }
+        for text in ["2026-03-02T08:00:05.25+05:30", "2026-03-02T00:00:05-11:45", "1970-01-01T01:00:00+00:59"]
+        {
+            let parsed = PARSER.parse_timestamp(text).expect("is a time").as_microsecond();
+            assert_eq!(common_rfc3339(text.as_bytes()), Some(parsed), "{text}");
+        }
+        for text in ["1970-01-01T00:00:00+00:01", "2026-03-02T08:00:05+24:00", "2026-03-02T08:00:05+1:00"] {
+            assert_eq!(common_rfc3339(text.as_bytes()), None, "{text}");
         }
         let access_log = |text: &str| common_access_log(text.as_bytes());
         for day in 0..400 {
@@ -232,6 +256,9 @@ mod tests {
             "9999-12-31T23:59:59Z",
             "12345",
             "1772438405.é",
+            "1772438405.2.5",
+            "9999999999999999",
+            ".",
             "99999999999999999999",
             "-1772438405",
         ] {
