@@ -182,6 +182,9 @@ pub const AS_DATABASE_PROBES_MAX: usize = 10_000;
 /// Milliseconds without a change before a folder is read again: editors and syncs write in bursts.
 pub const RELOAD_QUIET_MS: u64 = 300;
 
+/// Longest grid of a detection, microseconds: a day. So long rows are kept beyond their rollup's retention.
+pub const DETECTION_GRID_MICROS_MAX: i64 = 86_400_000_000;
+
 /// Texts in the signal tables: each is compared with every new combination of values.
 pub const SIGNALS_MAX: usize = 2_000;
 /// Distinct texts whose meaning enrich remembers between batches; at FIELD_BYTES_MAX each that is 64 MiB,

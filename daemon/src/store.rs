@@ -89,7 +89,7 @@ pub struct ControlEvent {
 }
 
 /// What was in force when the findings were made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Versions {
     /// SHA-256 of the registry's content, hex.
     pub registry: String,

@@ -102,7 +102,8 @@ impl Pipeline {
         })
     }
 
-    fn versions(&self) -> Versions {
+    /// What is in force.
+    pub(super) fn versions(&self) -> Versions {
         let rollups = self.queries.rollups.iter().map(|r| &r.query.text);
         let detections = self.queries.detections.iter().map(|d| &d.query.text);
         let queries =

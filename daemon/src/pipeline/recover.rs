@@ -15,14 +15,13 @@ use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
 use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
-use crate::query::QueryTexts;
-use crate::query::plan::QuerySet;
+use crate::query::plan::{PlannedDetection, QuerySet};
+use crate::query::{DetectionQuery, QueryText, QueryTexts};
 use crate::registry::Registry;
-use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, SegmentLevels};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Rollups, Watermark, WatermarkState};
-use crate::store::{ClockState, Recovered, Store, StoredSegment};
+use crate::store::{ClockState, Recovered, Store, StoredSegment, Versions};
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -86,7 +85,7 @@ impl Pipeline {
         };
         pipeline.load_clock(&recovered.clock);
         pipeline.load_segments(recovered.segments)?;
-        pipeline.schedule_all();
+        pipeline.schedule_from(&recovered.versions.unwrap_or_default());
         pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
         pipeline.start_rejects_at_zero();
         Ok(pipeline)
@@ -140,22 +139,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Rules and schedules of the queries in force; everything kept is due at the next grid point, so that
-    /// whatever a stop left unevaluated is evaluated.
-    pub(super) fn schedule_all(&mut self) {
-        let detections = &self.queries.detections;
-        self.schedules = detections.iter().map(|d| Schedule::new(d.query.grid_seconds)).collect();
-        self.rules = detections
-            .iter()
-            .map(|d| Rule {
-                detection: d.query.text.id.clone(),
-                version: d.query.text.version,
-                subject_kind: d.query.subject_kind.clone(),
-                close_after: d.query.close_after_seconds * 1_000_000,
-                reopen_within: d.query.reopen_within_seconds * 1_000_000,
-            })
-            .collect();
-        self.rollups.schedule_kept(&self.queries, &mut self.schedules);
+    /// Rules and schedules of the queries in force. Due at the next grid point is what may be answered otherwise than
+    /// under the versions `before`; all else was evaluated up to the settled instant, with which it was stored.
+    pub(super) fn schedule_from(&mut self, before: &Versions) {
+        self.schedules = self.rollups.schedules(&self.queries);
+        self.rules = self.queries.detections.iter().map(|d| rule_of(&d.query)).collect();
         for (index, rule) in self.rules.iter().enumerate() {
             for (at, subject) in self.lifecycle.wakes(rule) {
                 let at = self.schedules[index].at_or_after(at.max(self.rollups.settled().saturating_add(1)));
@@ -165,29 +153,73 @@ impl Pipeline {
             }
         }
         self.schedule_boundaries();
-        self.schedule_everything();
+        for index in 0..self.schedules.len() {
+            if !self.is_unchanged(&self.queries.detections[index], before) {
+                self.schedule_next(index, None);
+            }
+        }
+        if before.registry != self.registry.version() {
+            self.schedule_registry();
+        }
     }
 
-    /// What the registry alone says may have changed with it while nothing ran.
-    pub(super) fn schedule_everything(&mut self) {
+    /// Whether the detection and every rollup that it reads are of the versions `before`.
+    fn is_unchanged(&self, detection: &PlannedDetection, before: &Versions) -> bool {
+        let read = detection.reads.iter().map(|index| &self.queries.rollups[*index].query.text);
+        let texts = read.chain([&detection.query.text]);
+        let known = |text: &QueryText| before.queries.iter().any(|(_, _, sha256)| *sha256 == text.sha256);
+        texts.into_iter().all(known)
+    }
+
+    /// The registry is another: detections that read it may give any answer, and findings another owner.
+    pub(super) fn schedule_registry(&mut self) {
+        for index in 0..self.schedules.len() {
+            let detection = &self.queries.detections[index];
+            if detection.reads_registry {
+                self.schedule_next(index, None);
+                continue;
+            }
+            let tracked = self.lifecycle.subjects(&detection.query.text.id);
+            self.schedule_next(index, Some(tracked));
+        }
+    }
+
+    /// Makes these subjects, or all, due at the next grid point.
+    fn schedule_next(&mut self, index: usize, subjects: Option<Vec<String>>) {
         let settled = self.rollups.settled();
         if settled == START_OF_TIME {
             return;
         }
-        for schedule in &mut self.schedules {
-            let at = schedule.at_or_after(settled.saturating_add(1));
-            schedule.add_all(at);
+        let schedule = &mut self.schedules[index];
+        let at = schedule.at_or_after(settled.saturating_add(1));
+        let Some(subjects) = subjects else { return schedule.add_all(at) };
+        for subject in subjects {
+            if let Some(id) = self.rollups.subject_number(&self.rules[index].subject_kind, &subject) {
+                schedule.add(at, id);
+            }
         }
     }
 
-    /// A registry fact that starts or ends may change any answer.
+    /// A registry fact that starts or ends may change any answer of a detection that reads the registry.
     pub(super) fn schedule_boundaries(&mut self) {
         let settled = self.rollups.settled();
         for boundary in self.registry.boundaries().iter().filter(|b| **b > settled) {
-            for schedule in &mut self.schedules {
-                let at = schedule.at_or_after(*boundary);
-                schedule.add_all(at);
+            for (schedule, detection) in self.schedules.iter_mut().zip(&self.queries.detections) {
+                if detection.reads_registry {
+                    let at = schedule.at_or_after(*boundary);
+                    schedule.add_all(at);
+                }
             }
         }
+    }
+}
+
+fn rule_of(query: &DetectionQuery) -> Rule {
+    Rule {
+        detection: query.text.id.clone(),
+        version: query.text.version,
+        subject_kind: query.subject_kind.clone(),
+        close_after: query.close_after_seconds * 1_000_000,
+        reopen_within: query.reopen_within_seconds * 1_000_000,
     }
 }

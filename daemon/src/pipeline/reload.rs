@@ -14,14 +14,14 @@ use crate::rollup::Rollups;
 use crate::rollup::segments::SegmentLevels;
 
 impl Pipeline {
-    /// Puts a registry in force: events from here on are attributed by it, and every subject is looked at
-    /// again at the next grid point.
+    /// Puts a registry in force: events from here on are attributed by it, and what it may change is looked
+    /// at again at the next grid point.
     pub fn replace_registry(&mut self, registry: Arc<Registry>, now: i64) {
         self.queries.replace_registry(&registry.tables());
         self.enricher.replace_registry(registry.clone());
         self.journal("registry", registry.version(), now);
         self.registry = registry;
-        self.schedule_everything();
+        self.schedule_registry();
         self.schedule_boundaries();
         self.metrics.registry_reloads.get_or_create(&KindLabel { kind: "applied" }).inc();
     }
@@ -53,8 +53,9 @@ impl Pipeline {
                 old.map_or_else(SegmentLevels::default, |i| std::mem::take(&mut old_levels[i]))
             })
             .collect();
+        let before = self.versions();
         self.queries = queries;
-        self.schedule_all();
+        self.schedule_from(&before);
         self.journal("queries", &texts.version(), now);
         self.metrics.query_reloads.get_or_create(&KindLabel { kind: "applied" }).inc();
         Ok(Ok(()))

@@ -39,7 +39,7 @@ impl Pipeline {
     }
 
     fn next_point(&self, until: i64) -> Option<i64> {
-        let due = self.schedules.iter().filter_map(|s| s.next()).min().filter(|at| *at <= until);
+        let due = self.schedules.iter().filter_map(|s| s.next(&self.rollups)).min().filter(|at| *at <= until);
         let rows = self.rollups.next_grid_point(until);
         [due, rows].into_iter().flatten().min()
     }
@@ -48,7 +48,7 @@ impl Pipeline {
         let started = Instant::now();
         self.rollups.settle(at, &self.queries, &mut self.schedules)?;
         for index in 0..self.schedules.len() {
-            if let Some(due) = self.schedules[index].take(at) {
+            if let Some(due) = self.schedules[index].take(at, &self.rollups) {
                 self.evaluate_grid(index, at, due)?;
             }
         }

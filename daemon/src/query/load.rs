@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::cases;
 pub use super::cases::Case;
 use super::{DetectionQuery, Mode, QueryText, QueryTexts, RollupQuery};
-use crate::limits::{QUERIES_MAX, QUERY_BYTES_MAX, TEXT_FILE_BYTES_MAX};
+use crate::limits::{DETECTION_GRID_MICROS_MAX, QUERIES_MAX, QUERY_BYTES_MAX, TEXT_FILE_BYTES_MAX};
 use crate::registry::errors::{Place, Problems, nearest};
 use front::{Halves, Keys};
 
@@ -416,7 +416,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         window_seconds: keys.whole("window_days", 1..=DAYS_MAX, problems) * DAY_SECONDS,
         revisit_seconds: keys.wholes("revisit_days", problems).iter().map(|d| d * DAY_SECONDS).collect(),
         background: keys.texts("background", problems),
-        grid_seconds: keys.whole("grid_seconds", 1..=DAY_SECONDS, problems),
+        grid_seconds: keys.whole("grid_seconds", 1..=DETECTION_GRID_MICROS_MAX / 1_000_000, problems),
         all_subjects: keys.flag("all_subjects", problems),
         every_grid_point: keys.flag("every_grid_point", problems),
         close_after_seconds: keys.whole("close_after_hours", 0..=DAYS_MAX * 24, problems) * 3_600,

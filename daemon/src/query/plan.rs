@@ -140,6 +140,8 @@ pub struct PlannedDetection {
     pub reads: Vec<usize>,
     /// Those of them whose new rows make subjects due: all but the query's `background`.
     pub driven_by: Vec<usize>,
+    /// Whether it reads tables of the registry: then a fact that starts or ends may change any answer.
+    pub reads_registry: bool,
     /// Whether it reads who issued a token and who presents it: then what it says of a subject depends on the
     /// subject's family.
     pub follows_links: bool,
@@ -358,7 +360,9 @@ impl Engine {
             register(&context, text, &rollup.query.text.id.replace('-', "_"), slot)?;
         }
         let plan = self.logical(&context, text)?;
-        let reads = reads_of(&plan, rollups);
+        let names = tables_of(&plan);
+        let reads = reads_of(&names, rollups);
+        let reads_registry = registry.iter().any(|(name, _)| names.contains(name));
         check_retention(query, &reads, rollups)?;
         let driven_by = driven_by(query, &reads, rollups)?;
         let tables = reads.iter().map(|i| slots[*i].clone()).collect();
@@ -371,7 +375,8 @@ impl Engine {
         let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        Ok(PlannedDetection { query: query.clone(), reads, driven_by, follows_links, output, plan, tables })
+        let query = query.clone();
+        Ok(PlannedDetection { query, reads, driven_by, reads_registry, follows_links, output, plan, tables })
     }
 }
 
@@ -387,7 +392,8 @@ fn table_schema(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn reads_of(plan: &LogicalPlan, rollups: &[PlannedRollup]) -> Vec<usize> {
+/// Names of the tables that a plan reads.
+fn tables_of(plan: &LogicalPlan) -> Vec<String> {
     let mut names = Vec::new();
     let visit = |node: &LogicalPlan| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -396,6 +402,10 @@ fn reads_of(plan: &LogicalPlan, rollups: &[PlannedRollup]) -> Vec<usize> {
         Ok(TreeNodeRecursion::Continue)
     };
     plan.apply_with_subqueries(visit).expect("the visitor never fails");
+    names
+}
+
+fn reads_of(names: &[String], rollups: &[PlannedRollup]) -> Vec<usize> {
     let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.id.replace('-', "_"));
     rollups.iter().enumerate().filter(|(_, r)| named(r)).map(|(i, _)| i).collect()
 }

@@ -14,7 +14,11 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::RowConverter;
 use hashbrown::HashSet;
 
+use crate::limits::DETECTION_GRID_MICROS_MAX;
 use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, SubjectId, Subjects};
+
+/// Subjects by bucket of settled rows: windows that will run out.
+pub type Buckets = BTreeMap<i64, HashSet<SubjectId>>;
 
 /// One rollup's rows.
 pub struct Intervals {
@@ -28,8 +32,7 @@ pub struct Intervals {
     settled: RollupTable,
     pending: BTreeMap<i64, RollupTable>,
     fresh: BTreeMap<i64, RollupTable>,
-    /// Subjects by bucket of settled rows: windows that will run out.
-    buckets: BTreeMap<i64, HashSet<SubjectId>>,
+    buckets: Buckets,
     unsaved: Vec<RecordBatch>,
     overflow: u64,
 }
@@ -145,13 +148,15 @@ impl Intervals {
         Ok(pairs)
     }
 
-    /// (bucket, subject) of every settled row.
-    pub fn kept(&self) -> Vec<(i64, SubjectId)> {
-        self.buckets.iter().flat_map(|(bucket, ids)| ids.iter().map(|id| (*bucket, *id))).collect()
+    /// Subjects of settled rows by bucket.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
-    /// Drops settled rows out of retention, once an eighth of the retention has gathered; returns whether it did.
+    /// Drops settled rows out of retention, once an eighth of the retention has gathered; returns whether it did. They
+    /// stay a day longer than anybody sees them: at the next point of its grid each detection is still told who lost them.
     pub fn forget(&mut self, now: i64, subjects: &mut Subjects) -> Result<bool, ArrowError> {
+        let now = now.saturating_sub(DETECTION_GRID_MICROS_MAX);
         let cutoff = now.saturating_sub(self.retention_micros);
         let slack = self.retention_micros / 8;
         if self.buckets.first_key_value().is_none_or(|(oldest, _)| oldest.saturating_add(slack) >= cutoff) {

@@ -1,13 +1,16 @@
 //! What is to be evaluated when: the reason why a tick costs what changed and not what is kept.
 //!
-//! In: rows that were settled, windows that will run out, findings that wait to close. Out: for each
-//! detection the next grid point at which something is due, and the subjects concerned.
+//! In: rows that were settled, rows that grow old, findings that wait to close. Out: for each detection the next
+//! grid point at which something is due, and the subjects concerned. Which rows grow old when is read off the rollups'
+//! buckets; nothing is kept of it for each row.
 
 use std::collections::BTreeMap;
 
 use ahash::RandomState;
 use hashbrown::HashSet;
 
+use crate::rollup::intervals::Buckets;
+use crate::rollup::state::Rollups;
 use crate::rollup::table::SubjectId;
 
 /// Subjects due at one grid point.
@@ -25,6 +28,20 @@ pub struct Schedule {
     grid_micros: i64,
     due: BTreeMap<i64, Due>,
     run: Option<Run>,
+    ages: Vec<Ages>,
+    /// Every grid point up to here at which a bucket reached one of the ages was taken.
+    aged_until: i64,
+}
+
+/// Ages of a rollup's buckets at which a detection's answer may change by itself.
+#[derive(Debug)]
+pub(super) struct Ages {
+    /// Index of the rollup.
+    pub(super) rollup: usize,
+    /// Microseconds.
+    pub(super) micros: Vec<i64>,
+    /// Whether only the rows' own subjects are concerned.
+    pub(super) own: bool,
 }
 
 /// Grid points in a row at which every subject is due.
@@ -35,9 +52,15 @@ struct Run {
 }
 
 impl Schedule {
-    /// Nothing due yet, on a grid of `grid_seconds`.
-    pub fn new(grid_seconds: i64) -> Self {
-        Self { grid_micros: grid_seconds * 1_000_000, due: BTreeMap::new(), run: None }
+    /// Nothing due yet, on a grid of `grid_seconds`; ages are looked at after `settled`.
+    pub(super) fn new(grid_seconds: i64, ages: Vec<Ages>, settled: i64) -> Self {
+        Self {
+            grid_micros: grid_seconds * 1_000_000,
+            due: BTreeMap::new(),
+            run: None,
+            ages,
+            aged_until: settled,
+        }
     }
 
     /// The first grid point that sees everything before `instant`: at or after it.
@@ -73,27 +96,55 @@ impl Schedule {
     }
 
     /// The next grid point with something due.
-    pub fn next(&self) -> Option<i64> {
+    pub fn next(&self, rollups: &Rollups) -> Option<i64> {
         let run = self.run.filter(|run| run.next <= run.until).map(|run| run.next);
         let due = self.due.first_key_value().map(|(at, _)| *at);
-        run.into_iter().chain(due).min()
+        let aged = self.ages.iter().filter_map(|ages| self.next_aged(ages, rollups.buckets(ages.rollup)));
+        aged.chain(run).chain(due).min()
     }
 
     /// What is due at or before `grid_point`, taken out.
-    pub fn take(&mut self, grid_point: i64) -> Option<Due> {
+    pub fn take(&mut self, grid_point: i64, rollups: &Rollups) -> Option<Due> {
         let mut taken = self.take_run(grid_point);
+        for ages in &self.ages {
+            let aged = self.aged(ages, rollups.buckets(ages.rollup), grid_point);
+            taken = both(taken, aged);
+        }
+        self.aged_until = self.aged_until.max(grid_point);
         while self.due.first_key_value().is_some_and(|(at, _)| *at <= grid_point) {
             let (_, due) = self.due.pop_first()?;
-            taken = Some(match (taken, due) {
-                (None, due) => due,
-                (Some(Due::Some(mut a)), Due::Some(b)) => {
-                    a.extend(b);
-                    Due::Some(a)
-                }
-                (Some(_), _) => Due::All,
-            });
+            taken = both(taken, Some(due));
         }
         taken
+    }
+
+    /// Grid points at which a bucket's being of this age may show: what compares with `<` and what does with `<=`.
+    fn points(&self, bucket: i64, age: i64) -> [i64; 2] {
+        let reached = bucket.saturating_add(age);
+        [self.at_or_after(reached), self.after(reached)]
+    }
+
+    fn next_aged(&self, ages: &Ages, buckets: &Buckets) -> Option<i64> {
+        let of_age = |age: &i64| {
+            let from = self.aged_until.saturating_sub(*age).saturating_sub(self.grid_micros);
+            let points = buckets.range(from..).flat_map(|(bucket, _)| self.points(*bucket, *age));
+            points.into_iter().find(|at| *at > self.aged_until)
+        };
+        ages.micros.iter().filter_map(of_age).min()
+    }
+
+    fn aged(&self, ages: &Ages, buckets: &Buckets, until: i64) -> Option<Due> {
+        let mut subjects: Option<HashSet<SubjectId, RandomState>> = None;
+        for age in &ages.micros {
+            let from = self.aged_until.saturating_sub(*age).saturating_sub(self.grid_micros);
+            for (bucket, of_bucket) in buckets.range(from..=until.saturating_sub(*age)) {
+                let is_due = |at: i64| at > self.aged_until && at <= until;
+                if self.points(*bucket, *age).into_iter().any(is_due) {
+                    subjects.get_or_insert_default().extend(of_bucket.iter().filter(|_| ages.own));
+                }
+            }
+        }
+        subjects.map(|subjects| if ages.own { Due::Some(subjects) } else { Due::All })
     }
 
     fn take_run(&mut self, grid_point: i64) -> Option<Due> {
@@ -104,45 +155,88 @@ impl Schedule {
     }
 }
 
+fn both(a: Option<Due>, b: Option<Due>) -> Option<Due> {
+    match (a, b) {
+        (Some(Due::Some(mut a)), Some(Due::Some(b))) => {
+            a.extend(b);
+            Some(Due::Some(a))
+        }
+        (Some(_), Some(_)) => Some(Due::All),
+        (a, b) => a.or(b),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_window_that_ends_on_a_grid_point_is_due_at_the_next() {
-        let schedule = Schedule::new(60);
-        assert_eq!(schedule.after(60_000_000), 120_000_000);
-        assert_eq!(schedule.at_or_after(60_000_000), 60_000_000);
-        assert_eq!(schedule.at_or_after(60_000_001), 120_000_000);
+    const MINUTE: i64 = 60_000_000;
+
+    /// A rollup of one hour buckets, one row each in the buckets that begin at `hours`.
+    fn buckets(hours: &[i64]) -> Buckets {
+        hours.iter().map(|hour| (hour * 60 * MINUTE, HashSet::from([*hour as SubjectId]))).collect()
+    }
+
+    fn schedule(grid_seconds: i64, ages: &[i64]) -> Schedule {
+        let ages = Ages { rollup: 0, micros: ages.to_vec(), own: true };
+        Schedule::new(grid_seconds, vec![ages], 0)
     }
 
     #[test]
-    fn all_swallows_some_and_everything_up_to_the_point_is_taken() {
-        let mut schedule = Schedule::new(60);
-        schedule.add(60_000_000, 1);
-        schedule.add(120_000_000, 2);
-        schedule.add_all(120_000_000);
-        schedule.add(180_000_000, 3);
-        assert_eq!(schedule.take(120_000_000), Some(Due::All));
-        assert_eq!(schedule.next(), Some(180_000_000));
+    fn a_window_that_ends_on_a_grid_point_is_due_at_it_and_at_the_next() {
+        let schedule = schedule(60, &[]);
+        assert_eq!(schedule.points(0, MINUTE), [MINUTE, 2 * MINUTE]);
+        assert_eq!(schedule.points(1, MINUTE), [2 * MINUTE, 2 * MINUTE]);
+    }
+
+    #[test]
+    fn every_bucket_is_due_when_it_reaches_an_age_and_once_only() {
+        let (kept, day) = (buckets(&[-30, -3, 0, 1, 5]), 24 * 60 * MINUTE);
+        let mut schedule = schedule(7 * 60, &[2 * 60 * MINUTE, day]);
+        let mut taken = Vec::new();
+        while let Some(at) = schedule.next_aged(&schedule.ages[0], &kept) {
+            let Some(Due::Some(due)) = schedule.aged(&schedule.ages[0], &kept, at) else {
+                panic!("nothing due at {at}")
+            };
+            taken.extend(due.into_iter().map(|subject| (subject as i32, at)));
+            schedule.aged_until = at;
+        }
+        let mut expected = Vec::new();
+        for (bucket, age) in [-30, -3, 0, 1, 5].into_iter().flat_map(|b| [(b, 120), (b, 24 * 60)]) {
+            let mut points = schedule.points(i64::from(bucket) * 60 * MINUTE, age * MINUTE).to_vec();
+            points.dedup();
+            expected.extend(points.into_iter().filter(|at| *at > 0).map(|at| (bucket, at)));
+        }
+        taken.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn steps_over_several_points_take_all_of_them() {
+        let kept = buckets(&[-1, 0, 1, 2]);
+        let schedule = schedule(60, &[2 * 60 * MINUTE]);
+        let due = schedule.aged(&schedule.ages[0], &kept, 3 * 60 * MINUTE);
+        assert_eq!(due, Some(Due::Some([u32::MAX, 0, 1].into_iter().collect())));
+        assert_eq!(schedule.aged(&schedule.ages[0], &kept, 60 * MINUTE - 1), None);
+    }
+
+    #[test]
+    fn all_swallows_some_and_what_is_due_is_taken_once() {
+        let (one, two) = (Due::Some(HashSet::from_iter([1])), Due::Some(HashSet::from_iter([2])));
+        assert_eq!(both(Some(one.clone()), Some(two)), Some(Due::Some(HashSet::from_iter([1, 2]))));
+        assert_eq!(both(Some(one.clone()), Some(Due::All)), Some(Due::All));
+        assert_eq!(both(None, Some(one.clone())), Some(one));
     }
 
     #[test]
     fn run_is_due_at_each_grid_point_until_it_ends_and_begins_again() {
-        const MINUTE: i64 = 60_000_000;
-        let mut schedule = Schedule::new(60);
+        let mut schedule = schedule(60, &[]);
         schedule.add_run(MINUTE, 2 * MINUTE);
         schedule.add_run(2 * MINUTE, 3 * MINUTE);
-        let mut points = Vec::new();
-        while let Some(at) = schedule.next() {
-            points.push(at / MINUTE);
-            assert_eq!(schedule.take(at), Some(Due::All));
-        }
+        let points: Vec<i64> = (1..9).filter(|at| schedule.take_run(at * MINUTE) == Some(Due::All)).collect();
         assert_eq!(points, [1, 2, 3]);
-        schedule.add(9 * MINUTE, 1);
-        schedule.add_run(8 * MINUTE, 8 * MINUTE);
-        assert_eq!(schedule.next(), Some(8 * MINUTE));
-        assert_eq!(schedule.take(8 * MINUTE), Some(Due::All));
-        assert_eq!(schedule.next(), Some(9 * MINUTE));
+        schedule.add_run(9 * MINUTE, 9 * MINUTE);
+        assert_eq!(schedule.take_run(9 * MINUTE), Some(Due::All));
     }
 }

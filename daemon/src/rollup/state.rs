@@ -13,10 +13,11 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashSet;
 
+use crate::query::DetectionQuery;
 use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
-use crate::rollup::intervals::Intervals;
+use crate::rollup::intervals::{Buckets, Intervals};
 use crate::rollup::links::Links;
-use crate::rollup::schedule::Schedule;
+use crate::rollup::schedule::{Ages, Schedule};
 use crate::rollup::table::{Layout, SubjectId, Subjects};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::schema::EnrichedBatch;
@@ -140,17 +141,19 @@ impl Rollups {
     ) -> Result<(), RollupError> {
         self.settled = self.settled.max(grid_point);
         let mut forgot = false;
-        for (index, state) in self.states.iter_mut().enumerate() {
+        for index in 0..self.states.len() {
+            let state = &mut self.states[index];
             let moved = state.settle(grid_point, &mut self.kinds[state.kind].1)?;
             if moved.is_empty() {
                 continue;
             }
+            forgot |= state.forget(grid_point, &mut self.kinds[state.kind].1)? && state.layout.links();
             for (detection, schedule) in queries.detections.iter().zip(schedules.iter_mut()) {
-                if let Some(concern) = Concern::of(detection, index, state, &self.kinds[state.kind].0) {
-                    concern.schedule(schedule, &moved, grid_point);
+                if detection.reads.contains(&index) {
+                    let concern = self.concern(detection, index);
+                    concern.schedule(&detection.query, schedule, &moved, grid_point);
                 }
             }
-            forgot |= state.forget(grid_point, &mut self.kinds[state.kind].1)? && state.layout.links();
         }
         if forgot { self.relink() } else { Ok(()) }
     }
@@ -173,17 +176,41 @@ impl Rollups {
         index.map_or_else(|| subjects.to_vec(), |i| self.links[i].family(subjects, at_most))
     }
 
-    /// Schedules every settled row, as after a restart or a change of queries: all are due at the next grid
-    /// point and again whenever a window leaves them.
-    pub fn schedule_kept(&self, queries: &QuerySet, schedules: &mut [Schedule]) {
-        for (index, state) in self.states.iter().enumerate() {
-            let kept = state.kept();
-            for (detection, schedule) in queries.detections.iter().zip(schedules.iter_mut()) {
-                if let Some(concern) = Concern::of(detection, index, state, &self.kinds[state.kind].0) {
-                    concern.schedule(schedule, &kept, self.settled.saturating_add(1));
-                }
-            }
+    /// When the rows that are kept make a detection's subjects due by growing old: for each detection of `queries`.
+    /// Nothing is due of what is settled already.
+    pub fn schedules(&self, queries: &QuerySet) -> Vec<Schedule> {
+        queries.detections.iter().map(|detection| self.schedule(detection)).collect()
+    }
+
+    fn schedule(&self, detection: &PlannedDetection) -> Schedule {
+        let query = &detection.query;
+        let concerns = detection.reads.iter().map(|rollup| (rollup, self.concern(detection, *rollup)));
+        let ages = concerns.map(|(rollup, concern)| Ages {
+            rollup: *rollup,
+            micros: concern.ages(query, self.states[*rollup].retention_micros),
+            own: concern.own,
+        });
+        let mut schedule = Schedule::new(query.grid_seconds, ages.collect(), self.settled);
+        if query.every_grid_point {
+            let next = schedule.at_or_after(self.settled.saturating_add(1));
+            let buckets = detection.reads.iter().flat_map(|rollup| self.buckets(*rollup).keys());
+            buckets.for_each(|bucket| schedule.add_run(next, bucket.saturating_add(window_micros(query))));
         }
+        schedule
+    }
+
+    fn concern(&self, detection: &PlannedDetection, rollup: usize) -> Concern {
+        let query = &detection.query;
+        let kind = &self.kinds[self.states[rollup].kind].0;
+        Concern {
+            own: !query.all_subjects && *kind == query.subject_kind,
+            drives: detection.driven_by.contains(&rollup),
+        }
+    }
+
+    /// Subjects of one rollup's settled rows by bucket.
+    pub(super) fn buckets(&self, index: usize) -> &Buckets {
+        self.states[index].buckets()
     }
 
     /// Rows of one rollup for a detection as of `as_of`, within the rollup's retention, in key order.
@@ -298,42 +325,39 @@ fn note_links(links: &mut Links, state: &mut Intervals, rows: &RecordBatch, subj
 
 /// How settled rows of one rollup concern one detection.
 struct Concern {
-    /// Ages of a bucket at which the detection's answer may change by itself, microseconds.
-    ages: Vec<i64>,
     /// Whether only the row's own subject is concerned.
     own: bool,
     /// Whether a new row makes it due, not only one that grows old.
     drives: bool,
-    /// How long after a bucket's start each grid point is due, microseconds; none without a new row or old age.
-    run: Option<i64>,
 }
 
 impl Concern {
-    fn of(detection: &PlannedDetection, rollup: usize, state: &Intervals, kind: &str) -> Option<Self> {
-        let query = &detection.query;
-        if !detection.reads.contains(&rollup) {
-            return None;
-        }
-        let drives = detection.driven_by.contains(&rollup);
-        let run = query.every_grid_point.then_some(query.window_seconds * 1_000_000);
-        let seconds = query.revisit_seconds.iter().chain([&query.window_seconds]).filter(|_| drives);
-        let ages = seconds.map(|s| s * 1_000_000).chain([state.retention_micros]).collect();
-        Some(Self { ages, own: !query.all_subjects && kind == query.subject_kind, drives, run })
+    /// Ages of a bucket at which the detection's answer may change by itself, microseconds.
+    fn ages(&self, query: &DetectionQuery, retention_micros: i64) -> Vec<i64> {
+        let seconds = query.revisit_seconds.iter().filter(|_| self.drives).map(|s| s * 1_000_000);
+        let window = self.drives.then(|| window_micros(query));
+        let mut ages: Vec<i64> = seconds.chain(window).chain([retention_micros]).collect();
+        ages.sort_unstable();
+        ages.dedup();
+        ages
     }
 
-    /// Makes the subjects of settled rows due now, if they drive it, and whenever a bucket reaches one of the ages.
-    fn schedule(&self, schedule: &mut Schedule, moved: &[(i64, SubjectId)], grid_point: i64) {
+    /// Makes the subjects of settled rows due, if they drive it.
+    fn schedule(&self, query: &DetectionQuery, schedule: &mut Schedule, moved: &[(i64, SubjectId)], at: i64) {
+        let at = schedule.at_or_after(at);
         for (bucket, subject) in moved {
-            if let Some(run) = self.run {
-                schedule.add_run(schedule.at_or_after(grid_point), bucket.saturating_add(run));
+            if query.every_grid_point {
+                schedule.add_run(at, bucket.saturating_add(window_micros(query)));
             }
-            let reached = self.ages.iter().map(|age| bucket.saturating_add(*age));
-            let later = reached.flat_map(|at| [schedule.at_or_after(at), schedule.after(at)]);
-            let later: Vec<i64> = later.filter(|at| *at > grid_point).collect();
-            let now = self.drives.then(|| schedule.at_or_after(grid_point));
-            for at in now.into_iter().chain(later) {
-                if self.own { schedule.add(at, *subject) } else { schedule.add_all(at) }
+            match (self.drives, self.own) {
+                (true, true) => schedule.add(at, *subject),
+                (true, false) => schedule.add_all(at),
+                (false, _) => {}
             }
         }
     }
+}
+
+fn window_micros(query: &DetectionQuery) -> i64 {
+    query.window_seconds * 1_000_000
 }

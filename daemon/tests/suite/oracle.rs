@@ -29,7 +29,6 @@ use shadowprod::pipeline::{Parts, Pipeline, Rhythm};
 use shadowprod::query::QueryTexts;
 use shadowprod::query::plan::QuerySet;
 use shadowprod::registry::Registry;
-use shadowprod::rollup::schedule::Schedule;
 use shadowprod::rollup::{Rollups, View};
 use shadowprod::schema::EnrichedBatch;
 use shadowprod::store::Store;
@@ -375,8 +374,7 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
     while at <= close {
         let mut rollups = Rollups::new(&queries);
         rollups.absorb(&queries, &before(&events, at)).expect("rollups absorb");
-        let mut schedules: Vec<Schedule> =
-            queries.detections.iter().map(|_| Schedule::new(DETECTION_GRID_SECONDS)).collect();
+        let mut schedules = rollups.schedules(&queries);
         rollups.settle(at, &queries, &mut schedules).expect("rollups settle");
         for index in 0..queries.detections.len() {
             let context = Context { registry: &world.registry, topics: &topics };

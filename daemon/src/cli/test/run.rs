@@ -66,7 +66,8 @@ struct Run {
     registry: Registry,
     queries: QuerySet,
     rollups: Rollups,
-    schedules: [Schedule; 1],
+    /// Of the one detection.
+    schedules: Vec<Schedule>,
     rule: Rule,
     lifecycle: Lifecycle,
 }
@@ -86,7 +87,7 @@ impl Run {
         let texts = QueryTexts { rollups: texts.rollups.clone(), detections: vec![query] };
         let queries = planned(&texts, &registry)?;
         let rollups = Rollups::new(&queries);
-        let mut schedules = [Schedule::new(case.grid_seconds)];
+        let mut schedules = rollups.schedules(&queries);
         for boundary in registry.boundaries().into_iter().filter(|b| *b <= case.as_of) {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
@@ -126,7 +127,7 @@ impl Run {
     fn walk(&mut self, until: i64) -> Result<(), Failure> {
         while let Some(at) = self.next_point(until) {
             self.settle(at)?;
-            if let Some(due) = self.schedules[0].take(at) {
+            if let Some(due) = self.schedules[0].take(at, &self.rollups) {
                 self.tick(at, due)?;
             }
         }
@@ -138,7 +139,7 @@ impl Run {
     }
 
     fn next_point(&self, until: i64) -> Option<i64> {
-        let due = self.schedules[0].next().filter(|at| *at <= until);
+        let due = self.schedules[0].next(&self.rollups).filter(|at| *at <= until);
         [due, self.rollups.next_grid_point(until)].into_iter().flatten().min()
     }
 
