@@ -185,6 +185,13 @@ pub const RELOAD_QUIET_MS: u64 = 300;
 /// Longest grid of a detection, microseconds: a day. So long rows are kept beyond their rollup's retention.
 pub const DETECTION_GRID_MICROS_MAX: i64 = 86_400_000_000;
 
+/// Operators in a row, or joins and unions, before a comma, a bracket or a clause's keyword: each may be one more level
+/// of the tree that the planner walks, and no query of ours has a quarter of it.
+pub const QUERY_CHAIN_MAX: usize = 200;
+/// Memory that a running query may hold for sorts, joins and groups: one that wants more, as a product of tables does,
+/// fails and is counted, and the daemon goes on.
+pub const QUERY_MEMORY_BYTES_MAX: usize = 2 << 30;
+
 /// Texts in the signal tables: each is compared with every new combination of values.
 pub const SIGNALS_MAX: usize = 2_000;
 /// Distinct texts whose meaning enrich remembers between batches; at FIELD_BYTES_MAX each that is 64 MiB,

@@ -5,6 +5,8 @@
 
 pub mod cases;
 pub mod functions;
+#[cfg(test)]
+mod hostile;
 pub mod load;
 pub mod plan;
 mod shape;

@@ -15,6 +15,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -23,9 +25,11 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::limits::QUERY_MEMORY_BYTES_MAX;
 use crate::query::functions::{self, AsOf};
 use crate::query::shape::{
-    check_functions, check_named_columns, merges_of, plain_schema, shape_of, with_grid,
+    check_functions, check_named_columns, check_nodes, check_timeless, merges_of, plain_schema, shape_of,
+    with_grid,
 };
 use crate::query::{DetectionQuery, QueryText, QueryTexts, RollupQuery};
 use crate::schema::ENRICHED_SCHEMA;
@@ -273,13 +277,21 @@ struct Runnable {
 
 struct Engine {
     runtime: tokio::runtime::Runtime,
+    /// Memory that a running query may hold, and no disk.
+    resources: Arc<RuntimeEnv>,
     as_of: AsOf,
 }
 
 impl Engine {
     fn new() -> Result<Self, PlanError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(PlanError::Engine)?;
-        Ok(Self { runtime, as_of: AsOf::default() })
+        let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let resources = RuntimeEnvBuilder::new()
+            .with_memory_limit(QUERY_MEMORY_BYTES_MAX, 1.0)
+            .with_disk_manager_builder(no_disk)
+            .build_arc()
+            .map_err(|e| PlanError::Engine(std::io::Error::other(e)))?;
+        Ok(Self { runtime, resources, as_of: AsOf::default() })
     }
 
     /// A context with our functions and no tables. One partition: two are slower for micro-batches.
@@ -291,7 +303,7 @@ impl Engine {
             .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
             .set_bool("datafusion.sql_parser.collect_spans", true);
-        let context = SessionContext::new_with_config(config);
+        let context = SessionContext::new_with_config_rt(config, self.resources.clone());
         for function in functions::all(&self.as_of) {
             context.register_udf(function);
         }
@@ -309,6 +321,7 @@ impl Engine {
         let options =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(refused)?;
+        check_nodes(text, &plan, |table| context.table_exist(table).unwrap_or(false))?;
         let values: HashMap<String, ScalarValue> =
             text.parameters.iter().map(|(k, v)| (k.clone(), ScalarValue::Float64(Some(*v)))).collect();
         let plan = plan.with_param_values(ParamValues::from(values)).map_err(refused)?;
@@ -335,6 +348,7 @@ impl Engine {
         let events = Slot::empty(ENRICHED_SCHEMA.clone());
         register(&context, text, "events", &events)?;
         let plan = self.logical(&context, text)?;
+        check_timeless(text, &plan)?;
         let (projection, aggregate) = shape_of(text, &plan)?;
         let merges = merges_of(text, projection, aggregate)?;
         let plan = with_grid(projection, aggregate).map_err(|e| PlanError::refused_by_engine(text, &e))?;

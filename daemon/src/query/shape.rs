@@ -54,6 +54,58 @@ fn refused_function(expression: &Expr) -> Option<String> {
     }
 }
 
+/// Refuses whatever is no part of a SELECT over registered tables: DESCRIBE, EXPLAIN, functions that make tables.
+pub(super) fn check_nodes(
+    text: &QueryText,
+    plan: &LogicalPlan,
+    is_registered: impl Fn(&str) -> bool,
+) -> Result<(), PlanError> {
+    let mut refused = None;
+    let visit = |node: &LogicalPlan| {
+        let found = match node {
+            LogicalPlan::TableScan(scan) => {
+                let name = scan.table_name.table();
+                (!is_registered(name)).then(|| format!("`{name}` is no table; see `shadowprod schema`"))
+            }
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Distinct(_) => None,
+            _ => Some("a query is one SELECT, and this is or holds something else; take it out".to_owned()),
+        };
+        refused = refused.take().or(found);
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_with_subqueries(visit).map_err(|e| PlanError::refused(text, e))?;
+    refused.map_or(Ok(()), |message| Err(PlanError::refused(text, message)))
+}
+
+/// Refuses `as_of()` in a rollup: rows are made once, whenever their events come.
+pub(super) fn check_timeless(text: &QueryText, plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut asks = false;
+    let visit = |node: &LogicalPlan| {
+        for expression in node.expressions() {
+            asks |= expression.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if f.name() == "as_of")))?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_with_subqueries(visit).map_err(|e| PlanError::refused(text, e))?;
+    if asks {
+        let message = "`as_of()` is not allowed in a rollup, whose rows are made once: compare with it in the detection";
+        return Err(PlanError::refused(text, message));
+    }
+    Ok(())
+}
+
 const SHAPE: &str = "a rollup is SELECT group columns and aggregates FROM events [WHERE ...] GROUP BY ...: no HAVING, ORDER BY, LIMIT, joins or computation on aggregates (do that in the detection)";
 
 /// The projection and the aggregate that a rollup is made of.

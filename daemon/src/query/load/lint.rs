@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::QUERY_DEPTH_MAX;
+use crate::limits::{QUERY_CHAIN_MAX, QUERY_DEPTH_MAX};
 use crate::registry::errors::{Place, Problems};
 use crate::registry::reader::choices;
 
@@ -23,7 +23,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("recursive", "leave it out: recursive queries are refused"),
 ];
 
-/// A word, `$word` or bracket outside strings and comments.
+/// A word, `$word`, bracket, comma or operator outside strings and comments.
 struct Token<'a> {
     text: &'a str,
     line: usize,
@@ -45,6 +45,10 @@ pub(super) fn check(
     }
     if let Some(line) = too_deep(&tokens) {
         let message = format!("parentheses and CASE nest deeper than {QUERY_DEPTH_MAX}");
+        problems.error(&at(line), message, "split the query into WITH parts".to_owned());
+    }
+    if let Some(line) = too_long(&tokens) {
+        let message = format!("more than {QUERY_CHAIN_MAX} operators, joins or unions in a row");
         problems.error(&at(line), message, "split the query into WITH parts".to_owned());
     }
     for token in &tokens {
@@ -101,6 +105,65 @@ fn too_deep(tokens: &[Token<'_>]) -> Option<usize> {
     None
 }
 
+/// The line on which operators, or joins and unions, first follow on each other more often than the bound. They make
+/// trees that are as deep as they are many.
+fn too_long(tokens: &[Token<'_>]) -> Option<usize> {
+    let mut levels = vec![Chain::default()];
+    for token in tokens {
+        match token.text {
+            "(" => levels.push(Chain::default()),
+            ")" if levels.len() > 1 => drop(levels.pop()),
+            _ => {}
+        }
+        let chain = levels.last_mut()?;
+        chain.add(token.text);
+        if chain.operators.max(chain.relations) > QUERY_CHAIN_MAX {
+            return Some(token.line);
+        }
+    }
+    None
+}
+
+/// What follows on each other within one pair of brackets.
+#[derive(Default)]
+struct Chain {
+    operators: usize,
+    relations: usize,
+}
+
+impl Chain {
+    fn add(&mut self, token: &str) {
+        let is = |words: &[&str]| words.iter().any(|word| token.eq_ignore_ascii_case(word));
+        if is(&["JOIN", "UNION", "INTERSECT", "EXCEPT"]) {
+            self.relations += 1;
+        } else if is(&[",", "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "WHEN", "THEN", "ELSE"]) {
+            self.operators = 0;
+        } else if is(&[
+            "AND", "OR", "NOT", "IS", "IN", "LIKE", "ILIKE", "SIMILAR", "BETWEEN", "COLLATE", "AT", "[",
+        ]) || token.starts_with(is_operator)
+        {
+            self.operators += 1;
+        }
+    }
+}
+
+fn is_comment(text: &str) -> bool {
+    text.starts_with("--") || text.starts_with("/*")
+}
+
+/// Operators may stand right before a comment.
+fn operator_length(text: &str) -> usize {
+    let ends = |at: &usize| !text[*at..].starts_with(is_operator) || is_comment(&text[*at..]);
+    (1..=text.len()).find(ends).unwrap_or(text.len())
+}
+
+fn is_operator(c: char) -> bool {
+    matches!(
+        c,
+        '+' | '-' | '*' | '/' | '%' | '|' | '&' | '^' | '<' | '>' | '=' | '!' | '~' | ':' | '#' | '@' | '?'
+    )
+}
+
 fn tokens_of(sql: &str, first_line: usize) -> Vec<Token<'_>> {
     let (mut tokens, mut line, mut rest) = (Vec::new(), first_line, sql);
     while let Some(first) = rest.chars().next() {
@@ -109,10 +172,14 @@ fn tokens_of(sql: &str, first_line: usize) -> Vec<Token<'_>> {
             '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
             '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
             c if is_word(c) || c == '$' => 1 + rest[1..].find(|c| !is_word(c)).unwrap_or(rest.len() - 1),
+            c if is_operator(c) => operator_length(rest),
             c => c.len_utf8(),
         };
         let (text, after) = rest.split_at(length);
-        if is_word(first) || matches!(first, '$' | '(' | ')' | '[' | ']') {
+        if is_word(first)
+            || matches!(first, '$' | '(' | ')' | '[' | ']' | ',')
+            || (is_operator(first) && !is_comment(text))
+        {
             tokens.push(Token { text, line });
         }
         line += text.matches('\n').count();
@@ -170,6 +237,19 @@ mod tests {
         check(&nested(QUERY_DEPTH_MAX + 1), &[], &[(5, "nest deeper")]);
         let cases = format!("SELECT {}", "case when 1 then ".repeat(QUERY_DEPTH_MAX + 1));
         check(&cases, &[], &[(5, "nest deeper")]);
+    }
+
+    #[test]
+    fn long_chains_are_refused_before_planning() {
+        let chain = |n: usize, joint: &str| format!("SELECT 1{}", format!(" {joint} 1").repeat(n));
+        for joint in ["+", "AND", "::", "||", "IS NOT", "UNION SELECT", "JOIN"] {
+            let most = QUERY_CHAIN_MAX / joint.split(' ').filter(|word| *word != "SELECT").count();
+            check(&chain(most, joint), &[], &[]);
+            check(&chain(most + 1, joint), &[], &[(5, "in a row")]);
+        }
+        check(&format!("SELECT {}1", "1 + 1, ".repeat(QUERY_CHAIN_MAX)), &[], &[]);
+        check(&format!("SELECT {}1", "f(1 + 1 -- 2 + 2\n) AS a, ".repeat(QUERY_CHAIN_MAX)), &[], &[]);
+        check(&format!("SELECT 1 {}", "-/* + */".repeat(QUERY_CHAIN_MAX)), &[], &[]);
     }
 
     #[test]
