@@ -56,6 +56,15 @@ given AS (
     FROM token_issued
     GROUP BY issued_token, credential, token
 ),
+-- The engine works a WITH part out anew wherever it is named: what follows is worked out for these credentials only.
+suspects AS (
+    SELECT credential
+    FROM credential_session
+    WHERE slice >= as_of() - INTERVAL '14 days'
+      AND least(human_client, $family_cap) + least(human_network, $family_cap) + least(human_flow, $family_cap)
+          >= $human_at
+    GROUP BY credential
+),
 sessions AS (
     SELECT
         credential, CAST(NULL AS VARCHAR) AS token, slice, network, client_family, minutes,
@@ -63,7 +72,7 @@ sessions AS (
         coalesce(attribution, 1.0) AS attribution, label, first_seen, last_seen, sample_first, sample_last,
         credential_kind, shared, pilot, team
     FROM credential_session
-    WHERE slice >= as_of() - INTERVAL '14 days'
+    WHERE slice >= as_of() - INTERVAL '14 days' AND credential IN (SELECT credential FROM suspects)
     UNION ALL
     SELECT
         credential, token, slice, network, client_family, minutes,
@@ -133,30 +142,43 @@ persons AS (
 chains AS (
     SELECT
         g1.issued_token AS token,
-        CASE WHEN h4.credential IS NOT NULL THEN 4 WHEN h3.credential IS NOT NULL THEN 3
-             WHEN h2.credential IS NOT NULL THEN 2 ELSE 1 END AS tokens,
-        coalesce(h4.credential, h3.credential, h2.credential, h1.credential) AS head,
-        coalesce(g1.delegated, false) AS delegated_1, coalesce(g2.delegated, false) AS delegated_2,
-        coalesce(g3.delegated, false) AS delegated_3, coalesce(g4.delegated, false) AS delegated_4,
+        g1.issuer AS issuer_1, g2.issuer AS issuer_2, g3.issuer AS issuer_3, g4.issuer AS issuer_4,
+        g1.delegated AS delegated_1, g2.delegated AS delegated_2,
+        g3.delegated AS delegated_3, g4.delegated AS delegated_4,
         g1.label AS label_1, g2.label AS label_2, g3.label AS label_3, g4.label AS label_4
     FROM given g1
     LEFT JOIN given g2 ON g2.issued_token = g1.presented
     LEFT JOIN given g3 ON g3.issued_token = g2.presented
     LEFT JOIN given g4 ON g4.issued_token = g3.presented
-    LEFT JOIN persons h1 ON h1.credential = g1.issuer
-    LEFT JOIN persons h2 ON h2.credential = g2.issuer
-    LEFT JOIN persons h3 ON h3.credential = g3.issuer
-    LEFT JOIN persons h4 ON h4.credential = g4.issuer
+),
+steps AS (
+    SELECT *, 1 AS place, issuer_1 AS issuer FROM chains
+    UNION ALL
+    SELECT *, 2 AS place, issuer_2 AS issuer FROM chains WHERE issuer_2 IS NOT NULL
+    UNION ALL
+    SELECT *, 3 AS place, issuer_3 AS issuer FROM chains WHERE issuer_3 IS NOT NULL
+    UNION ALL
+    SELECT *, 4 AS place, issuer_4 AS issuer FROM chains WHERE issuer_4 IS NOT NULL
+),
+reached AS (
+    SELECT
+        token, issuer_1, issuer_2, issuer_3, issuer_4, delegated_1, delegated_2, delegated_3, delegated_4,
+        label_1, label_2, label_3, label_4,
+        max(place) AS tokens
+    FROM steps
+    JOIN persons ON persons.credential = steps.issuer
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 ),
 heads AS (
     SELECT
-        token, head,
+        token,
+        CASE tokens WHEN 4 THEN issuer_4 WHEN 3 THEN issuer_3 WHEN 2 THEN issuer_2 ELSE issuer_1 END AS head,
         concat_ws(' → ', CASE WHEN tokens >= 4 THEN label_4 END, CASE WHEN tokens >= 3 THEN label_3 END,
             CASE WHEN tokens >= 2 THEN label_2 END, label_1) AS path,
-        delegated_1 OR (tokens >= 2 AND delegated_2) OR (tokens >= 3 AND delegated_3)
-            OR (tokens >= 4 AND delegated_4) AS delegated
-    FROM chains
-    WHERE head IS NOT NULL
+        coalesce(delegated_1, false) OR (tokens >= 2 AND coalesce(delegated_2, false))
+            OR (tokens >= 3 AND coalesce(delegated_3, false)) OR (tokens >= 4 AND coalesce(delegated_4, false))
+            AS delegated
+    FROM reached
 ),
 linked AS (
     SELECT
