@@ -4,8 +4,10 @@
 //! No query reads a clock, a file or a URL.
 
 pub mod cases;
+mod dissect;
 pub mod functions;
 pub mod load;
+pub mod observe;
 pub mod plan;
 mod shape;
 pub mod watch;

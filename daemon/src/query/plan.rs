@@ -22,6 +22,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 
 use crate::query::functions::{self, AsOf};
 use crate::query::shape::{
@@ -194,6 +195,12 @@ impl QuerySet {
         }
     }
 
+    /// The registry's tables as detections see them.
+    pub fn registry_tables(&self) -> Vec<(String, RecordBatch)> {
+        let held = |(name, slot): &(String, Slot)| Some((name.clone(), slot.get().first()?.clone()));
+        self.registry.iter().filter_map(held).collect()
+    }
+
     /// Partial rows of one rollup over a batch of enriched events.
     pub fn run_rollup(&self, index: usize, events: &RecordBatch) -> Result<Vec<RecordBatch>, PlanError> {
         let rollup = &self.rollups[index];
@@ -226,7 +233,7 @@ fn failed(id: &str, source: DataFusionError) -> PlanError {
 
 /// A table whose rows are put in place before each run.
 #[derive(Debug, Clone)]
-struct Slot {
+pub(super) struct Slot {
     schema: SchemaRef,
     batches: Arc<Mutex<Vec<RecordBatch>>>,
 }
@@ -236,7 +243,7 @@ impl Slot {
         Self { schema, batches: Arc::default() }
     }
 
-    fn holding(batch: &RecordBatch) -> Self {
+    pub(super) fn holding(batch: &RecordBatch) -> Self {
         let slot = Self::empty(batch.schema());
         slot.put(vec![batch.clone()]);
         slot
@@ -244,6 +251,10 @@ impl Slot {
 
     fn put(&self, batches: Vec<RecordBatch>) {
         *self.batches.lock().expect("no code panics while it holds a slot") = batches;
+    }
+
+    fn get(&self) -> Vec<RecordBatch> {
+        self.batches.lock().expect("no code panics while it holds a slot").clone()
     }
 
     fn table(&self) -> Result<Arc<StreamingTable>, DataFusionError> {
@@ -257,32 +268,31 @@ impl PartitionStream for Slot {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = self.batches.lock().expect("no code panics while it holds a slot").clone();
-        let stream = futures::stream::iter(batches.into_iter().map(Ok));
+        let stream = futures::stream::iter(self.get().into_iter().map(Ok));
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream))
     }
 }
 
 /// A physical plan and the context it runs in.
-struct Runnable {
+pub(super) struct Runnable {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 }
 
-struct Engine {
+pub(super) struct Engine {
     runtime: tokio::runtime::Runtime,
-    as_of: AsOf,
+    pub(super) as_of: AsOf,
 }
 
 impl Engine {
-    fn new() -> Result<Self, PlanError> {
+    pub(super) fn new() -> Result<Self, PlanError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(PlanError::Engine)?;
         Ok(Self { runtime, as_of: AsOf::default() })
     }
 
     /// A context with our functions and no tables. One partition: two are slower for micro-batches.
     /// Dynamic filters are off because a reset does not cover them.
-    fn session(&self) -> SessionContext {
+    pub(super) fn session(&self) -> SessionContext {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_information_schema(false)
@@ -296,25 +306,46 @@ impl Engine {
         context
     }
 
-    fn run(&self, id: &str, runnable: &Runnable) -> Result<Vec<RecordBatch>, PlanError> {
+    pub(super) fn run(&self, id: &str, runnable: &Runnable) -> Result<Vec<RecordBatch>, PlanError> {
         let plan = reset_plan_states(runnable.plan.clone()).map_err(|e| failed(id, e))?;
         self.runtime.block_on(collect(plan, runnable.context.clone())).map_err(|e| failed(id, e))
     }
 
     fn logical(&self, context: &SessionContext, text: &QueryText) -> Result<LogicalPlan, PlanError> {
+        let statement = self.parse(context, text)?;
+        self.checked(context, text, statement, None)
+    }
+
+    /// What `text` says, not yet checked.
+    pub(super) fn parse(&self, context: &SessionContext, text: &QueryText) -> Result<Statement, PlanError> {
+        let state = context.state();
+        let dialect = state.config_options().sql_parser.dialect;
         let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
-        let plan = self.runtime.block_on(context.state().create_logical_plan(&text.sql)).map_err(refused)?;
+        state.sql_to_statement(&text.sql, &dialect).map_err(refused)
+    }
+
+    /// A statement made of `text`, planned under its rules; `more` is bound beside its parameters.
+    pub(super) fn checked(
+        &self,
+        context: &SessionContext,
+        text: &QueryText,
+        statement: Statement,
+        more: Option<(&str, &str)>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
+        let plan = self.runtime.block_on(context.state().statement_to_plan(statement)).map_err(refused)?;
         let options =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(refused)?;
-        let values: HashMap<String, ScalarValue> =
+        let mut values: HashMap<String, ScalarValue> =
             text.parameters.iter().map(|(k, v)| (k.clone(), ScalarValue::Float64(Some(*v)))).collect();
+        values.extend(more.map(|(name, value)| (name.to_owned(), ScalarValue::from(value))));
         let plan = plan.with_param_values(ParamValues::from(values)).map_err(refused)?;
         check_functions(text, &plan)?;
         Ok(plan)
     }
 
-    fn physical(
+    pub(super) fn physical(
         &self,
         context: &SessionContext,
         text: &QueryText,
@@ -375,7 +406,12 @@ impl Engine {
     }
 }
 
-fn register(context: &SessionContext, text: &QueryText, name: &str, slot: &Slot) -> Result<(), PlanError> {
+pub(super) fn register(
+    context: &SessionContext,
+    text: &QueryText,
+    name: &str,
+    slot: &Slot,
+) -> Result<(), PlanError> {
     let table = slot.table().map_err(|e| PlanError::refused(text, e))?;
     context.register_table(name, table).map_err(|e| PlanError::refused(text, e))?;
     Ok(())
