@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use crate::config::{Config, SourceConfig};
 use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
+use crate::explain::Question;
 use crate::ingest::kafka::{KafkaSource, Outgoing};
 use crate::ingest::{Position, Source, SourceError, Topics};
+use crate::limits::EXPLAIN_WAITING_MAX;
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
@@ -199,6 +201,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let (positions, durable) = watch::channel(BTreeMap::new());
     let runtime = runtime()?;
     let state = &config.state.path;
+    let (asking, questions) = sync_channel(EXPLAIN_WAITING_MAX);
     let serving = serve::start(
         state,
         &config.serve,
@@ -206,6 +209,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         health.clone(),
         committed.clone(),
         stopping.clone(),
+        asking,
     );
     let serving = runtime.block_on(serving)?;
     let all_page = Arc::new(|_: &str| true);
@@ -221,6 +225,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         pipeline,
         source: Box::new(source),
         commands: received,
+        questions,
         told,
         positions,
         topics: topics.clone(),
@@ -366,6 +371,7 @@ struct Runner {
     pipeline: Pipeline,
     source: Box<dyn Source>,
     commands: Receiver<Command>,
+    questions: Receiver<Question>,
     told: watch::Sender<u64>,
     positions: watch::Sender<BTreeMap<Partition, i64>>,
     topics: Topics,
@@ -390,6 +396,7 @@ impl Runner {
             if !self.obey()? {
                 break;
             }
+            self.answer();
             let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
@@ -399,6 +406,14 @@ impl Runner {
             }
         }
         self.commit()
+    }
+
+    /// Copies the rows that one question is about; nobody else waits for it.
+    fn answer(&self) {
+        if let Ok(Question { ask, reply }) = self.questions.try_recv() {
+            // Who asked may have gone.
+            let _ = reply.send(self.pipeline.snapshot(&ask));
+        }
     }
 
     fn commit(&mut self) -> Result<(), DaemonError> {

@@ -28,6 +28,7 @@ struct House {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     serving: Serving,
+    questions: Receiver<Question>,
     dir: TempDir,
 }
 
@@ -42,6 +43,7 @@ impl House {
         let health = Arc::new(Health::new(&["pipeline"]));
         let metrics = Arc::new(Metrics::new());
         let addresses = any_port();
+        let (asking, questions) = sync_channel(EXPLAIN_WAITING_MAX);
         let serving = start(
             dir.path(),
             &addresses,
@@ -49,9 +51,10 @@ impl House {
             health.clone(),
             committed.subscribe(),
             shutdown.subscribe(),
+            asking,
         );
         let serving = serving.await.unwrap();
-        Self { store, committed, shutdown, health, metrics, serving, dir }
+        Self { store, committed, shutdown, health, metrics, serving, questions, dir }
     }
 
     fn commit(&mut self, changes: Vec<FindingChange>) {
