@@ -46,15 +46,18 @@ fn shown(
     subject_column: Option<&String>,
     subject: &str,
 ) -> SeenTable {
+    let mut columns = columns.to_vec();
+    columns.sort_by_key(|column| batch.schema_ref().index_of(column).ok());
     let numbers = subject_column.map(|column| rows_with(batch, column, subject)).unwrap_or_default();
     let last = &numbers[numbers.len().saturating_sub(EXPLAIN_ROWS_SHOWN_MAX)..];
     let texts: Vec<Vec<Option<String>>> = columns.iter().map(|column| texts(batch, column, last)).collect();
     let row = |index: usize| texts.iter().map(|column| column.get(index).cloned().flatten()).collect();
+    let rows = (0..last.len()).map(row).collect();
     SeenTable {
         name: name.to_owned(),
         subject_column: subject_column.cloned(),
-        columns: columns.to_vec(),
-        rows: (0..last.len()).map(row).collect(),
+        columns,
+        rows,
         subject_rows: numbers.len() as u64,
         all_rows: batch.num_rows() as u64,
     }

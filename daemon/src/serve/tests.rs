@@ -5,6 +5,7 @@ mod watch;
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver as Waiting, sync_channel};
 
 use shadowprod_proto::v1::finding_service_client::FindingServiceClient;
 use shadowprod_proto::v1::{GetFindingRequest, ListFindingsRequest};
@@ -18,6 +19,7 @@ use super::*;
 use crate::findings::{
     ChangeKind, Evidence, Finding, FindingChange, FindingState, Owner, Severity, Subject, Tracked,
 };
+use crate::limits::EXPLAIN_WAITING_MAX;
 use crate::store::{Commit, Store};
 
 /// A daemon without a pipeline: tests commit what a pipeline would.
@@ -28,7 +30,7 @@ struct House {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     serving: Serving,
-    questions: Receiver<Question>,
+    questions: Waiting<Question>,
     dir: TempDir,
 }
 
@@ -268,6 +270,7 @@ async fn address_beyond_loopback_is_refused_with_the_reason() {
         Arc::new(Health::new(&[])),
         Sender::new(0).subscribe(),
         Sender::new(false).subscribe(),
+        sync_channel(EXPLAIN_WAITING_MAX).0,
     );
     let error = serving.await.unwrap_err().to_string();
     assert!(error.contains("[serve] grpc = \"0.0.0.0:0\"") && error.contains("TLS"), "{error}");
@@ -284,6 +287,7 @@ async fn address_in_use_is_named() {
         house.health.clone(),
         house.committed.subscribe(),
         house.shutdown.subscribe(),
+        sync_channel(EXPLAIN_WAITING_MAX).0,
     );
     let error = serving.await.unwrap_err().to_string();
     assert!(error.contains(&house.serving.grpc.to_string()), "{error}");

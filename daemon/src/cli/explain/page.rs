@@ -7,6 +7,8 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, CellAlignment, Table};
 
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+
 use super::stages::{self, Paint, distance, plain_table, value};
 use crate::cli::findings::table::{coloured, printable};
 use crate::explain::{Explanation, SeenTable, Short, Verdict};
@@ -85,7 +87,7 @@ fn shorts(short: &[Short], paint: Paint) -> Table {
     table.set_header(["", "condition", "seen", "needed", "short by", "where"].map(|h| Cell::new(h)));
     for short in short {
         let measure = short.node.measure.as_ref();
-        let seen = measure.map_or_else(String::new, |m| value(m.actual.as_deref()));
+        let seen = measure.map_or_else(String::new, stages::seen);
         let (needed, by) = measure.map_or_else(Default::default, |m| (stages::needed(m), distance(m)));
         let place = format!("{}, line {}", short.stage, short.line);
         let of = if short.asked > 1 { format!("\nclosest of {}", short.asked) } else { String::new() };
@@ -132,13 +134,11 @@ fn seen(table: &SeenTable, paint: Paint) -> String {
         return format!("  {name}: none of {all} rows has this {}\n", printable(column));
     }
     let mut text = format!("  {name}: {} of {all} rows\n", table.subject_rows);
+    // Positions are packed into numbers that mean nothing to people; the JSON has them.
+    let shown = (0..table.columns.len()).filter(|index| !table.columns[*index].starts_with("sample_"));
     let same = |index: usize| table.rows.iter().all(|row| row.get(index) == table.rows[0].get(index));
-    let (constant, differing): (Vec<usize>, Vec<usize>) =
-        (0..table.columns.len()).partition(|index| same(*index));
-    let pair = |index: &usize| {
-        let shown = value(table.rows[0].get(*index).and_then(Option::as_deref));
-        format!("{} {shown}", table.columns[*index])
-    };
+    let (constant, differing): (Vec<usize>, Vec<usize>) = shown.partition(|index| same(*index));
+    let pair = |index: &usize| format!("{} {}", table.columns[*index], cell(&table.rows[0], *index));
     let constant: Vec<String> = constant.iter().map(pair).collect();
     if !constant.is_empty() {
         let every = if table.rows.len() > 1 { "    in every row: " } else { "    " };
@@ -146,12 +146,10 @@ fn seen(table: &SeenTable, paint: Paint) -> String {
     }
     if !differing.is_empty() {
         let mut grid = plain_table(paint);
-        let heading = |index: &usize| Cell::new(format!("  {}", printable(&table.columns[*index])));
-        grid.set_header(differing.iter().map(heading));
+        grid.load_preset(UTF8_HORIZONTAL_ONLY);
+        grid.set_header(differing.iter().map(|index| Cell::new(printable(&table.columns[*index]))));
         for row in &table.rows {
-            let cell =
-                |index: &usize| Cell::new(format!("  {}", value(row.get(*index).and_then(Option::as_deref))));
-            grid.add_row(differing.iter().map(cell));
+            grid.add_row(differing.iter().map(|index| aligned(cell(row, *index))));
         }
         text.push_str(&format!("{grid}\n"));
     }
@@ -160,6 +158,16 @@ fn seen(table: &SeenTable, paint: Paint) -> String {
         text.push_str(&format!("    {more} more\n"));
     }
     text
+}
+
+/// A null of a table is written as a dash: it is no measurement that is missing.
+fn cell(row: &[Option<String>], index: usize) -> String {
+    row.get(index).and_then(Option::as_deref).map_or_else(|| "–".to_owned(), |text| value(Some(text)))
+}
+
+fn aligned(text: String) -> Cell {
+    let is_number = text.parse::<f64>().is_ok();
+    Cell::new(text).set_alignment(if is_number { CellAlignment::Right } else { CellAlignment::Left })
 }
 
 fn query(explanation: &Explanation, paint: Paint) -> String {

@@ -85,6 +85,7 @@ fn heading(stage: &Stage, block: &Block, number: usize, paint: Paint) -> String 
         many => format!("{}, branch {} of {many}", printable(&stage.name), number + 1),
     };
     let left = match block.groups {
+        Some(1) => format!("{} in 1 group", counted(block.rows_left)),
         Some(groups) => format!("{} in {groups} groups", counted(block.rows_left)),
         None => counted(block.rows_left),
     };
@@ -135,7 +136,7 @@ fn add(table: &mut Table, condition: &Condition, node: &Node, depth: usize, matt
         (Join::Any, false) => "one of".to_owned(),
         (Join::Not, false) => "not".to_owned(),
         (Join::Itself, false) => {
-            format!("{}, as {} says", node.text, node.defined_in.as_deref().unwrap_or("it"))
+            format!("{}, defined in {}", node.text, node.defined_in.as_deref().unwrap_or("it"))
         }
         (_, true) => node.text.clone(),
     };
@@ -149,7 +150,8 @@ fn add(table: &mut Table, condition: &Condition, node: &Node, depth: usize, matt
     };
     let text = format!("{}{name}{written}", "  ".repeat(depth));
     table.add_row([mark, Cell::new(line), Cell::new(printable(&text)), Cell::new(count), Cell::new(sides)]);
-    for part in &node.parts {
+    let is_told = node.defined_in.is_some() && node.holds == Some(true) && condition.role != Role::Level;
+    for part in node.parts.iter().filter(|_| !is_told) {
         // Of an OR that is true, a part that is not is no lack.
         let matters = matters && node.holds != Some(true);
         add(table, condition, part, depth + 1, matters, paint);
@@ -168,14 +170,22 @@ fn rows_of(condition: &Condition) -> String {
 }
 
 fn sides_shown(measure: &Measure) -> String {
-    let seen = value(measure.actual.as_deref());
     let needed = needed(measure);
+    let seen = seen(measure);
     match (needed.is_empty(), measure.margin) {
         (true, _) => seen,
         (false, Some(margin)) if margin < 0.0 => {
             format!("{seen}, needs {needed}: short by {}", distance(measure))
         }
         (false, _) => format!("{seen} {needed}"),
+    }
+}
+
+/// The first side; where nothing is compared, a null is a value like others.
+pub(super) fn seen(measure: &Measure) -> String {
+    match (&measure.actual, measure.compare.is_empty()) {
+        (None, true) => "null".to_owned(),
+        (actual, _) => value(actual.as_deref()),
     }
 }
 
