@@ -124,6 +124,8 @@ pub struct Short {
     pub line: u64,
     /// Rows or groups of the subject that were asked.
     pub asked: u64,
+    /// Whether it stands in an OR: it or another of these would be enough.
+    pub is_alternative: bool,
     /// The part that is not true, on the row that comes closest.
     pub node: Node,
 }

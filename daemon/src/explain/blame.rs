@@ -83,12 +83,13 @@ impl Blame<'_> {
     }
 
     fn condition(&mut self, stage: &Stage, condition: &Condition) {
-        for node in condition.node.blamed() {
+        for (node, is_alternative) in condition.node.blamed() {
             self.short.push(Short {
                 stage: stage.name.clone(),
                 role: condition.role,
                 line: condition.line,
                 asked: condition.asked,
+                is_alternative,
                 node: node.clone(),
             });
         }

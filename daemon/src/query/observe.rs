@@ -232,16 +232,20 @@ pub struct Measure {
 }
 
 impl Node {
-    /// The parts that keep this from being true, deepest first named: none where it is true.
-    pub fn blamed(&self) -> Vec<&Node> {
+    /// The parts that keep this from being true, and whether one of several would be enough; none where it is true.
+    pub fn blamed(&self) -> Vec<(&Node, bool)> {
         if self.holds == Some(true) {
             return Vec::new();
         }
-        let parts: Vec<&Node> = match self.join {
+        let parts: Vec<(&Node, bool)> = match self.join {
             Join::All | Join::Any | Join::Itself => self.parts.iter().flat_map(Self::blamed).collect(),
             Join::Not => Vec::new(),
         };
-        if parts.is_empty() { vec![self] } else { parts }
+        let is_choice = self.join == Join::Any;
+        if parts.is_empty() {
+            return vec![(self, false)];
+        }
+        parts.into_iter().map(|(part, one_of)| (part, one_of || is_choice)).collect()
     }
 }
 
@@ -307,3 +311,6 @@ impl Looked<'_> {
         if relation.name == stage { None } else { self.definition(columns, &relation.name, &name) }
     }
 }
+
+#[cfg(test)]
+mod tests;

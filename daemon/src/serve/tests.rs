@@ -1,5 +1,6 @@
 //! Serving with the real store on the real sockets, asked by real clients.
 
+mod explain;
 mod http;
 mod watch;
 

@@ -93,7 +93,11 @@ fn shorts(short: &[Short], paint: Paint) -> Table {
         let of = if short.asked > 1 { format!("\nclosest of {}", short.asked) } else { String::new() };
         table.add_row([
             paint.cell_bad("✗"),
-            Cell::new(printable(&short.node.text)),
+            Cell::new(printable(&format!(
+                "{}{}",
+                if short.is_alternative { "or: " } else { "" },
+                short.node.text
+            ))),
             Cell::new(seen),
             Cell::new(needed),
             Cell::new(by),

@@ -72,7 +72,10 @@ pub(in crate::query) fn tree(expr: &Expr) -> Tree {
         Expr::BinaryOp { op: BinaryOperator::And, .. } => Shape::All(parts(expr, &BinaryOperator::And)),
         Expr::BinaryOp { op: BinaryOperator::Or, .. } => Shape::Any(parts(expr, &BinaryOperator::Or)),
         Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => match tree(inner) {
-            Tree { shape: Shape::Leaf(..), expr } => Shape::Leaf(Compare::Other, vec![expr]),
+            Tree { shape: Shape::Leaf(compare, sides), expr } => match opposite(compare) {
+                Some(opposite) => Shape::Leaf(opposite, sides),
+                None => Shape::Leaf(Compare::Other, vec![expr]),
+            },
             parted => Shape::Not(Box::new(parted)),
         },
         _ => leaf(expr),
@@ -134,6 +137,17 @@ fn comparison(op: &BinaryOperator) -> Option<Compare> {
         BinaryOperator::NotEq => Compare::Other,
         _ => return None,
     })
+}
+
+/// What is true where a comparison is false.
+fn opposite(compare: Compare) -> Option<Compare> {
+    match compare {
+        Compare::AtLeast => Some(Compare::Below),
+        Compare::Above => Some(Compare::AtMost),
+        Compare::AtMost => Some(Compare::Above),
+        Compare::Below => Some(Compare::AtLeast),
+        Compare::Equal | Compare::Within | Compare::Other => None,
+    }
 }
 
 fn turned(compare: Compare) -> Compare {

@@ -99,6 +99,7 @@ fn short_message(short: &Short) -> proto::Short {
         role: short.role.name().to_owned(),
         line: short.line,
         asked: short.asked,
+        is_alternative: short.is_alternative,
         node: Some(node_message(&short.node)),
     }
 }
@@ -109,6 +110,7 @@ fn short(message: proto::Short) -> Result<Short, ConvertError> {
         role: among("role", &message.role, &Role::ALL, Role::name)?,
         line: message.line,
         asked: message.asked,
+        is_alternative: message.is_alternative,
         node: node(message.node.ok_or(ConvertError::Missing { field: "short.node" })?)?,
     })
 }

@@ -2,6 +2,7 @@
 //! what is quiet names what it lacks.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -32,16 +33,12 @@ impl Run {
     }
 }
 
-fn each_case(detections: &[&str], check: impl Fn(&mut Run, &Case)) {
-    let texts = QueryTexts::builtin();
-    for detection in texts.detections.iter().filter(|d| detections.contains(&d.text.id.as_str())) {
-        for case in &detection.cases {
-            let mut run = Run::start(&texts, detection, case).expect("the case is valid");
-            run.absorb(&case.events, case).expect("absorbed");
-            run.walk(case.as_of).expect("walked");
-            check(&mut run, case);
-        }
-    }
+/// The state as `case` leaves it.
+fn run_to_the_end(texts: &QueryTexts, detection: &DetectionQuery, case: &Case) -> Run {
+    let mut run = Run::start(texts, detection, case).expect("the case is valid");
+    run.absorb(&case.events, case).expect("absorbed");
+    run.walk(case.as_of).expect("walked");
+    run
 }
 
 /// Every deciding condition that does not hold, in a stage that no row can do without.
@@ -56,64 +53,145 @@ fn failing(explanation: &Explanation) -> Vec<String> {
     fails.map(|(stage, c)| format!("{}: {}", stage.name, c.node.text)).collect()
 }
 
-fn every_case_is_explained(detection: &str) {
-    each_case(&[detection], |run, case| {
-        let findings: Vec<Finding> = run.lifecycle.all().map(|t| t.finding.clone()).collect();
-        for finding in &findings {
-            let at = explain::made_at(finding).expect("a finding has a range").as_microsecond();
-            let explanation = run.explain(&finding.subject.id, When::Grid(at), Some(finding));
-            println!("CASE {} {}\n{:#?}", run.rule.detection, case.name, explanation.notes);
-            if explanation.verdict == Verdict::Fires {
-                assert_eq!(failing(&explanation), Vec::<String>::new(), "{}", case.name);
-                assert!(
-                    explanation.short.is_empty() && explanation.ends.is_empty(),
-                    "{:#?}",
-                    explanation.short
-                );
-            }
+/// Explains every finding of a case as of when it was made; returns how many could be compared number by number.
+fn findings_are_explained(run: &Run, case: &Case) -> usize {
+    let findings: Vec<Finding> = run.lifecycle.all().map(|t| t.finding.clone()).collect();
+    let mut compared = 0;
+    for finding in &findings {
+        let at = explain::made_at(finding).expect("a finding has a range").as_microsecond();
+        let explanation = run.explain(&finding.subject.id, When::Grid(at), Some(finding));
+        if explanation.verdict == Verdict::Fires {
+            assert_eq!(failing(&explanation), Vec::<String>::new(), "{}", case.name);
+            assert!(explanation.short.is_empty() && explanation.ends.is_empty(), "{:#?}", explanation.short);
         }
-        for subject in run.known_subjects() {
-            let now = run.explain(&subject, When::Now, None);
-            let hits = run.evaluate(None, now.as_of.as_microsecond()).expect("evaluated");
-            let hit = hits.iter().find(|h| h.subject == subject);
-            assert_eq!(now.outcome.as_ref().map(|o| o.score), hit.map(|h| h.score), "{}", case.name);
-            let fires = hit.is_some_and(|h| h.level == Level::Fire);
-            assert_eq!(now.verdict == Verdict::Fires, fires, "{}", case.name);
-            let lacks = !now.short.is_empty() || !now.ends.is_empty();
-            println!("NOW {} `{}` {subject} {:?}", run.rule.detection, case.name, now.verdict);
-            for s in &now.short {
-                println!(
-                    "   SHORT {} {:?} line {} of {}: {} {:?}",
-                    s.stage,
-                    s.role,
-                    s.line,
-                    s.asked,
-                    s.node.text,
-                    s.node.measure.as_ref().map(|m| (&m.actual, &m.compare, &m.wanted, m.margin))
-                );
-            }
-            for e in &now.ends {
-                println!("   END {} {}", e.stage, e.why);
-            }
-            assert_eq!(lacks, !fires, "{} {subject}: {:#?}", case.name, now.stages);
+        if explanation.notes.is_empty() {
+            let outcome = explanation.outcome.expect("it is there as of then");
+            let terms: Vec<Evidence> = outcome.terms.into_iter().map(term).collect();
+            assert_eq!(terms, finding.evidence[..terms.len()], "{}", case.name);
+            assert_eq!(outcome.score, finding.score, "{}", case.name);
+            compared += 1;
         }
-    });
+    }
+    compared
+}
+
+fn term(term: explain::Term) -> Evidence {
+    Evidence::Term { name: term.name, value: term.value }
+}
+
+/// Asks for everybody, as of the end of a case.
+fn everybody_is_explained(run: &Run, case: &Case) {
+    let hits = run.evaluate(None, case.as_of).expect("evaluated");
+    for subject in run.known_subjects() {
+        let now = run.explain(&subject, When::Now, None);
+        let hit = hits.iter().find(|h| h.subject == subject);
+        assert_eq!(now.outcome.as_ref().map(|o| o.score), hit.map(|h| h.score), "{} {subject}", case.name);
+        let fires = hit.is_some_and(|h| h.level == Level::Fire);
+        assert_eq!(now.verdict == Verdict::Fires, fires, "{} {subject}", case.name);
+        let lacks = !now.short.is_empty() || !now.ends.is_empty();
+        assert_eq!(lacks, !fires, "{} {subject}: {:#?}", case.name, now.stages);
+    }
 }
 
 #[test]
 fn every_case_of_every_detection_is_explained() {
     let texts = QueryTexts::builtin();
-    let waiting = std::sync::Mutex::new(texts.detections.iter().map(|d| d.text.id.as_str()));
+    let waiting = Mutex::new(texts.detections.iter());
     let next = || waiting.lock().expect("a test that panics has failed").next();
+    let explain_all = |detection: &DetectionQuery| {
+        let mut compared = 0;
+        for case in &detection.cases {
+            let run = run_to_the_end(&texts, detection, case);
+            assert_eq!(run.queries.detections[0].query.grid_seconds, case.grid_seconds);
+            compared += findings_are_explained(&run, case);
+            everybody_is_explained(&run, case);
+        }
+        assert!(compared > 0, "no finding of {} was compared number by number", detection.text.id);
+    };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                std::iter::from_fn(next).for_each(|id| {
-                    let t = std::time::Instant::now();
-                    every_case_is_explained(id);
-                    println!("TIME {id} {:?}", t.elapsed());
-                })
-            });
+            scope.spawn(|| std::iter::from_fn(next).for_each(explain_all));
         }
     });
+}
+
+/// Detection, case, subject, and what is short: stage, condition, both sides, by how much.
+type Miss = (&'static str, &'static str, &'static str, &'static [Lack]);
+type Lack = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<f64>);
+
+const NEAR_MISSES: &[Miss] = &[
+    (
+        "unpromoted-production-traffic",
+        "nineteen_requests_are_too_few",
+        "answers",
+        &[("final SELECT", "q.answered >= $requests_min", Some("19"), Some("20"), Some(-1.0))],
+    ),
+    (
+        "unpromoted-production-traffic",
+        "one_caller_on_one_day_is_a_trial",
+        "answers",
+        &[
+            ("final SELECT", "c.callers >= $callers_min", Some("1"), Some("2"), Some(-1.0)),
+            ("final SELECT", "q.days >= $days_min", Some("1"), Some("2"), Some(-1.0)),
+        ],
+    ),
+    (
+        "unpromoted-production-traffic",
+        "shared_gateway_key_belongs_to_no_pilot_for_certain",
+        "answers",
+        &[("qualified", "t.confidence >= $confidence_min", Some("0.5"), Some("0.6"), Some(-0.1))],
+    ),
+    (
+        "business-dependency",
+        "two_services_tried_it_for_two_days",
+        "eta",
+        &[("final SELECT", "business_days >= $business_days_min", Some("2"), Some("5"), Some(-3.0))],
+    ),
+    (
+        "contradictory-environment",
+        "forty_nine_calls_are_a_slip",
+        "answers",
+        &[("final SELECT", "q.calls >= $calls_min", Some("49"), Some("50"), Some(-1.0))],
+    ),
+    (
+        "duties-not-separated",
+        "only_proposed_or_already_revoked",
+        "l",
+        &[(
+            "running",
+            "s.valid_from <= as_of()",
+            Some("2026-04-02T00:00:00Z"),
+            Some("2026-03-11T12:00:00Z"),
+            Some(-1_857_600.0),
+        )],
+    ),
+    (
+        "promotion-criteria-missing",
+        "complete_for_its_profile",
+        "f",
+        &[("judged", "NOT d.promoted", Some("true"), None, None)],
+    ),
+];
+
+#[test]
+fn near_miss_names_the_condition_that_fails_and_by_how_much() {
+    let texts = QueryTexts::builtin();
+    for (id, name, subject, expected) in NEAR_MISSES {
+        let detection = texts.detections.iter().find(|d| d.text.id == *id).expect("a built-in detection");
+        let case = detection.cases.iter().find(|c| c.name == *name).expect("a case of it");
+        let explanation = run_to_the_end(&texts, detection, case).explain(subject, When::Now, None);
+        let lack = |short: &explain::Short| {
+            let measure = short.node.measure.clone().expect("it was asked");
+            (short.stage.clone(), short.node.text.clone(), measure.actual, measure.wanted, measure.margin)
+        };
+        let owned = |text: &Option<&str>| text.map(str::to_owned);
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(stage, text, actual, wanted, margin)| {
+                ((*stage).to_owned(), (*text).to_owned(), owned(actual), owned(wanted), *margin)
+            })
+            .collect();
+        assert_eq!(explanation.short.iter().map(lack).collect::<Vec<_>>(), expected, "{id} {name}");
+        assert!(explanation.ends.is_empty(), "{id} {name}: {:?}", explanation.ends);
+    }
 }
