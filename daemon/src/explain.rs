@@ -197,10 +197,9 @@ pub fn explain(
     };
     let outcome = hit.map(outcome_of);
     let (short, ends) = blame::of(&seen.stages, verdict, subject);
-    let mut notes = snapshot.notes();
-    notes.extend(
-        finding.map(|finding| differences(finding, query, verdict, outcome.as_ref())).into_iter().flatten(),
-    );
+    let differ = |finding| differences(finding, query, verdict, outcome.as_ref());
+    let mut notes = finding.map(differ).unwrap_or_default();
+    notes.splice(0..0, snapshot.notes(notes.is_empty()));
     Ok(Explanation {
         detection: query.text.id.clone(),
         version: query.text.version,

@@ -86,3 +86,6 @@ fn run(
         Err(stopped) => Err(stopped.report()),
     }
 }
+
+#[cfg(test)]
+mod tests;

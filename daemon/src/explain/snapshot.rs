@@ -175,14 +175,18 @@ pub(super) fn instant(micros: i64) -> Timestamp {
 }
 
 impl Snapshot {
-    /// What a reader must know of the rows themselves.
-    pub(super) fn notes(&self) -> Vec<String> {
+    /// What a reader must know of the rows themselves; `is_same`: they still say what they said then.
+    pub(super) fn notes(&self, is_same: bool) -> Vec<String> {
         let mut notes = Vec::new();
         if self.is_past {
-            notes.push(format!(
-                "The state has moved on to {}: rows that grow by the day or hour hold what came since.",
-                instant(self.settled)
-            ));
+            let settled = instant(self.settled);
+            notes.push(if is_same {
+                format!("The state has moved on to {settled}; for that instant it still says the same.")
+            } else {
+                format!(
+                    "The state has moved on to {settled}: rows that grow by day or hour hold what came since."
+                )
+            });
         }
         let from = self.as_of.saturating_sub(self.query.window_seconds * 1_000_000);
         for (table, since) in self.kept_since.iter().filter(|(_, since)| *since > from) {

@@ -20,7 +20,11 @@ async fn question(house: &House) -> Question {
 }
 
 /// What a pipeline answers that has settled an hour of nothing.
-fn empty_state(ask: &Ask) -> Result<Snapshot, ExplainError> {
+async fn empty_state(ask: Ask) -> Result<Snapshot, ExplainError> {
+    tokio::task::spawn_blocking(move || empty_state_of(&ask)).await.unwrap()
+}
+
+fn empty_state_of(ask: &Ask) -> Result<Snapshot, ExplainError> {
     let registry = Arc::new(Registry::from_texts(Vec::new()).unwrap());
     let texts = QueryTexts::builtin();
     let queries = QuerySet::plan(&texts, &registry.tables()).unwrap_or_else(|e| panic!("{e:?}"));
@@ -39,7 +43,7 @@ async fn subject_that_nobody_saw_is_explained_by_the_table_that_lacks_it() {
     });
     let question = question(&house).await;
     assert_eq!(question.ask.when, When::Now);
-    question.reply.send(empty_state(&question.ask)).unwrap();
+    question.reply.send(empty_state(question.ask).await).unwrap();
     let explanation = asked.await.unwrap();
     assert_eq!((explanation.verdict, explanation.subject.id.as_str()), (Verdict::Silent, "nobody"));
     let ends: Vec<_> = explanation.ends.iter().map(|e| (e.stage.as_str(), e.why.as_str())).collect();
@@ -53,7 +57,7 @@ async fn unknown_detection_is_refused_with_the_nearest_name() {
     let request = ExplainSubjectRequest { detection: "lmjacking".into(), subject_id: "c_1".into() };
     let asked = tokio::spawn(async move { client.explain_subject(request).await.unwrap_err() });
     let question = question(&house).await;
-    question.reply.send(empty_state(&question.ask)).unwrap();
+    question.reply.send(empty_state(question.ask).await).unwrap();
     let status = asked.await.unwrap();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("did you mean `llmjacking`?"), "{}", status.message());

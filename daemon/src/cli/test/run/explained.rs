@@ -20,16 +20,17 @@ impl Run {
         explain::explain(&snapshot, finding, give_up).expect("every detection can be explained")
     }
 
-    /// Whoever the events or the registry name.
-    fn known_subjects(&self) -> BTreeSet<String> {
-        let kind = &self.rule.subject_kind;
-        let subjects = self.rollups.subjects(kind).into_iter();
-        let mut names: BTreeSet<String> =
-            subjects.flat_map(|s| s.all().map(|id| s.name(id).to_string())).collect();
-        if kind == "pilot" {
-            names.extend(self.registry.pilots().iter().map(|p| p.id.clone()));
-        }
-        names
+    /// Whoever the events name.
+    fn seen_subjects(&self) -> BTreeSet<String> {
+        let subjects = self.rollups.subjects(&self.rule.subject_kind).into_iter();
+        subjects.flat_map(|s| s.all().map(|id| s.name(id).to_string())).collect()
+    }
+
+    /// Pilots of the registry that no event names, where the detection is about pilots.
+    fn unseen_pilots(&self) -> BTreeSet<String> {
+        let pilots = self.registry.pilots().iter().filter(|_| self.rule.subject_kind == "pilot");
+        let seen = self.seen_subjects();
+        pilots.map(|p| p.id.clone()).filter(|id| !seen.contains(id)).collect()
     }
 }
 
@@ -53,7 +54,7 @@ fn failing(explanation: &Explanation) -> Vec<String> {
     fails.map(|(stage, c)| format!("{}: {}", stage.name, c.node.text)).collect()
 }
 
-/// Explains every finding of a case as of when it was made; returns how many could be compared number by number.
+/// Explains every finding of a case as of when it was made; returns how many are the same, number by number.
 fn findings_are_explained(run: &Run, case: &Case) -> usize {
     let findings: Vec<Finding> = run.lifecycle.all().map(|t| t.finding.clone()).collect();
     let mut compared = 0;
@@ -64,13 +65,14 @@ fn findings_are_explained(run: &Run, case: &Case) -> usize {
             assert_eq!(failing(&explanation), Vec::<String>::new(), "{}", case.name);
             assert!(explanation.short.is_empty() && explanation.ends.is_empty(), "{:#?}", explanation.short);
         }
-        if explanation.notes.is_empty() {
-            let outcome = explanation.outcome.expect("it is there as of then");
+        let is_same = explanation.outcome.is_some_and(|outcome| {
             let terms: Vec<Evidence> = outcome.terms.into_iter().map(term).collect();
-            assert_eq!(terms, finding.evidence[..terms.len()], "{}", case.name);
-            assert_eq!(outcome.score, finding.score, "{}", case.name);
-            compared += 1;
-        }
+            outcome.score == finding.score && finding.evidence.starts_with(&terms)
+        });
+        let says_otherwise = ["differ from", "the score is", "gives no row"];
+        let is_said = explanation.notes.iter().any(|n| says_otherwise.iter().any(|part| n.contains(part)));
+        assert_ne!(is_same, is_said, "{}: {:?}", case.name, explanation.notes);
+        compared += usize::from(is_same);
     }
     compared
 }
@@ -82,14 +84,20 @@ fn term(term: explain::Term) -> Evidence {
 /// Asks for everybody, as of the end of a case.
 fn everybody_is_explained(run: &Run, case: &Case) {
     let hits = run.evaluate(None, case.as_of).expect("evaluated");
-    for subject in run.known_subjects() {
-        let now = run.explain(&subject, When::Now, None);
-        let hit = hits.iter().find(|h| h.subject == subject);
+    let seen = run.seen_subjects();
+    for subject in seen.iter().chain(&run.unseen_pilots()) {
+        let now = run.explain(subject, When::Now, None);
+        let hit = hits.iter().find(|h| h.subject == *subject);
         assert_eq!(now.outcome.as_ref().map(|o| o.score), hit.map(|h| h.score), "{} {subject}", case.name);
         let fires = hit.is_some_and(|h| h.level == Level::Fire);
         assert_eq!(now.verdict == Verdict::Fires, fires, "{} {subject}", case.name);
         let lacks = !now.short.is_empty() || !now.ends.is_empty();
         assert_eq!(lacks, !fires, "{} {subject}: {:#?}", case.name, now.stages);
+        let is_table = now.ends.first().is_some_and(|end| end.why.contains(&format!("no row of {subject}")));
+        if !seen.contains(subject) && now.ends.len() == 1 && is_table {
+            // What one that was never seen lacks, the others lack as well.
+            return;
+        }
     }
 }
 
@@ -102,11 +110,10 @@ fn every_case_of_every_detection_is_explained() {
         let mut compared = 0;
         for case in &detection.cases {
             let run = run_to_the_end(&texts, detection, case);
-            assert_eq!(run.queries.detections[0].query.grid_seconds, case.grid_seconds);
             compared += findings_are_explained(&run, case);
             everybody_is_explained(&run, case);
         }
-        assert!(compared > 0, "no finding of {} was compared number by number", detection.text.id);
+        assert!(compared > 0, "no finding of {} is the same, number by number", detection.text.id);
     };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
