@@ -10,8 +10,8 @@ use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
 use super::Snapshot;
-use crate::limits::{EXPLAIN_CELL_CHARS_MAX, EXPLAIN_ROWS_SHOWN_MAX};
-use crate::query::observe::{Observation, rows_with};
+use crate::limits::EXPLAIN_ROWS_SHOWN_MAX;
+use crate::query::observe::{Observation, cut, rows_with};
 
 /// Rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,12 +74,4 @@ fn texts(batch: &RecordBatch, column: &str, rows: &[usize]) -> Vec<Option<String
     }
     let Ok(column) = cast(&column, &DataType::Utf8) else { return Vec::new() };
     column.as_string::<i32>().iter().map(|text| text.map(cut)).collect()
-}
-
-/// At most EXPLAIN_CELL_CHARS_MAX characters.
-pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(EXPLAIN_CELL_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -22,7 +22,7 @@ use super::plan::PlanError;
 use ask::Desk;
 
 pub use ask::rows_with;
-pub use measure::Unit;
+pub use measure::{Unit, cut};
 
 /// One question.
 pub struct Asked<'a> {

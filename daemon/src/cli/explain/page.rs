@@ -84,7 +84,7 @@ fn answer(explanation: &Explanation, paint: Paint) -> String {
 
 fn shorts(short: &[Short], paint: Paint) -> Table {
     let mut table = plain_table(paint);
-    table.set_header(["", "condition", "seen", "needed", "short by", "where"].map(|h| Cell::new(h)));
+    table.set_header(["", "condition", "seen", "needed", "short by", "where"].map(Cell::new));
     for short in short {
         let measure = short.node.measure.as_ref();
         let seen = measure.map_or_else(String::new, stages::seen);

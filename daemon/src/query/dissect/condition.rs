@@ -347,8 +347,8 @@ pub(in crate::query) enum Fires {
     /// Always.
     Always,
     /// Where this is true.
-    Where(Expr),
-    /// It is a column of this relation's (alias where written, name): look there.
+    Where(Box<Expr>),
+    /// It is a column: whoever computes it says when.
     Column,
     /// It is written in a way that is not followed.
     Unknown,
@@ -376,7 +376,7 @@ pub(in crate::query) fn fires(level: &Expr) -> Fires {
             if else_result.as_deref().is_some_and(says_fire) {
                 ways.extend(all_of(before.iter().map(not)));
             }
-            joined(ways, &BinaryOperator::Or).map_or(Fires::Unknown, Fires::Where)
+            joined(ways, &BinaryOperator::Or).map_or(Fires::Unknown, |expr| Fires::Where(Box::new(expr)))
         }
         _ => Fires::Unknown,
     }

@@ -220,7 +220,7 @@ impl View<'_> {
             let place = columns.get(&texts[stage].name)?.iter().position(|c| *c == column)?;
             let expr = dissect::output(select, &relations, &column, place)?;
             match condition::fires(&expr) {
-                Fires::Where(expr) => return (stage == self.index).then_some(expr),
+                Fires::Where(expr) => return (stage == self.index).then_some(*expr),
                 Fires::Always | Fires::Unknown => return None,
                 Fires::Column => {
                     let (alias, name) = lineage::place_of(&expr, &relations, columns)?;

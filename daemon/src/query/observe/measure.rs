@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType
 use serde::Serialize;
 
 use super::Measure;
+use crate::limits::EXPLAIN_CELL_CHARS_MAX;
 use crate::query::dissect::condition::Compare;
 
 /// What a margin is counted in.
@@ -73,7 +74,7 @@ impl Scalar {
                 let time = jiff::Timestamp::from_microsecond(*micros);
                 Some(time.map_or_else(|_| micros.to_string(), |time| time.to_string()))
             }
-            Self::Text(text) => Some(text.clone()),
+            Self::Text(text) => Some(cut(text)),
         }
     }
 
@@ -95,6 +96,14 @@ impl Scalar {
     }
 }
 
+/// At most EXPLAIN_CELL_CHARS_MAX characters of a text.
+pub fn cut(text: &str) -> String {
+    match text.char_indices().nth(EXPLAIN_CELL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Whole numbers without a point, others with at most six digits after it.
 pub(super) fn number_shown(number: f64) -> String {
     if number == number.trunc() && number.abs() < 1e15 {
@@ -109,8 +118,8 @@ pub(super) fn number_shown(number: f64) -> String {
 /// Both sides on one row.
 pub(super) fn measure(compare: Compare, sides: &[Scalar], parameters: Vec<String>) -> Measure {
     let shown = |index: usize| sides.get(index).and_then(Scalar::shown);
-    let (margin, unit) = margin(compare, sides).unwrap_or((0.0, Unit::Number));
-    let margin = margin_is_known(compare, sides).then_some(clean(margin));
+    let (margin, unit) = margin(compare, sides).unzip();
+    let (margin, unit) = (margin.map(clean), unit.unwrap_or(Unit::Number));
     let wanted = match compare {
         Compare::Other => None,
         Compare::Within => shown(1).zip(shown(2)).map(|(low, high)| format!("{low} to {high}")),
@@ -129,10 +138,6 @@ fn word(compare: Compare) -> &'static str {
         Compare::Within => "within",
         Compare::Other => "",
     }
-}
-
-fn margin_is_known(compare: Compare, sides: &[Scalar]) -> bool {
-    margin(compare, sides).is_some()
 }
 
 fn margin(compare: Compare, sides: &[Scalar]) -> Option<(f64, Unit)> {
