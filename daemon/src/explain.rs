@@ -200,6 +200,7 @@ pub fn explain(
     let differ = |finding| differences(finding, query, verdict, outcome.as_ref());
     let mut notes = finding.map(differ).unwrap_or_default();
     notes.splice(0..0, snapshot.notes(notes.is_empty()));
+    notes.extend(snapshot.stranger().filter(|_| verdict == Verdict::Silent));
     Ok(Explanation {
         detection: query.text.id.clone(),
         version: query.text.version,

@@ -53,7 +53,7 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Snapshot {
     /// The detection in force.
-    pub query: DetectionQuery,
+    pub query: Arc<DetectionQuery>,
     /// Subject id.
     pub subject: String,
     /// The instant of evaluation, microseconds.
@@ -175,6 +175,14 @@ pub(super) fn instant(micros: i64) -> Timestamp {
 }
 
 impl Snapshot {
+    /// What a reader must know of a subject without a row that no event named.
+    pub(super) fn stranger(&self) -> Option<String> {
+        let (kind, subject) = (&self.query.subject_kind, &self.subject);
+        let note =
+            || format!("No event that was read names the {kind} {subject}; is the id right and whole?");
+        (!self.is_known).then(note)
+    }
+
     /// What a reader must know of the rows themselves; `is_same`: they still say what they said then.
     pub(super) fn notes(&self, is_same: bool) -> Vec<String> {
         let mut notes = Vec::new();

@@ -136,7 +136,7 @@ pub struct PlannedRollup {
 /// A detection ready to run.
 pub struct PlannedDetection {
     /// Its query.
-    pub query: DetectionQuery,
+    pub query: Arc<DetectionQuery>,
     /// Rollups it reads, as indices into [`QuerySet::rollups`].
     pub reads: Vec<usize>,
     /// Those of them whose new rows make subjects due: all but the query's `background`.
@@ -402,7 +402,8 @@ impl Engine {
         let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        Ok(PlannedDetection { query: query.clone(), reads, driven_by, follows_links, output, plan, tables })
+        let query = Arc::new(query.clone());
+        Ok(PlannedDetection { query, reads, driven_by, follows_links, output, plan, tables })
     }
 }
 

@@ -7,14 +7,29 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use shadowprod_proto::{Message, v1};
 use tokio::sync::{Semaphore, oneshot};
 use tonic::Status;
 
+use super::convert::explanation_message;
 use super::refusal;
 use crate::explain::{self, Ask, ExplainError, Explanation, Question};
 use crate::findings::Finding;
-use crate::limits::EXPLAIN_SECONDS_MAX;
+use crate::limits::{EXPLAIN_SECONDS_MAX, PAGE_BYTES_MAX};
 use crate::metrics::{KindLabel, Metrics};
+
+/// The message of an explanation, small enough for clients: without rows where they are too long.
+pub(super) fn message(mut explanation: Explanation) -> v1::Explanation {
+    let message = explanation_message(&explanation);
+    if message.encoded_len() <= PAGE_BYTES_MAX {
+        return message;
+    }
+    explanation.tables.iter_mut().for_each(|table| table.rows.clear());
+    explanation
+        .notes
+        .push("The rows that were read are too long to be sent and are only counted.".to_owned());
+    explanation_message(&explanation)
+}
 
 /// The way to the pipeline.
 pub(super) struct Explaining {

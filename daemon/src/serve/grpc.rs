@@ -18,8 +18,8 @@ use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::convert::{explanation_message, finding_message};
-use super::explaining::Explaining;
+use super::convert::finding_message;
+use super::explaining::{self, Explaining};
 use super::health::Health;
 use super::reads::Reads;
 use super::watch::{Filter, Place, Watcher};
@@ -173,7 +173,7 @@ impl FindingService for Findings {
             when: if finding.confirmed { When::Grid(at) } else { When::Early(at) },
         };
         let explanation = self.explaining.explain(ask, Some(finding)).await?;
-        Ok(Response::new(ExplainFindingResponse { explanation: Some(explanation_message(&explanation)) }))
+        Ok(Response::new(ExplainFindingResponse { explanation: Some(explaining::message(explanation)) }))
     }
 
     async fn explain_subject(
@@ -186,7 +186,7 @@ impl FindingService for Findings {
         }
         let ask = Ask { detection, subject: subject_id, when: When::Now };
         let explanation = self.explaining.explain(ask, None).await?;
-        Ok(Response::new(ExplainSubjectResponse { explanation: Some(explanation_message(&explanation)) }))
+        Ok(Response::new(ExplainSubjectResponse { explanation: Some(explaining::message(explanation)) }))
     }
 }
 

@@ -134,6 +134,9 @@ fn seen(table: &SeenTable, paint: Paint) -> String {
     let Some(column) = &table.subject_column else {
         return format!("  {name}: {all} rows, not told apart by subject\n");
     };
+    if table.rows.is_empty() && table.subject_rows > 0 {
+        return format!("  {name}: {} of {all} rows, not sent\n", table.subject_rows);
+    }
     if table.rows.is_empty() {
         return format!("  {name}: none of {all} rows has this {}\n", printable(column));
     }

@@ -79,8 +79,13 @@ impl<'a> Desk<'a> {
         Ok(context)
     }
 
+    fn in_time(&self) -> Result<(), ObserveError> {
+        if Instant::now() < self.asked.give_up { Ok(()) } else { Err(ObserveError::TooLate) }
+    }
+
     /// Computes a stage from those before it.
     pub(super) fn compute(&mut self, stage: &StageText) -> Result<(), ObserveError> {
+        self.in_time()?;
         let context = self.session(self.made.len())?;
         let (schema, batches) = self.run(&context, stage.query.clone())?;
         let failed = |e: arrow::error::ArrowError| PlanError::refused(&self.asked.query.text, e);
@@ -145,9 +150,7 @@ impl<'a> Desk<'a> {
         select: &Select,
         exprs: &[Expr],
     ) -> Result<Result<Vec<ArrayRef>, String>, ObserveError> {
-        if Instant::now() >= self.asked.give_up {
-            return Err(ObserveError::TooLate);
-        }
+        self.in_time()?;
         let item = |(n, expr): (usize, &Expr)| SelectItem::ExprWithAlias {
             expr: expr.clone(),
             alias: quoted(&format!("value {n}")),

@@ -47,7 +47,12 @@ async fn subject_that_nobody_saw_is_explained_by_the_table_that_lacks_it() {
     let explanation = asked.await.unwrap();
     assert_eq!((explanation.verdict, explanation.subject.id.as_str()), (Verdict::Silent, "nobody"));
     let ends: Vec<_> = explanation.ends.iter().map(|e| (e.stage.as_str(), e.why.as_str())).collect();
-    assert_eq!(ends, [("qualified", "table pilot_caller_day has no row of nobody")]);
+    let expected = [
+        ("qualified", "table pilot_caller_day has no row of nobody"),
+        ("judged", "table pilots has no row of nobody"),
+    ];
+    assert_eq!(ends, expected);
+    assert!(explanation.notes[0].contains("No event that was read names the pilot nobody"));
 }
 
 #[tokio::test]
