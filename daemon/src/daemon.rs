@@ -216,7 +216,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
     let (commands, received) = sync_channel(COMMANDS_MAX);
     let delivering = start_delivering(config, &commands, &metrics, &committed)?;
-    let watchers = start_watchers(config, &commands, &metrics, &health)?;
+    let _watchers = start_watchers(config, &commands, &metrics, &health)?;
     metrics.registry_current.set(1);
     metrics.query_current.set(1);
     health.set("registry", Ok(()));
@@ -234,7 +234,6 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     };
     let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
     let pipeline = pipeline.map_err(DaemonError::Thread)?;
-    let _watchers = watchers;
     Ok(RunningDaemon {
         metrics,
         health,
