@@ -105,7 +105,7 @@ fn counted(rows: u64) -> String {
 
 fn conditions(explanation: &Explanation, block: &Block, paint: Paint) -> Table {
     let mut table = plain_table(paint);
-    for condition in &block.conditions {
+    for condition in block.conditions.iter().filter(|condition| condition.asked > 0) {
         let matters = explanation.verdict != Verdict::Fires;
         add(&mut table, condition, &condition.node, 0, matters, paint);
     }
