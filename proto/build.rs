@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 2] = ["shadowprod/v1/finding.proto", "shadowprod/v1/finding_service.proto"];
+const FILES: [&str; 3] =
+    ["shadowprod/v1/finding.proto", "shadowprod/v1/explanation.proto", "shadowprod/v1/finding_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=shadowprod");

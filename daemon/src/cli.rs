@@ -5,6 +5,7 @@
 pub mod check;
 pub mod decode;
 pub mod demo;
+pub mod explain;
 pub mod findings;
 pub mod quarantine;
 pub mod replay;
@@ -56,6 +57,10 @@ enum Command {
     Schema(schema::SchemaArguments),
     /// Lists or watches the findings of a running daemon
     Findings(findings::FindingsArguments),
+    /// Says why a finding is there: the query, the rows it saw, each condition with both its sides
+    Explain(explain::ExplainArguments),
+    /// Says what a subject lacks for a detection to fire on it, and by how much
+    WhyNot(explain::WhyNotArguments),
     /// Lists what could not be decoded, shows it, tries it again
     Quarantine(quarantine::QuarantineArguments),
 }
@@ -72,6 +77,8 @@ pub fn main() -> ExitCode {
         Command::Decode(a) => decode::main(&a),
         Command::Schema(a) => schema::main(&a),
         Command::Findings(a) => findings::main(&a),
+        Command::Explain(a) => explain::main(&a),
+        Command::WhyNot(a) => explain::main_why_not(&a),
         Command::Quarantine(a) => quarantine::main(&a),
     };
     outcome.unwrap_or_else(|error| {

@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use crate::config::{Config, SourceConfig};
 use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
+use crate::explain::Question;
 use crate::ingest::kafka::{KafkaSource, Outgoing};
 use crate::ingest::{Position, Source, SourceError, Topics};
+use crate::limits::EXPLAIN_WAITING_MAX;
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
@@ -199,6 +201,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let (positions, durable) = watch::channel(BTreeMap::new());
     let runtime = runtime()?;
     let state = &config.state.path;
+    let (asking, questions) = sync_channel(EXPLAIN_WAITING_MAX);
     let serving = serve::start(
         state,
         &config.serve,
@@ -206,13 +209,14 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         health.clone(),
         committed.clone(),
         stopping.clone(),
+        asking,
     );
     let serving = runtime.block_on(serving)?;
     let all_page = Arc::new(|_: &str| true);
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
     let (commands, received) = sync_channel(COMMANDS_MAX);
     let delivering = start_delivering(config, &commands, &metrics, &committed)?;
-    let watchers = start_watchers(config, &commands, &metrics, &health)?;
+    let _watchers = start_watchers(config, &commands, &metrics, &health)?;
     metrics.registry_current.set(1);
     metrics.query_current.set(1);
     health.set("registry", Ok(()));
@@ -221,6 +225,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         pipeline,
         source: Box::new(source),
         commands: received,
+        questions,
         told,
         positions,
         topics: topics.clone(),
@@ -229,7 +234,6 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     };
     let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
     let pipeline = pipeline.map_err(DaemonError::Thread)?;
-    let _watchers = watchers;
     Ok(RunningDaemon {
         metrics,
         health,
@@ -366,6 +370,7 @@ struct Runner {
     pipeline: Pipeline,
     source: Box<dyn Source>,
     commands: Receiver<Command>,
+    questions: Receiver<Question>,
     told: watch::Sender<u64>,
     positions: watch::Sender<BTreeMap<Partition, i64>>,
     topics: Topics,
@@ -390,6 +395,7 @@ impl Runner {
             if !self.obey()? {
                 break;
             }
+            self.answer();
             let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
@@ -399,6 +405,14 @@ impl Runner {
             }
         }
         self.commit()
+    }
+
+    /// Copies the rows that one question is about; nobody else waits for it.
+    fn answer(&self) {
+        if let Ok(Question { ask, reply }) = self.questions.try_recv() {
+            // Who asked may have gone.
+            let _ = reply.send(self.pipeline.snapshot(&ask));
+        }
     }
 
     fn commit(&mut self) -> Result<(), DaemonError> {

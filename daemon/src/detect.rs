@@ -66,12 +66,7 @@ pub fn evaluate(
     let tables = detection.reads.iter().map(|i| rollups.view(*i, kind, seen, view, as_of));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
     let rows = queries.run_detection(index, as_of, tables)?;
-    let mut hits = Vec::new();
-    for batch in &rows {
-        let output = |message| DetectError::Output { detection: detection.query.text.id.clone(), message };
-        let rows = rows_of(batch).map_err(output)?;
-        hits.extend(rows.into_iter().map(|row| describe(row, &detection.query, context)));
-    }
+    let mut hits = hits_of(&rows, &detection.query, context)?;
     if let Some(subjects) = subjects {
         // Of the others only a part was seen: a family's members, or what the registry alone says of them.
         let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
@@ -82,6 +77,21 @@ pub fn evaluate(
     if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
         let message = format!("two rows for subject `{}`: group by the subject", pair[0].subject);
         return Err(DetectError::Output { detection: detection.query.text.id.clone(), message });
+    }
+    Ok(hits)
+}
+
+/// What a detection's rows say.
+pub fn hits_of(
+    rows: &[RecordBatch],
+    query: &DetectionQuery,
+    context: Context<'_>,
+) -> Result<Vec<Hit>, DetectError> {
+    let mut hits = Vec::new();
+    for batch in rows {
+        let output = |message| DetectError::Output { detection: query.text.id.clone(), message };
+        let rows = rows_of(batch).map_err(output)?;
+        hits.extend(rows.into_iter().map(|row| describe(row, query, context)));
     }
     Ok(hits)
 }

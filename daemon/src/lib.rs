@@ -2,7 +2,7 @@
 //!
 //! Modules are declared in the order in which data flows. Read [`pipeline`] first: its `step` names the
 //! stages. A room stands above all that it uses: `cli` → `daemon` → `pipeline`, `serve`, `notify` →
-//! `detect`, `store` → `decode`, `enrich`, `rollup` → `ingest`, `query`, `registry` → `schema`, `findings`,
+//! `detect`, `explain`, `store` → `decode`, `enrich`, `rollup` → `ingest`, `query`, `registry` → `schema`, `findings`,
 //! `config`, `limits`, `metrics`. No import runs back up.
 
 pub mod limits;
@@ -16,6 +16,7 @@ pub mod enrich;
 pub mod query;
 pub mod rollup;
 pub mod detect;
+pub mod explain;
 pub mod findings;
 pub mod store;
 pub mod pipeline;

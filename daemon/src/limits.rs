@@ -125,6 +125,23 @@ pub const QUERIES_MAX: usize = 1_000;
 /// Events of one entry in a query's cases: a case is to be read by a person.
 pub const CASE_EVENTS_MAX: usize = 100_000;
 
+/// Rows that one explanation reads of all tables together: as a tick does of a detection that sees every subject. The
+/// copies of a larger state would hold up the pipeline.
+pub const EXPLAIN_INPUT_ROWS_MAX: usize = 1_000_000;
+/// Pairs of rows that are looked at to say which condition of a join has no match; beyond it the join is named whole.
+pub const EXPLAIN_PAIRS_MAX: u64 = 1_000_000;
+/// Rows of a subject that are compared for the one that comes closest to a finding.
+pub const EXPLAIN_CLOSEST_MAX: usize = 10_000;
+
+/// Rows of one table that an explanation shows: a screen; of the others it says how many there are.
+pub const EXPLAIN_ROWS_SHOWN_MAX: usize = 20;
+/// Characters of one cell or value that an explanation shows: names are shorter, lists in texts are cut.
+pub const EXPLAIN_CELL_CHARS_MAX: usize = 200;
+/// Seconds for one explanation: a query author waits no longer, and only one is worked on at a time.
+pub const EXPLAIN_SECONDS_MAX: u64 = 20;
+/// Questions that wait for the pipeline to copy rows between two batches: one is worked on at a time.
+pub const EXPLAIN_WAITING_MAX: usize = 1;
+
 /// Findings in one page of `ListFindings`.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// Bytes of one `ListFindings` response: gRPC clients refuse messages over 4 MiB unless told otherwise.

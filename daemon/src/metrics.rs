@@ -172,6 +172,8 @@ pub struct Metrics {
     pub pipeline_last_step_seconds: FloatGauge,
     /// Watchers connected.
     pub serve_watchers: Gauge,
+    /// Explanations asked for: answered, refused.
+    pub serve_explanations: Family<KindLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -255,6 +257,7 @@ impl Metrics {
             pipeline_steps: Counter::default(),
             pipeline_last_step_seconds: FloatGauge::default(),
             serve_watchers: Gauge::default(),
+            serve_explanations: Family::default(),
         }
     }
 
@@ -396,5 +399,7 @@ impl Metrics {
             self.pipeline_last_step_seconds.clone(),
         );
         r.register("serve_watchers", "Watchers connected", self.serve_watchers.clone());
+        let explanations = self.serve_explanations.clone();
+        r.register("serve_explanations", "Explanations asked for: answered, refused", explanations);
     }
 }

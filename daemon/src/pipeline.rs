@@ -22,6 +22,7 @@ use crate::decode::dedupe::{Dedupe, Verdict};
 use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
 use crate::detect::DetectError;
 use crate::enrich::{EnrichError, Enricher};
+use crate::explain::{self, Ask, ExplainError, Snapshot};
 use crate::findings::lifecycle::{Lifecycle, Rule};
 use crate::findings::{Finding, FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position, RawBatch, RawMessage, SourceNotice};
@@ -175,6 +176,11 @@ impl Pipeline {
     /// The append-only history, in the order in which it was written.
     pub fn history(&self) -> Result<Vec<FindingChange>, PipelineError> {
         Ok(self.store.history()?.into_iter().map(|r| r.change).collect())
+    }
+
+    /// What one detection sees of one subject, copied: for explanations.
+    pub fn snapshot(&self, ask: &Ask) -> Result<Snapshot, ExplainError> {
+        explain::take(&self.queries, &self.rollups, &self.registry, ask)
     }
 
     fn quarantine(&mut self, reject: Reject, now: i64) {

@@ -4,12 +4,15 @@
 //! No query reads a clock, a file or a URL.
 
 pub mod cases;
+mod dissect;
 pub mod functions;
 #[cfg(test)]
 mod hostile;
 pub mod load;
+pub mod observe;
 pub mod plan;
 mod shape;
+mod slot;
 pub mod watch;
 
 use std::collections::BTreeMap;

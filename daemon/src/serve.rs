@@ -7,6 +7,7 @@ pub mod convert;
 pub mod token;
 pub mod health;
 pub mod reads;
+mod explaining;
 mod page;
 mod refusal;
 mod watch;
@@ -19,6 +20,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -28,6 +30,7 @@ use tokio::task::JoinSet;
 pub use health::Health;
 
 use crate::config::ServeConfig;
+use crate::explain::Question;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use reads::Reads;
@@ -98,7 +101,8 @@ pub fn check(addresses: &ServeConfig) -> Result<(), ServeError> {
 
 /// Listens on both addresses and serves on the current tokio runtime until `shutdown` is true.
 ///
-/// `committed` carries the number of the newest durable change; the store exists already.
+/// `committed` carries the number of the newest durable change; the store exists already. `questions` reach the
+/// pipeline.
 pub async fn start(
     state_dir: &Path,
     addresses: &ServeConfig,
@@ -106,6 +110,7 @@ pub async fn start(
     health: Arc<Health>,
     committed: Receiver<u64>,
     shutdown: Receiver<bool>,
+    questions: SyncSender<Question>,
 ) -> Result<Serving, ServeError> {
     check(addresses)?;
     let grpc = listen("grpc", addresses.grpc).await?;
@@ -115,7 +120,9 @@ pub async fn start(
     let reads = tokio::task::spawn_blocking(move || Reads::open(&dir));
     let reads = Arc::new(reads.await.expect("opening does not panic and is never cancelled")?);
 
-    let findings = grpc::Findings::new(reads.clone(), metrics.clone(), committed, shutdown.clone());
+    let explaining = explaining::Explaining::new(questions, metrics.clone());
+    let findings =
+        grpc::Findings::new(reads.clone(), metrics.clone(), committed, shutdown.clone(), explaining);
     let pages = http::Pages { reads, metrics, health: health.clone(), addresses: bound.clone() };
     let mut servers = JoinSet::new();
     servers.spawn(serve_grpc(grpc, findings, health, shutdown.clone()));

@@ -38,7 +38,7 @@ const FLOORS: &[&[&str]] = &[
     &["limits", "config", "schema", "metrics", "findings", "world"],
     &["ingest", "query", "registry"],
     &["decode", "enrich", "rollup"],
-    &["detect", "store"],
+    &["detect", "explain", "store"],
     &["pipeline", "serve", "notify"],
     &["daemon"],
     &["cli"],

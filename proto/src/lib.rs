@@ -30,9 +30,7 @@ mod tests {
         assert!(names.contains(&"google/protobuf/timestamp.proto"), "{names:?}");
         let service = set.file.iter().flat_map(|f| &f.service).next().unwrap();
         let methods: Vec<&str> = service.method.iter().map(|m| m.name()).collect();
-        assert_eq!(
-            (service.name(), methods),
-            ("FindingService", vec!["ListFindings", "GetFinding", "WatchFindings"])
-        );
+        let expected = ["ListFindings", "GetFinding", "WatchFindings", "ExplainFinding", "ExplainSubject"];
+        assert_eq!((service.name(), methods), ("FindingService", expected.to_vec()));
     }
 }

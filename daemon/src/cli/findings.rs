@@ -40,13 +40,13 @@ enum FindingsCommand {
 
 /// Where the daemon is and how to print.
 #[derive(Debug, Args)]
-struct ServerArguments {
+pub(super) struct ServerArguments {
     /// gRPC address of the daemon
     #[arg(long, default_value = "http://127.0.0.1:50551", env = "SHADOWPROD_SERVER", value_name = "URL")]
-    server: String,
+    pub(super) server: String,
     /// How to print: text for people, json (one object a line) for programs
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    pub(super) format: OutputFormat,
 }
 
 /// Which findings.
@@ -117,20 +117,30 @@ pub fn main(arguments: &FindingsArguments) -> miette::Result<ExitCode> {
     match outcome {
         Ok(code) => Ok(code),
         Err(Stopped::ReaderGone) => Ok(ExitCode::SUCCESS),
-        Err(Stopped::Client(error)) => Err(miette::Report::msg(error.to_string())),
-        Err(Stopped::Output(error)) => Err(miette::Report::msg(format!("cannot write the output: {error}"))),
+        Err(stopped) => Err(stopped.report()),
     }
 }
 
 /// Why a command stopped early.
 #[derive(Debug)]
-enum Stopped {
+pub(super) enum Stopped {
     /// The daemon.
     Client(ClientError),
     /// Whoever read the output has enough: `findings list | head`.
     ReaderGone,
     /// The output.
     Output(std::io::Error),
+}
+
+impl Stopped {
+    /// What a person reads.
+    pub(super) fn report(&self) -> miette::Report {
+        match self {
+            Self::Client(error) => miette::Report::msg(error.to_string()),
+            Self::Output(error) => miette::Report::msg(format!("cannot write the output: {error}")),
+            Self::ReaderGone => miette::Report::msg("nobody reads the output any more"),
+        }
+    }
 }
 
 impl From<ClientError> for Stopped {
@@ -206,7 +216,7 @@ async fn show(arguments: &ShowArguments) -> Result<ExitCode, Stopped> {
 }
 
 /// By id, or by the beginning of one as tables show it.
-async fn find(client: &mut Client, id: &str) -> Result<Finding, ClientError> {
+pub(super) async fn find(client: &mut Client, id: &str) -> Result<Finding, ClientError> {
     let not_found = match client.get(id).await {
         Err(error @ ClientError::NotFound(_)) if !id.is_empty() && id.len() < ID_LENGTH => error,
         answer => return answer,
@@ -222,7 +232,7 @@ async fn find(client: &mut Client, id: &str) -> Result<Finding, ClientError> {
     }
 }
 
-fn print_json(value: &impl serde::Serialize) -> std::io::Result<()> {
+pub(super) fn print_json(value: &impl serde::Serialize) -> std::io::Result<()> {
     let line = serde_json::to_string(value).expect("a finding has text keys and finite numbers only");
     writeln!(std::io::stdout().lock(), "{line}")
 }

@@ -5,25 +5,23 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 
 use crate::limits::QUERY_MEMORY_BYTES_MAX;
 use crate::query::functions::{self, AsOf};
@@ -31,6 +29,7 @@ use crate::query::shape::{
     check_functions, check_named_columns, check_nodes, check_timeless, merges_of, plain_schema, shape_of,
     with_grid,
 };
+use crate::query::slot::Slot;
 use crate::query::{DetectionQuery, QueryText, QueryTexts, RollupQuery};
 use crate::schema::ENRICHED_SCHEMA;
 
@@ -139,7 +138,7 @@ pub struct PlannedRollup {
 /// A detection ready to run.
 pub struct PlannedDetection {
     /// Its query.
-    pub query: DetectionQuery,
+    pub query: Arc<DetectionQuery>,
     /// Rollups it reads, as indices into [`QuerySet::rollups`].
     pub reads: Vec<usize>,
     /// Those of them whose new rows make subjects due: all but the query's `background`.
@@ -200,6 +199,12 @@ impl QuerySet {
         }
     }
 
+    /// The registry's tables as detections see them.
+    pub fn registry_tables(&self) -> Vec<(String, RecordBatch)> {
+        let held = |(name, slot): &(String, Slot)| Some((name.clone(), slot.get().first()?.clone()));
+        self.registry.iter().filter_map(held).collect()
+    }
+
     /// Partial rows of one rollup over a batch of enriched events.
     pub fn run_rollup(&self, index: usize, events: &RecordBatch) -> Result<Vec<RecordBatch>, PlanError> {
         let rollup = &self.rollups[index];
@@ -230,60 +235,21 @@ fn failed(id: &str, source: DataFusionError) -> PlanError {
     PlanError::Run { id: id.to_owned(), source: Box::new(source) }
 }
 
-/// A table whose rows are put in place before each run.
-#[derive(Debug, Clone)]
-struct Slot {
-    schema: SchemaRef,
-    batches: Arc<Mutex<Vec<RecordBatch>>>,
-}
-
-impl Slot {
-    fn empty(schema: SchemaRef) -> Self {
-        Self { schema, batches: Arc::default() }
-    }
-
-    fn holding(batch: &RecordBatch) -> Self {
-        let slot = Self::empty(batch.schema());
-        slot.put(vec![batch.clone()]);
-        slot
-    }
-
-    fn put(&self, batches: Vec<RecordBatch>) {
-        *self.batches.lock().expect("no code panics while it holds a slot") = batches;
-    }
-
-    fn table(&self) -> Result<Arc<StreamingTable>, DataFusionError> {
-        StreamingTable::try_new(self.schema.clone(), vec![Arc::new(self.clone())]).map(Arc::new)
-    }
-}
-
-impl PartitionStream for Slot {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = self.batches.lock().expect("no code panics while it holds a slot").clone();
-        let stream = futures::stream::iter(batches.into_iter().map(Ok));
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream))
-    }
-}
-
 /// A physical plan and the context it runs in.
-struct Runnable {
+pub(super) struct Runnable {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 }
 
-struct Engine {
+pub(super) struct Engine {
     runtime: tokio::runtime::Runtime,
     /// Memory that a running query may hold, and no disk.
     resources: Arc<RuntimeEnv>,
-    as_of: AsOf,
+    pub(super) as_of: AsOf,
 }
 
 impl Engine {
-    fn new() -> Result<Self, PlanError> {
+    pub(super) fn new() -> Result<Self, PlanError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(PlanError::Engine)?;
         let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let resources = RuntimeEnvBuilder::new()
@@ -296,7 +262,7 @@ impl Engine {
 
     /// A context with our functions and no tables. One partition: two are slower for micro-batches.
     /// Dynamic filters are off because a reset does not cover them.
-    fn session(&self) -> SessionContext {
+    pub(super) fn session(&self) -> SessionContext {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_information_schema(false)
@@ -310,26 +276,47 @@ impl Engine {
         context
     }
 
-    fn run(&self, id: &str, runnable: &Runnable) -> Result<Vec<RecordBatch>, PlanError> {
+    pub(super) fn run(&self, id: &str, runnable: &Runnable) -> Result<Vec<RecordBatch>, PlanError> {
         let plan = reset_plan_states(runnable.plan.clone()).map_err(|e| failed(id, e))?;
         self.runtime.block_on(collect(plan, runnable.context.clone())).map_err(|e| failed(id, e))
     }
 
     fn logical(&self, context: &SessionContext, text: &QueryText) -> Result<LogicalPlan, PlanError> {
+        let statement = self.parse(context, text)?;
+        self.checked(context, text, statement, None)
+    }
+
+    /// What `text` says, not yet checked.
+    pub(super) fn parse(&self, context: &SessionContext, text: &QueryText) -> Result<Statement, PlanError> {
+        let state = context.state();
+        let dialect = state.config_options().sql_parser.dialect;
         let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
-        let plan = self.runtime.block_on(context.state().create_logical_plan(&text.sql)).map_err(refused)?;
+        state.sql_to_statement(&text.sql, &dialect).map_err(refused)
+    }
+
+    /// A statement made of `text`, planned under its rules; `more` is bound beside its parameters.
+    pub(super) fn checked(
+        &self,
+        context: &SessionContext,
+        text: &QueryText,
+        statement: Statement,
+        more: Option<(&str, &str)>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
+        let plan = self.runtime.block_on(context.state().statement_to_plan(statement)).map_err(refused)?;
         let options =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(refused)?;
         check_nodes(text, &plan, |table| context.table_exist(table).unwrap_or(false))?;
-        let values: HashMap<String, ScalarValue> =
+        let mut values: HashMap<String, ScalarValue> =
             text.parameters.iter().map(|(k, v)| (k.clone(), ScalarValue::Float64(Some(*v)))).collect();
+        values.extend(more.map(|(name, value)| (name.to_owned(), ScalarValue::from(value))));
         let plan = plan.with_param_values(ParamValues::from(values)).map_err(refused)?;
         check_functions(text, &plan)?;
         Ok(plan)
     }
 
-    fn physical(
+    pub(super) fn physical(
         &self,
         context: &SessionContext,
         text: &QueryText,
@@ -389,12 +376,17 @@ impl Engine {
         let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
         let plan = self.physical(&context, text, &plan)?;
-        let query = query.clone();
+        let query = Arc::new(query.clone());
         Ok(PlannedDetection { query, reads, driven_by, reads_registry, follows_links, output, plan, tables })
     }
 }
 
-fn register(context: &SessionContext, text: &QueryText, name: &str, slot: &Slot) -> Result<(), PlanError> {
+pub(super) fn register(
+    context: &SessionContext,
+    text: &QueryText,
+    name: &str,
+    slot: &Slot,
+) -> Result<(), PlanError> {
     let table = slot.table().map_err(|e| PlanError::refused(text, e))?;
     context.register_table(name, table).map_err(|e| PlanError::refused(text, e))?;
     Ok(())

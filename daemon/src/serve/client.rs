@@ -1,11 +1,12 @@
-//! The client side of FindingService, for `shadowprod findings` and `demo`.
+//! The client side of FindingService, for `shadowprod findings`, `explain`, `why-not` and `demo`.
 //!
 //! In: a server's address and a question. Out: findings of the domain. Errors say what to do.
 
 use shadowprod_proto::v1::finding_service_client::FindingServiceClient;
 use shadowprod_proto::v1::watch_findings_response::Event;
 use shadowprod_proto::v1::{
-    GetFindingRequest, ListFindingsRequest, WatchFindingsRequest, WatchFindingsResponse,
+    ExplainFindingRequest, ExplainSubjectRequest, GetFindingRequest, ListFindingsRequest,
+    WatchFindingsRequest, WatchFindingsResponse,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -13,6 +14,7 @@ use tonic_types::StatusExt;
 
 use super::convert::{self, ConvertError};
 use super::refusal;
+use crate::explain::Explanation;
 use crate::findings::{Finding, FindingChange};
 
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -152,6 +154,23 @@ impl Client {
         let request = GetFindingRequest { finding_id: finding_id.to_owned() };
         let response = self.service.get_finding(request).await?.into_inner();
         Ok(convert::finding(response.finding.ok_or(ConvertError::Missing { field: "finding" })?)?)
+    }
+
+    /// Why a finding is there.
+    pub async fn explain(&mut self, finding_id: &str) -> Result<Explanation, ClientError> {
+        let request = ExplainFindingRequest { finding_id: finding_id.to_owned() };
+        let response = self.service.explain_finding(request).await?.into_inner();
+        let message = response.explanation.ok_or(ConvertError::Missing { field: "explanation" })?;
+        Ok(convert::explanation(message)?)
+    }
+
+    /// What a subject lacks for a detection to fire on it.
+    pub async fn why_not(&mut self, detection: &str, subject: &str) -> Result<Explanation, ClientError> {
+        let (detection, subject_id) = (detection.to_owned(), subject.to_owned());
+        let request = ExplainSubjectRequest { detection, subject_id };
+        let response = self.service.explain_subject(request).await?.into_inner();
+        let message = response.explanation.ok_or(ConvertError::Missing { field: "explanation" })?;
+        Ok(convert::explanation(message)?)
     }
 
     /// Watches findings of one detection, or of all where it is empty.

@@ -3,8 +3,12 @@
 //! In: a domain value or a message. Out: the other. Domain to message never fails; a message may come from a
 //! newer server and then fails with the field that cannot be read.
 
+mod explanation;
+
 use jiff::Timestamp;
 use shadowprod_proto::v1;
+
+pub use explanation::{explanation, explanation_message};
 
 use crate::findings::{
     ChangeKind, Evidence, Finding, FindingChange, FindingState, Owner, Parameter, Severity, Subject,

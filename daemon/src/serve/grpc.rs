@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use shadowprod_proto::v1::finding_service_server::{FindingService, FindingServiceServer};
 use shadowprod_proto::v1::{
+    ExplainFindingRequest, ExplainFindingResponse, ExplainSubjectRequest, ExplainSubjectResponse,
     GetFindingRequest, GetFindingResponse, ListFindingsRequest, ListFindingsResponse, WatchFindingsRequest,
     WatchFindingsResponse,
 };
@@ -18,10 +19,13 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::convert::finding_message;
+use super::explaining::{self, Explaining};
 use super::health::Health;
 use super::reads::Reads;
 use super::watch::{Filter, Place, Watcher};
 use super::{page, refusal, token};
+use crate::explain::{self, Ask, When};
+use crate::findings::Finding;
 use crate::limits::{PAGE_BYTES_MAX, WATCH_QUEUE_MAX, WATCHERS_MAX};
 use crate::metrics::Metrics;
 use crate::store::ListQuery;
@@ -35,6 +39,7 @@ pub(super) struct Findings {
     committed: watch::Receiver<u64>,
     shutdown: watch::Receiver<bool>,
     places: Arc<Semaphore>,
+    explaining: Explaining,
 }
 
 impl Findings {
@@ -44,8 +49,19 @@ impl Findings {
         metrics: Arc<Metrics>,
         committed: watch::Receiver<u64>,
         shutdown: watch::Receiver<bool>,
+        explaining: Explaining,
     ) -> Self {
-        Self { reads, metrics, committed, shutdown, places: Arc::new(Semaphore::new(WATCHERS_MAX)) }
+        let places = Arc::new(Semaphore::new(WATCHERS_MAX));
+        Self { reads, metrics, committed, shutdown, places, explaining }
+    }
+
+    async fn get(&self, id: String) -> Result<Finding, Status> {
+        if id.is_empty() {
+            return Err(refusal::bad_field("finding_id", "empty; give the id of a finding"));
+        }
+        let asked = id.clone();
+        let found = self.reads.read(move |reader| reader.get(&asked)).await;
+        found.map_err(|error| refusal::store_failed(&error))?.ok_or_else(|| refusal::unknown_finding(&id))
     }
 
     fn take_place(&self) -> Result<Place, Status> {
@@ -120,18 +136,8 @@ impl FindingService for Findings {
         &self,
         request: Request<GetFindingRequest>,
     ) -> Result<Response<GetFindingResponse>, Status> {
-        let id = request.into_inner().finding_id;
-        if id.is_empty() {
-            return Err(refusal::bad_field("finding_id", "empty; give the id of a finding"));
-        }
-        let asked = id.clone();
-        let found = self.reads.read(move |reader| reader.get(&asked)).await;
-        match found.map_err(|error| refusal::store_failed(&error))? {
-            Some(finding) => {
-                Ok(Response::new(GetFindingResponse { finding: Some(finding_message(&finding)) }))
-            }
-            None => Err(refusal::unknown_finding(&id)),
-        }
+        let finding = self.get(request.into_inner().finding_id).await?;
+        Ok(Response::new(GetFindingResponse { finding: Some(finding_message(&finding)) }))
     }
 
     async fn watch_findings(
@@ -153,6 +159,34 @@ impl FindingService for Findings {
         };
         tokio::spawn(watcher.run(begin));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn explain_finding(
+        &self,
+        request: Request<ExplainFindingRequest>,
+    ) -> Result<Response<ExplainFindingResponse>, Status> {
+        let finding = self.get(request.into_inner().finding_id).await?;
+        let at = explain::made_at(&finding).unwrap_or(finding.last_seen).as_microsecond();
+        let ask = Ask {
+            detection: finding.detection.clone(),
+            subject: finding.subject.id.clone(),
+            when: if finding.confirmed { When::Grid(at) } else { When::Early(at) },
+        };
+        let explanation = self.explaining.explain(ask, Some(finding)).await?;
+        Ok(Response::new(ExplainFindingResponse { explanation: Some(explaining::message(explanation)) }))
+    }
+
+    async fn explain_subject(
+        &self,
+        request: Request<ExplainSubjectRequest>,
+    ) -> Result<Response<ExplainSubjectResponse>, Status> {
+        let ExplainSubjectRequest { detection, subject_id } = request.into_inner();
+        if subject_id.is_empty() {
+            return Err(refusal::bad_field("subject_id", "empty; give the id of a subject"));
+        }
+        let ask = Ask { detection, subject: subject_id, when: When::Now };
+        let explanation = self.explaining.explain(ask, None).await?;
+        Ok(Response::new(ExplainSubjectResponse { explanation: Some(explaining::message(explanation)) }))
     }
 }
 

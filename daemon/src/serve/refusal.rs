@@ -9,7 +9,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::token::TokenError;
+use crate::explain::ExplainError;
 use crate::limits::{CHANGES_KEPT_MAX, WATCHERS_MAX};
+use crate::query::observe::ObserveError;
 use crate::store::StoreError;
 
 /// `domain` of every ErrorInfo.
@@ -64,6 +66,32 @@ pub(super) fn shutting_down() -> Status {
     let mut details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
     set_reason(&mut details, "SHUTTING_DOWN", &[]);
     Status::with_error_details(Code::Unavailable, "the daemon is shutting down", details)
+}
+
+/// One explanation is worked on at a time.
+pub(super) fn explaining_another() -> Status {
+    let problem = "another explanation is being worked on; ask again when it is done";
+    let mut details = ErrorDetails::with_quota_failure_violation("explanations", problem);
+    details.set_retry_info(Some(RETRY_AFTER));
+    set_reason(&mut details, "EXPLAINING_ANOTHER", &[]);
+    Status::with_error_details(Code::ResourceExhausted, problem, details)
+}
+
+/// There is no explanation.
+pub(super) fn not_explained(error: &ExplainError) -> Status {
+    let (code, reason) = match error {
+        ExplainError::NoDetection { .. } => return bad_field("detection", &error.to_string()),
+        ExplainError::TooEarly => (Code::FailedPrecondition, "NOTHING_READ_YET"),
+        ExplainError::TooLarge { .. } => (Code::FailedPrecondition, "STATE_TOO_LARGE"),
+        ExplainError::NoAnswer => (Code::Unavailable, "PIPELINE_BUSY"),
+        ExplainError::Observe(ObserveError::TooLate) => (Code::DeadlineExceeded, "OUT_OF_TIME"),
+        ExplainError::Observe(ObserveError::Query(_)) | ExplainError::Detect(_) | ExplainError::Rollup(_) => {
+            (Code::Internal, "QUERY_FAILED")
+        }
+    };
+    let mut details = ErrorDetails::new();
+    set_reason(&mut details, reason, &[]);
+    Status::with_error_details(code, error.to_string(), details)
 }
 
 /// The store refuses to be read.

@@ -1,10 +1,12 @@
 //! Serving with the real store on the real sockets, asked by real clients.
 
+mod explain;
 mod http;
 mod watch;
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver as Waiting, sync_channel};
 
 use shadowprod_proto::v1::finding_service_client::FindingServiceClient;
 use shadowprod_proto::v1::{GetFindingRequest, ListFindingsRequest};
@@ -18,6 +20,7 @@ use super::*;
 use crate::findings::{
     ChangeKind, Evidence, Finding, FindingChange, FindingState, Owner, Severity, Subject, Tracked,
 };
+use crate::limits::EXPLAIN_WAITING_MAX;
 use crate::store::{Commit, Store};
 
 /// A daemon without a pipeline: tests commit what a pipeline would.
@@ -28,6 +31,7 @@ struct House {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     serving: Serving,
+    questions: Waiting<Question>,
     dir: TempDir,
 }
 
@@ -42,6 +46,7 @@ impl House {
         let health = Arc::new(Health::new(&["pipeline"]));
         let metrics = Arc::new(Metrics::new());
         let addresses = any_port();
+        let (asking, questions) = sync_channel(EXPLAIN_WAITING_MAX);
         let serving = start(
             dir.path(),
             &addresses,
@@ -49,9 +54,10 @@ impl House {
             health.clone(),
             committed.subscribe(),
             shutdown.subscribe(),
+            asking,
         );
         let serving = serving.await.unwrap();
-        Self { store, committed, shutdown, health, metrics, serving, dir }
+        Self { store, committed, shutdown, health, metrics, serving, questions, dir }
     }
 
     fn commit(&mut self, changes: Vec<FindingChange>) {
@@ -265,6 +271,7 @@ async fn address_beyond_loopback_is_refused_with_the_reason() {
         Arc::new(Health::new(&[])),
         Sender::new(0).subscribe(),
         Sender::new(false).subscribe(),
+        sync_channel(EXPLAIN_WAITING_MAX).0,
     );
     let error = serving.await.unwrap_err().to_string();
     assert!(error.contains("[serve] grpc = \"0.0.0.0:0\"") && error.contains("TLS"), "{error}");
@@ -281,6 +288,7 @@ async fn address_in_use_is_named() {
         house.health.clone(),
         house.committed.subscribe(),
         house.shutdown.subscribe(),
+        sync_channel(EXPLAIN_WAITING_MAX).0,
     );
     let error = serving.await.unwrap_err().to_string();
     assert!(error.contains(&house.serving.grpc.to_string()), "{error}");

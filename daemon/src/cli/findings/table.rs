@@ -17,7 +17,7 @@ const NEVER_WRAPPED: [usize; 3] = [0, 4, 5];
 /// Characters of an id in a table: enough to tell findings apart, and `findings show` takes them.
 const ID_SHOWN: usize = 12;
 /// Columns assumed where the terminal does not say.
-const WIDTH_DEFAULT: u16 = 100;
+pub(in crate::cli) const WIDTH_DEFAULT: u16 = 100;
 
 /// Prints findings on stdout: a table on a terminal, else one line each. An output that nobody reads any more
 /// is no error.
@@ -150,7 +150,7 @@ fn paint(severity: Severity) -> &'static str {
 }
 
 /// `NO_COLOR` set to anything turns colour off (no-color.org).
-fn coloured() -> bool {
+pub(in crate::cli) fn coloured() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

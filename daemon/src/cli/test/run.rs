@@ -3,6 +3,8 @@
 //!
 //! In: queries and a case. Out: a [`CaseReport`] that says in words what does not hold. Nothing is stored.
 
+use std::sync::Arc;
+
 use crate::detect::{self, Context};
 use crate::findings::lifecycle::{Evaluated, Lifecycle, Rule};
 use crate::findings::{Evidence, Finding, FindingState, Hit, Level};
@@ -63,7 +65,7 @@ pub(super) fn run_case(texts: &QueryTexts, detection: &DetectionQuery, case: &Ca
 
 /// The stages between enrichment and the store, for one detection.
 struct Run {
-    registry: Registry,
+    registry: Arc<Registry>,
     queries: QuerySet,
     rollups: Rollups,
     /// Of the one detection.
@@ -92,6 +94,7 @@ impl Run {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
         }
+        let registry = Arc::new(registry);
         Ok(Self { registry, queries, rollups, schedules, rule, lifecycle: Lifecycle::default() })
     }
 
@@ -277,3 +280,6 @@ fn seen_of(subject: &str, hits: &[Hit]) -> String {
     let terms: Vec<String> = terms.collect();
     format!("{level}, score {}, {}", hit.score, terms.join(", "))
 }
+
+#[cfg(test)]
+mod explained;

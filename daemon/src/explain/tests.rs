@@ -1,0 +1,1 @@
+//! Unit tests of what an explanation adds to what was observed.
