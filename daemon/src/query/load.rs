@@ -37,6 +37,7 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
+    ("pilot-data-day.sql", include_str!("../../../queries/rollups/pilot-data-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
     ("source-hour.sql", include_str!("../../../queries/rollups/source-hour.sql")),
     ("stopped-pilot-day.sql", include_str!("../../../queries/rollups/stopped-pilot-day.sql")),
@@ -59,6 +60,11 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         "contradictory-environment.sql",
         include_str!("../../../queries/detections/contradictory-environment.sql"),
     ),
+    (
+        "data-outside-scope.cases.toml",
+        include_str!("../../../queries/detections/data-outside-scope.cases.toml"),
+    ),
+    ("data-outside-scope.sql", include_str!("../../../queries/detections/data-outside-scope.sql")),
     (
         "duties-not-separated.cases.toml",
         include_str!("../../../queries/detections/duties-not-separated.cases.toml"),

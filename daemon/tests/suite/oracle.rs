@@ -109,11 +109,12 @@ fn cloudtrail(at: i64, signer: Signer, human: bool, issued: Option<u8>) -> Event
         ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
     };
     let (source, name) = if issued.is_some() { ("sts", "AssumeRole") } else { ("s3", "GetObject") };
+    let bucket = at / MINUTE % 3;
     let response = issued.map_or("null".to_owned(), |token| {
         format!(r#"{{"credentials":{{"accessKeyId":"ASIAORACLE{token:010}"}}}}"#)
     });
     let payload = format!(
-        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{signer:?}-{human}-{issued:?}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","responseElements":{response},"userIdentity":{}}}"#,
+        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{signer:?}-{human}-{issued:?}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","requestParameters":{{"bucketName":"b-{bucket}"}},"responseElements":{response},"userIdentity":{}}}"#,
         text(at / 1_000_000 * 1_000_000),
         signer.identity(human)
     );
@@ -471,6 +472,7 @@ const LOW_THRESHOLDS: &[(&str, &str, f64)] = &[
     ("revoked-still-called", "denied_min", 2.0),
     ("stale-exception-in-use", "calls_min", 2.0),
     ("unregistered-ai-workload", "calls_min", 3.0),
+    ("data-outside-scope", "touches_min", 2.0),
     ("contradictory-environment", "calls_min", 2.0),
     ("contradictory-environment", "hold_calls_min", 1.0),
 ];
