@@ -138,6 +138,8 @@ pub struct Metrics {
     pub detect_evaluations: Family<DetectionKindLabel, Counter>,
     /// Failed evaluations.
     pub detect_errors: Family<QueryLabel, Counter>,
+    /// Subjects that a detection could not judge for want of a log, of those that look at all subjects at once.
+    pub detect_not_observable: Family<QueryLabel, Gauge>,
     /// One tick of all detections.
     pub detect_tick_seconds: Histogram,
     /// Changes by detection and kind.
@@ -238,6 +240,7 @@ impl Metrics {
             rollup_watermark_seconds: FloatGauge::default(),
             detect_evaluations: Family::default(),
             detect_errors: Family::default(),
+            detect_not_observable: Family::default(),
             detect_tick_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             findings_changes: Family::default(),
             findings_early: Family::default(),
@@ -347,6 +350,11 @@ impl Metrics {
             self.detect_evaluations.clone(),
         );
         r.register("detect_errors", "Failed evaluations", self.detect_errors.clone());
+        r.register(
+            "detect_not_observable_subjects",
+            "Subjects that a detection could not judge for want of a log",
+            self.detect_not_observable.clone(),
+        );
         r.register_with_unit(
             "detect_tick",
             "One tick of all detections",

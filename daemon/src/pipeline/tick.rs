@@ -69,6 +69,11 @@ impl Pipeline {
         let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
             return Ok(());
         };
+        if ids.is_none() {
+            let unseen = hits.iter().filter(|hit| hit.coverage == 0.0).count();
+            let label = QueryLabel { query: rule.detection.clone() };
+            self.metrics.detect_not_observable.get_or_create(&label).set(unseen as i64);
+        }
         let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
         let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits);

@@ -28,6 +28,7 @@ const DAY_SECONDS: i64 = 86_400;
 const DAYS_MAX: i64 = 3_650;
 
 const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
+    ("approval-minute.sql", include_str!("../../../queries/rollups/approval-minute.sql")),
     (
         "contradictory-environment-day.sql",
         include_str!("../../../queries/rollups/contradictory-environment-day.sql"),
@@ -44,9 +45,18 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
     ("unregistered-ai-day.sql", include_str!("../../../queries/rollups/unregistered-ai-day.sql")),
+    ("unscoped-tool-minute.sql", include_str!("../../../queries/rollups/unscoped-tool-minute.sql")),
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
+    (
+        "action-without-oversight.cases.toml",
+        include_str!("../../../queries/detections/action-without-oversight.cases.toml"),
+    ),
+    (
+        "action-without-oversight.sql",
+        include_str!("../../../queries/detections/action-without-oversight.sql"),
+    ),
     (
         "business-dependency.cases.toml",
         include_str!("../../../queries/detections/business-dependency.cases.toml"),
