@@ -148,6 +148,8 @@ pub struct Metrics {
     pub findings_early: Family<KindLabel, Counter>,
     /// Open findings by detection, severity and owner.
     pub findings_open: Family<OpenLabel, Gauge>,
+    /// Open findings that have gone quiet and do not resolve, because a source of theirs is silent.
+    pub findings_held: Gauge,
     /// Score of each open finding, the worst FINDING_SERIES_MAX of them.
     pub findings_score: Family<FindingLabel, FloatGauge>,
     /// One durable commit.
@@ -245,6 +247,7 @@ impl Metrics {
             findings_changes: Family::default(),
             findings_early: Family::default(),
             findings_open: Family::default(),
+            findings_held: Gauge::default(),
             findings_score: Family::default(),
             store_commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             store_size_bytes: Gauge::default(),
@@ -368,6 +371,11 @@ impl Metrics {
         );
         r.register("findings_early", "Early findings by what the grid said", self.findings_early.clone());
         r.register("findings_open", "Open findings", self.findings_open.clone());
+        r.register(
+            "findings_held",
+            "Quiet findings that stay open because a source of theirs is silent",
+            self.findings_held.clone(),
+        );
         r.register("findings_score", "Score of each open finding", self.findings_score.clone());
     }
 

@@ -435,6 +435,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         grid_seconds: keys.whole("grid_seconds", 1..=DAY_SECONDS, problems),
         all_subjects: keys.flag("all_subjects", problems),
         every_grid_point: keys.flag("every_grid_point", problems),
+        tells_silence: keys.flag("tells_silence", problems),
         close_after_seconds: keys.whole("close_after_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         reopen_within_seconds: keys.whole("reopen_within_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         owner_role: keys.text("owner_role", problems),

@@ -23,6 +23,7 @@ use shadowprod::decode::{Decoder, Format, OwnLayout, SourceFormat, SourceSpec};
 use shadowprod::detect::{self, Context};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
 use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use shadowprod::findings::silence::Silence;
 use shadowprod::findings::{ChangeKind, Evidence, Finding, FindingChange};
 use shadowprod::ingest::{Position, RawBatch};
 use shadowprod::metrics::Metrics;
@@ -419,7 +420,10 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
         let mut schedules: Vec<Schedule> =
             queries.detections.iter().map(|_| Schedule::new(DETECTION_GRID_SECONDS)).collect();
         rollups.settle(at, &queries, &mut schedules).expect("rollups settle");
-        for index in 0..queries.detections.len() {
+        let tells = |index: &usize| queries.detections[*index].query.tells_silence;
+        let all = 0..queries.detections.len();
+        let (first, others): (Vec<usize>, Vec<usize>) = all.partition(tells);
+        for index in first.into_iter().chain(others) {
             let context = Context { registry: &world.registry, topics: &topics };
             let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context)
                 .expect("detections run");
@@ -432,7 +436,11 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
                 reopen_within: query.reopen_within_seconds * 1_000_000,
             };
             let instant = Timestamp::from_microsecond(at).expect("within range");
-            for change in lifecycle.apply_grid(&rule, instant, Evaluated::All, hits).changes {
+            let silence = match query.tells_silence {
+                true => Silence::default(),
+                false => silence_as_of(world, at, &lifecycle),
+            };
+            for change in lifecycle.apply_grid(&rule, instant, Evaluated::All, hits, &silence).changes {
                 findings.insert(change.finding.finding_id.clone(), change.finding.clone());
                 if change.kind.is_history() {
                     history.push(change);
@@ -442,6 +450,13 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
         at += grid;
     }
     (history, findings.into_values().collect())
+}
+
+fn silence_as_of(world: &World, at: i64, lifecycle: &Lifecycle) -> Silence {
+    let detections = world.texts.detections.iter().filter(|d| d.tells_silence);
+    let sources = World::sources();
+    let topics = sources.iter().map(|(topic, source)| (topic.as_str(), source.name.as_str()));
+    Silence::as_of(at, lifecycle, detections.map(|d| d.text.id.as_str()), topics)
 }
 
 fn enriched(world: &World, arrival: &Arrival) -> EnrichedBatch {

@@ -5,6 +5,7 @@
 
 use crate::detect::{self, Context};
 use crate::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use crate::findings::silence::Silence;
 use crate::findings::{Evidence, Finding, FindingState, Hit, Level};
 use crate::query::cases::{Case, CaseKind, Expectation, enriched};
 use crate::query::plan::QuerySet;
@@ -154,7 +155,7 @@ impl Run {
         let names = ids.map(|ids| self.names(&ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
         let instant = jiff::Timestamp::from_microsecond(at).map_err(|e| e.to_string())?;
-        let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits);
+        let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits, &Silence::default());
         for (at, subject) in outcome.wakes {
             let at = self.schedules[0].at_or_after(at);
             if let Some(id) = self.rollups.subject_number(&self.rule.subject_kind, &subject) {
