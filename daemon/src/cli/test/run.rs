@@ -231,6 +231,9 @@ fn shown(expected: &Expectation) -> String {
     if let Some(score) = expected.score_min {
         text.push_str(&format!(", score at least {score}"));
     }
+    if let Some(coverage) = expected.coverage {
+        text.push_str(&format!(", coverage {coverage}"));
+    }
     if let Some(part) = &expected.explains {
         text.push_str(&format!(", explained with \"{part}\""));
     }
@@ -241,7 +244,8 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
     let resolved = finding.state == FindingState::Resolved;
     let same = resolved == expected.resolved
         && expected.severity.is_none_or(|s| s == finding.severity)
-        && expected.score_min.is_none_or(|s| finding.score >= s);
+        && expected.score_min.is_none_or(|s| finding.score >= s)
+        && expected.coverage.is_none_or(|c| (finding.coverage - c).abs() < 5e-5);
     let explained = expected.explains.as_ref().is_none_or(|part| finding.explanation.contains(part));
     let mut differences = Vec::new();
     if !same {
@@ -255,7 +259,8 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
 
 fn summary_of(finding: &Finding) -> String {
     let (state, severity) = (finding.state.name(), finding.severity.name());
-    format!("{state}, {severity}, score {}, \"{}\"", finding.score, finding.explanation)
+    let (score, coverage) = (finding.score, finding.coverage);
+    format!("{state}, {severity}, score {score}, coverage {coverage}, \"{}\"", finding.explanation)
 }
 
 /// What the query says of a subject at the end: its level and terms.
