@@ -317,7 +317,8 @@ impl World {
             ("gateway".to_owned(), spec("gateway", envoy, false)),
             ("okta".to_owned(), spec("okta", Format::parse("okta").expect("a format"), true)),
             ("stages".to_owned(), spec("stages", Format::parse("aws_api_gateway").expect("a format"), false)),
-            ("approvals".to_owned(), SourceSpec { format: approvals, ..spec("approvals", envoy, false) }),
+            // The store numbers topics by name: the order here is that one.
+            ("tickets".to_owned(), SourceSpec { format: approvals, ..spec("tickets", envoy, false) }),
         ]
     }
 
