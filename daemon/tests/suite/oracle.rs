@@ -239,6 +239,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(at, signer, name)| ai_call(at, signer, name)),
         1 => (at.clone(), 0..6_u8, prop_oneof![3 => Just("test"), 1 => Just("prod")])
             .prop_map(|(at, pilot, stage)| staged(at, pilot, stage)),
+        // The role of pilot 2, whose scope is one bucket, later two.
+        2 => at.clone().prop_map(|at| cloudtrail(at, Signer::Session { role: 7, token: 7 }, false, None)),
         3 => (at.clone(), 4..6_u8, 0..3_u8).prop_map(|(at, pilot, tool)| tool_call(at, pilot, tool)),
         1 => (at.clone(), 4..6_u8, prop::option::of(0..3_u8))
             .prop_map(|(at, pilot, tool)| approval(at, pilot, tool)),
