@@ -12,6 +12,7 @@ mod network;
 mod production;
 mod signals;
 mod texts;
+mod touched;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::limits::PILOT_SERIES_MAX;
 use crate::metrics::{KindLabel, Metrics, PilotLabel};
 use crate::registry::Registry;
 use crate::registry::facts::{Pilot, Stage};
+use crate::registry::scope::Within;
 use crate::registry::selectors::SelectorKind;
 use crate::schema::{ENRICHED_SCHEMA, EnrichedBatch, EventBatch, SECRET_COLUMNS, SchemaMismatch};
 use attribution::Attribution;
@@ -123,6 +125,7 @@ impl Enricher {
             flag_column(outcomes.shared.iter().map(|n| self.memory.is_shared(*n))),
         ]);
         columns.extend(self.signal_columns(outcomes));
+        columns.extend(self.acting_columns(outcomes));
         columns
     }
 
@@ -193,6 +196,21 @@ impl Enricher {
             workload(1),
             human(2),
             workload(2),
+        ]
+    }
+
+    /// From `acting_pilot` to `approval`.
+    fn acting_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 6] {
+        let acting = || outcomes.caller.iter().map(|n| self.memory.caller(*n).acting);
+        let touched = || outcomes.touched.iter().map(|n| self.memory.touched(*n));
+        let approvals = outcomes.approval.iter().map(|n| self.memory.is_approval(*n));
+        [
+            text_column(acting().map(|a| a.map(|(pilot, _)| self.registry.pilots()[pilot].id.as_str()))),
+            Arc::new(Float64Array::from_iter(acting().map(|a| a.map(|(_, confidence)| confidence)))),
+            text_column(touched().map(|t| t.store.as_deref())),
+            text_column(touched().map(|t| t.data.map(Within::name))),
+            text_column(touched().map(|t| t.tool.map(Within::name))),
+            flag_column(approvals),
         ]
     }
 
@@ -433,6 +451,80 @@ mod tests {
                 vec![("host", "beta-old.example"), ("event_time", time)],
                 &[("pilot", pilot), ("excepted", excepted)],
             );
+        }
+    }
+
+    #[test]
+    fn pilot_acts_where_it_calls_not_where_it_is_called() {
+        let beta = "spiffe://prod.a.example/ns/x/sa/beta";
+        for (row, acting, confidence) in [
+            (vec![("principal", "arn:role/alpha")], "alpha", "0.99"),
+            (vec![("principal", "arn:role/alpha"), ("host", "shared.example")], "alpha", "0.99"),
+            (vec![("peer", beta), ("host", "alpha.example")], "beta", "0.99"),
+            (vec![("target", beta), ("host", "shared.example")], "null", "null"),
+            (vec![("host", "alpha.example")], "null", "null"),
+            (vec![("consumer", "alpha-key"), ("host", "shared.example")], "alpha", "0.95"),
+            (vec![("consumer", "alpha-key"), ("peer", beta)], "beta", "0.99"),
+            (vec![("principal", "twin")], "null", "null"),
+            (vec![("account", "222233334444")], "null", "null"),
+            (vec![("tool", "alpha.search")], "null", "null"),
+        ] {
+            check(row, &[("acting_pilot", acting), ("acting_confidence", confidence)]);
+        }
+    }
+
+    #[test]
+    fn data_of_a_pilot_that_acts_is_judged_as_of_event_time() {
+        let s3 = |bucket| ("s3.amazonaws.com:GetObject", bucket);
+        let gcs = ("storage.googleapis.com:storage.objects.get", "projects/_/buckets/alpha/objects/a");
+        for (principal, (action, target), time, store, scope) in [
+            ("arn:role/alpha", s3("alpha"), "2026-03-02T10:00:00Z", "s3://alpha", "inside"),
+            ("arn:role/alpha", s3("beta"), "2026-03-04T23:59:59.999999Z", "s3://beta", "outside"),
+            ("arn:role/alpha", s3("beta"), "2026-03-05T00:00:00Z", "s3://beta", "excepted"),
+            ("arn:role/alpha", s3("beta"), "2026-03-06T00:00:00Z", "s3://beta", "outside"),
+            ("arn:role/alpha", s3("beta"), "2026-03-07T00:00:00Z", "s3://beta", "outside"),
+            ("arn:role/alpha", gcs, "2026-02-28T23:59:59.999999Z", "gs://alpha", "outside"),
+            ("arn:role/alpha", gcs, "2026-03-01T00:00:00Z", "gs://alpha", "inside"),
+            ("arn:role/alpha", gcs, "2026-04-01T00:00:00Z", "gs://alpha", "outside"),
+            ("arn:role/alpha", ("", "kafka://orders"), "2026-03-02T10:00:00Z", "kafka://orders", "null"),
+            ("arn:role/shop", s3("beta"), "2026-03-02T10:00:00Z", "null", "null"),
+        ] {
+            let row =
+                vec![("principal", principal), ("action", action), ("target", target), ("event_time", time)];
+            check(row, &[("data_store", store), ("data_scope", scope)]);
+        }
+        let beta = vec![
+            ("principal", "spiffe://prod.a.example/ns/x/sa/beta"),
+            ("action", "s3.amazonaws.com:GetObject"),
+            ("target", "alpha"),
+        ];
+        check(beta, &[("acting_pilot", "beta"), ("data_store", "s3://alpha"), ("data_scope", "null")]);
+    }
+
+    #[test]
+    fn tool_of_a_pilot_that_acts_is_judged_as_of_event_time() {
+        for (consumer, tool, time, scope) in [
+            ("alpha-key", "tickets.read", "2026-03-02T10:00:00Z", "inside"),
+            ("alpha-key", "tickets.close", "2026-03-05T10:00:00Z", "outside"),
+            ("alpha-key", "tickets.close", "2026-03-07T00:00:00Z", "excepted"),
+            ("alpha-key", "tickets.close", "2026-03-08T00:00:00Z", "outside"),
+            ("shop-key", "tickets.close", "2026-03-02T10:00:00Z", "null"),
+        ] {
+            let row =
+                vec![("host", "mcp.example"), ("consumer", consumer), ("tool", tool), ("event_time", time)];
+            check(row, &[("tool_scope", scope)]);
+        }
+    }
+
+    #[test]
+    fn approval_is_what_the_tables_say() {
+        for (row, expected) in [
+            (vec![("action", "Approval.Granted")], "true"),
+            (vec![("action", "approval.granted.later")], "false"),
+            (vec![("action", "approval.requested")], "false"),
+            (vec![], "false"),
+        ] {
+            check(row, &[("approval", expected)]);
         }
     }
 
@@ -838,10 +930,20 @@ mod tests {
                 ],
             ),
             column("route", &["/v1/alpha", "/v1/beta", HOSTILE]),
-            column("target", &["spiffe://prod.a.example/ns/x/sa/beta", "alpha.example", "spiffe://"]),
+            column(
+                "target",
+                &[
+                    "spiffe://prod.a.example/ns/x/sa/beta",
+                    "alpha.example",
+                    "spiffe://",
+                    "alpha",
+                    "gs://alpha",
+                ],
+            ),
             column("model", &["shared-model", "arn:profile/alpha-1"]),
             column("account", &["111122223333", "999988887777", "222233334444"]),
-            column("tool", &["alpha.search", HOSTILE]),
+            column("tool", &["alpha.search", "tickets.read", HOSTILE]),
+            column("action", &["s3.amazonaws.com:GetObject", "approval.granted", HOSTILE]),
             column("namespace", &["beta-7", "prod-eu"]),
         );
         let calling = (

@@ -5,6 +5,7 @@
 //! gRPC message `shadowprod.v1.Finding` with snake_case names.
 
 pub mod lifecycle;
+pub mod silence;
 
 use jiff::Timestamp;
 use serde::de::Error;

@@ -138,6 +138,8 @@ pub struct Metrics {
     pub detect_evaluations: Family<DetectionKindLabel, Counter>,
     /// Failed evaluations.
     pub detect_errors: Family<QueryLabel, Counter>,
+    /// Subjects that a detection could not judge for want of a log, of those that look at all subjects at once.
+    pub detect_not_observable: Family<QueryLabel, Gauge>,
     /// One tick of all detections.
     pub detect_tick_seconds: Histogram,
     /// Changes by detection and kind.
@@ -146,6 +148,8 @@ pub struct Metrics {
     pub findings_early: Family<KindLabel, Counter>,
     /// Open findings by detection, severity and owner.
     pub findings_open: Family<OpenLabel, Gauge>,
+    /// Open findings that have gone quiet and do not resolve, because a source of theirs is silent.
+    pub findings_held: Gauge,
     /// Score of each open finding, the worst FINDING_SERIES_MAX of them.
     pub findings_score: Family<FindingLabel, FloatGauge>,
     /// One durable commit.
@@ -240,10 +244,12 @@ impl Metrics {
             rollup_watermark_seconds: FloatGauge::default(),
             detect_evaluations: Family::default(),
             detect_errors: Family::default(),
+            detect_not_observable: Family::default(),
             detect_tick_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             findings_changes: Family::default(),
             findings_early: Family::default(),
             findings_open: Family::default(),
+            findings_held: Gauge::default(),
             findings_score: Family::default(),
             store_commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             store_size_bytes: Gauge::default(),
@@ -350,6 +356,11 @@ impl Metrics {
             self.detect_evaluations.clone(),
         );
         r.register("detect_errors", "Failed evaluations", self.detect_errors.clone());
+        r.register(
+            "detect_not_observable_subjects",
+            "Subjects that a detection could not judge for want of a log",
+            self.detect_not_observable.clone(),
+        );
         r.register_with_unit(
             "detect_tick",
             "One tick of all detections",
@@ -363,6 +374,11 @@ impl Metrics {
         );
         r.register("findings_early", "Early findings by what the grid said", self.findings_early.clone());
         r.register("findings_open", "Open findings", self.findings_open.clone());
+        r.register(
+            "findings_held",
+            "Quiet findings that stay open because a source of theirs is silent",
+            self.findings_held.clone(),
+        );
         r.register("findings_score", "Score of each open finding", self.findings_score.clone());
     }
 

@@ -80,6 +80,9 @@ pub struct DetectionQuery {
     /// Whether it is evaluated at each grid point while rows of its window are kept, also where no event says so:
     /// queries whose answer changes as time passes.
     pub every_grid_point: bool,
+    /// Whether its findings, whose subjects are sources, say that a source is silent: while one is open, findings with
+    /// samples from that source's topics do not resolve. It is evaluated before the others.
+    pub tells_silence: bool,
     /// How long a finding must have been below `hold` before it resolves, seconds.
     pub close_after_seconds: i64,
     /// Within this time after resolving, a new hit reopens the same episode, seconds.

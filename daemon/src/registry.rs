@@ -14,6 +14,7 @@ mod load;
 pub mod patterns;
 mod published;
 pub(crate) mod reader;
+pub mod scope;
 pub mod selectors;
 mod tables;
 pub mod watch;
@@ -41,6 +42,7 @@ use facts::{
 };
 use patterns::PatternIndex;
 use published::Published;
+use scope::{DataStore, Within};
 use selectors::SelectorIndex;
 
 /// A checked registry.
@@ -66,8 +68,8 @@ pub struct Registry {
     by_email: HashMap<String, usize>,
     /// By person number: ids of the teams they are a member of, in id order.
     teams_of: Vec<Vec<String>>,
-    /// By pilot number: when an exception lets it take production traffic.
-    traffic_exceptions: Vec<Vec<Validity>>,
+    /// By pilot number: its exceptions, with when each holds.
+    allowances: Vec<Vec<(Allowance, Validity)>>,
     pilot_selectors: SelectorIndex,
     service_selectors: SelectorIndex,
     network_index: CidrIndex,
@@ -162,10 +164,35 @@ impl Registry {
     /// Whether pilot number `pilot` may take production traffic at `at` without being promoted: by an
     /// exception, or because it reaches production within its policy's grace.
     pub fn is_excepted(&self, pilot: usize, at: i64) -> bool {
-        let excepted = self.traffic_exceptions[pilot].iter().any(|v| v.holds(at));
+        let excepted = self.allows(pilot, Allowance::ProductionTraffic, at);
         let pilot = &self.pilots[pilot];
         let waits = pilot.stage_at(at) != Some(Stage::Production);
         excepted || (waits && pilot.promoted_soon(at, self.policy(pilot).grace_micros))
+    }
+
+    fn allows(&self, pilot: usize, what: Allowance, at: i64) -> bool {
+        self.allowances[pilot].iter().any(|(allowed, validity)| *allowed == what && validity.holds(at))
+    }
+
+    /// How `store` stands to the data scope of pilot number `pilot` at `at`; `None` where the scope does not speak
+    /// of such stores.
+    pub fn data_within(&self, pilot: usize, store: &DataStore, at: i64) -> Option<Within> {
+        let covered = scope::data_within(&self.pilots[pilot].data_scope, store, at)?;
+        Some(self.within(covered, pilot, Allowance::DataOutOfScope, at))
+    }
+
+    /// How `tool` stands to what pilot number `pilot` may do by itself at `at`; `None` where that is not declared.
+    pub fn tool_within(&self, pilot: usize, tool: &str, at: i64) -> Option<Within> {
+        let covered = scope::tool_within(&self.pilots[pilot].tool_scope, tool, at)?;
+        Some(self.within(covered, pilot, Allowance::UnattendedActions, at))
+    }
+
+    fn within(&self, covered: bool, pilot: usize, otherwise: Allowance, at: i64) -> Within {
+        match covered {
+            true => Within::Inside,
+            false if self.allows(pilot, otherwise, at) => Within::Excepted,
+            false => Within::Outside,
+        }
     }
 
     fn policy(&self, pilot: &Pilot) -> &Policy {
@@ -303,7 +330,7 @@ impl Registry {
             actors: actors(&parts),
             by_email: numbers_of(parts.people.iter().map(|p| p.email.to_ascii_lowercase())),
             teams_of: teams_of(&parts.people, &parts.teams),
-            traffic_exceptions: traffic_exceptions(&pilots, &parts.exceptions),
+            allowances: allowances(&pilots, &parts.exceptions),
             pilot_selectors: SelectorIndex::new(pilots.iter().map(|p| (&p.selectors[..], Validity::ALWAYS))),
             service_selectors: SelectorIndex::new(
                 parts.services.iter().map(|s| (&s.selectors[..], s.validity)),
@@ -369,6 +396,8 @@ impl Registry {
                 }
             }
             instants.extend(pilot.selectors.iter().flat_map(|s| ends(s.validity)));
+            let scopes = pilot.data_scope.iter().chain(&pilot.tool_scope);
+            instants.extend(scopes.flat_map(|s| ends(s.validity)));
         }
         for service in &self.services {
             instants.extend(ends(service.validity));
@@ -421,11 +450,11 @@ fn teams_of(people: &[Person], teams: &[Team]) -> Vec<Vec<String>> {
     teams_of
 }
 
-fn traffic_exceptions(pilots: &[Pilot], exceptions: &[Exception]) -> Vec<Vec<Validity>> {
+fn allowances(pilots: &[Pilot], exceptions: &[Exception]) -> Vec<Vec<(Allowance, Validity)>> {
     let number = numbers(pilots.iter().map(|p| &p.id));
     let mut by_pilot = vec![Vec::new(); pilots.len()];
-    for exception in exceptions.iter().filter(|e| e.allows == Allowance::ProductionTraffic) {
-        by_pilot[number[&exception.pilot]].push(exception.validity);
+    for exception in exceptions {
+        by_pilot[number[&exception.pilot]].push((exception.allows, exception.validity));
     }
     by_pilot
 }

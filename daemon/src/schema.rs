@@ -263,6 +263,37 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
     column("workload_network", Kind::Float, false, "workload log-odds, network family, >= 0"),
     column("human_flow", Kind::Float, false, "human log-odds, flow family, >= 0"),
     column("workload_flow", Kind::Float, false, "workload log-odds, flow family, >= 0"),
+    column(
+        "acting_pilot",
+        Kind::Text,
+        true,
+        "pilot that itself acts as of event time: its identity, key or client is who called",
+    ),
+    column("acting_confidence", Kind::Float, true, "how sure that is, 0..1"),
+    column(
+        "data_store",
+        Kind::Text,
+        true,
+        "data that the acting pilot touched, by its container: s3://bucket, bigquery://project.dataset.table, secret://name, kafka://topic, ...",
+    ),
+    column(
+        "data_scope",
+        Kind::Text,
+        true,
+        "how data_store stands to that pilot's data scope as of event time: inside, excepted, outside; null where the scope does not speak of such stores",
+    ),
+    column(
+        "tool_scope",
+        Kind::Text,
+        true,
+        "how tool stands to what that pilot may do without a person: inside, excepted, outside; null where that is not declared",
+    ),
+    column(
+        "approval",
+        Kind::Bool,
+        false,
+        "somebody approved an action of the pilot: see queries/signals/approvals.toml",
+    ),
 ];
 
 fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {

@@ -46,6 +46,8 @@ pub const LLMJACKING: &str = "llmjacking";
 pub const UNREGISTERED: &str = "unregistered-ai-workload";
 /// Detection of DOMAIN section 4: suspended or revoked, and still called.
 pub const REVOKED: &str = "revoked-still-called";
+/// Detection of DOMAIN section 4: data outside the approved scope.
+pub const DATA_SCOPE: &str = "data-outside-scope";
 /// Every topic, in name order.
 pub const TOPICS: [&str; 4] = ["cloudtrail", "entra", "gateway", "okta"];
 
@@ -346,7 +348,7 @@ mod tests {
         for detection in [UNPROMOTED, BUSINESS_DEPENDENCY, SHARED_CREDENTIAL] {
             assert!(world.expected().iter().filter(|l| l.detection == detection).count() >= 3, "{detection}");
         }
-        assert!(world.expected().iter().any(|l| l.detection == LLMJACKING));
+        assert!([LLMJACKING, DATA_SCOPE].iter().all(|d| world.expected().iter().any(|l| l.detection == *d)));
         assert!(world.look_alikes().iter().any(|l| l.detection == LLMJACKING));
         let names: BTreeSet<_> = world.look_alikes().iter().map(|l| l.name).collect();
         assert!(names.len() >= 6, "{names:?}");

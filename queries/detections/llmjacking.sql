@@ -74,7 +74,6 @@ quarters AS (
         min(first_list) AS first_list, max(last_list) AS last_list,
         min(first_answer) AS first_answer, max(last_answer) AS last_answer
     FROM slices
-    WHERE long_lived
     GROUP BY credential, slice
 ),
 followed AS (
@@ -213,8 +212,11 @@ scored AS (
             + CASE WHEN sign_console_only > 0 THEN 1 ELSE 0 END + CASE WHEN sign_elsewhere > 0 THEN 1 ELSE 0 END
             + CASE WHEN sign_logging_off > 0 THEN 1 ELSE 0 END AS families,
         7.0 - CASE WHEN sign_new_network IS NULL THEN 1 ELSE 0 END
-            - CASE WHEN NOT long_lived THEN 2 ELSE 0 END - CASE WHEN NOT is_aws THEN 2 ELSE 0 END
-            - CASE WHEN NOT (is_aws AND long_lived) THEN 2 ELSE 0 END AS observable,
+            - CASE WHEN sign_list_then_invoke IS NULL THEN 1 ELSE 0 END
+            - CASE WHEN sign_actions IS NULL THEN 1 ELSE 0 END - CASE WHEN sign_probes IS NULL THEN 1 ELSE 0 END
+            - CASE WHEN sign_console_only IS NULL THEN 1 ELSE 0 END
+            - CASE WHEN sign_elsewhere IS NULL THEN 1 ELSE 0 END
+            - CASE WHEN sign_logging_off IS NULL THEN 1 ELSE 0 END AS observable,
         round(1.0 - (1.0 - coalesce(sign_new_network, 0.0)) * (1.0 - coalesce(sign_list_then_invoke, 0.0))
             * (1.0 - coalesce(sign_actions, 0.0)) * (1.0 - coalesce(sign_probes, 0.0))
             * (1.0 - coalesce(sign_console_only, 0.0)) * (1.0 - coalesce(sign_elsewhere, 0.0))

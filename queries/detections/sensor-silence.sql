@@ -1,12 +1,13 @@
 -- ---
 -- id = "sensor-silence"
--- version = 1
+-- version = 2
 -- title = "A source has gone silent"
 -- subject_kind = "source"
 -- window_days = 14
 -- grid_seconds = 900
 -- all_subjects = true      # silence is what no event tells of
 -- every_grid_point = true
+-- tells_silence = true     # what rests on a silent source does not resolve
 -- close_after_hours = 1
 -- reopen_within_hours = 24
 -- owner_role = "team_owner"
@@ -70,8 +71,8 @@ SELECT
     concat(
         'Nothing came from "', source, '" since ', to_char(last_seen, '%Y-%m-%d %H:%M'),
         '. In the same hours a week ago it was never silent for more than ', CAST(interval_minutes AS BIGINT),
-        ' minutes at a time. While it is silent, findings that rest on it may look resolved and new',
-        ' ones stay unseen. Look whether the source, its delivery or its topic has stopped.'
+        ' minutes at a time. While it is silent, findings that rest on it stay open and new ones stay',
+        ' unseen. Look whether the source, its delivery or its topic has stopped.'
     ) AS explanation,
     CAST(NULL AS BIGINT) AS sample_first,
     sample_last,

@@ -31,6 +31,8 @@ pub(super) struct Caller {
     /// In id order.
     pub teams: Vec<String>,
     pub is_production: bool,
+    /// The pilot that itself acts, and how sure that is.
+    pub acting: Option<(usize, f64)>,
 }
 
 impl Caller {
@@ -43,18 +45,25 @@ impl Caller {
 
 /// Names the caller at `at`.
 pub(super) fn caller(registry: &Registry, calling: &Calling<'_>, at: i64) -> Caller {
-    service(registry, calling, at)
+    let named = service(registry, calling, at)
         .or_else(|| pilot(registry, calling, at))
-        .unwrap_or_else(|| unregistered(registry, calling, at))
+        .unwrap_or_else(|| unregistered(registry, calling, at));
+    Caller { acting: acting(registry, calling, at), ..named }
+}
+
+/// The pilot whose identity, key or client called: at a gateway too, where another pilot may be what is called.
+fn acting(registry: &Registry, calling: &Calling<'_>, at: i64) -> Option<(usize, f64)> {
+    let mut claims = identity_claims(registry.pilot_selectors(), calling, at);
+    consumer_claims(registry.pilot_selectors(), calling, at, &mut claims);
+    match strongest(&claims) {
+        Strongest::One(claim) => Some((claim.holder, claim.confidence)),
+        Strongest::None | Strongest::Several => None,
+    }
 }
 
 fn service(registry: &Registry, calling: &Calling<'_>, at: i64) -> Option<Caller> {
     let mut claims = identity_claims(registry.service_selectors(), calling, at);
-    if let Some(consumer) = calling.consumer {
-        for kind in [SelectorKind::ApiKey, SelectorKind::Consumer, SelectorKind::ClientId] {
-            registry.service_selectors().find(kind, consumer, at, &mut claims);
-        }
-    }
+    consumer_claims(registry.service_selectors(), calling, at, &mut claims);
     let address = calling.source_ip.and_then(|ip| ip.parse::<IpAddr>().ok());
     claims.extend(address.and_then(|ip| registry.service_selectors().find_network(ip, at)));
     let Strongest::One(claim) = strongest(&claims) else { return None };
@@ -63,6 +72,7 @@ fn service(registry: &Registry, calling: &Calling<'_>, at: i64) -> Option<Caller
         name: Some(service.id.clone()),
         teams: vec![service.team.clone()],
         is_production: service.production,
+        acting: None,
     })
 }
 
@@ -78,6 +88,7 @@ fn pilot(registry: &Registry, calling: &Calling<'_>, at: i64) -> Option<Caller> 
         name: Some(pilot.id.clone()),
         teams: vec![pilot.team.clone()],
         is_production: pilot.stage_at(at) == Some(Stage::Production),
+        acting: None,
     })
 }
 
@@ -92,6 +103,13 @@ fn identity_claims(index: &SelectorIndex, calling: &Calling<'_>, at: i64) -> Vec
     claims
 }
 
+fn consumer_claims(index: &SelectorIndex, calling: &Calling<'_>, at: i64, claims: &mut Vec<Claim>) {
+    let Some(consumer) = calling.consumer else { return };
+    for kind in [SelectorKind::ApiKey, SelectorKind::Consumer, SelectorKind::ClientId] {
+        index.find(kind, consumer, at, claims);
+    }
+}
+
 fn unregistered(registry: &Registry, calling: &Calling<'_>, at: i64) -> Caller {
     let names = [calling.peer, calling.principal, calling.consumer, calling.network];
     let persons = [calling.session_name, calling.principal, calling.consumer];
@@ -100,5 +118,6 @@ fn unregistered(registry: &Registry, calling: &Calling<'_>, at: i64) -> Caller {
         name: names.into_iter().flatten().next().map(str::to_owned),
         teams: teams.unwrap_or_default().to_vec(),
         is_production: false,
+        acting: None,
     }
 }

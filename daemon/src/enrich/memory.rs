@@ -10,8 +10,9 @@ use super::attribution::{Attribution, Called, attribute};
 use super::caller::{Caller, Calling, caller};
 use super::network::{ClientNetwork, network};
 use super::production::{Touched, probability};
-use super::signals::{AI_CALL_COLUMNS, AiCall, SIGNAL_COLUMNS, Signals, Weights};
+use super::signals::{AI_CALL_COLUMNS, APPROVAL_COLUMNS, AiCall, SIGNAL_COLUMNS, Signals, Weights};
 use super::texts::{Memo, NULL, TextId, Texts};
+use super::touched::{Touched as TouchedByPilot, touched};
 use crate::limits::{ENRICH_TEXTS_MAX, ENRICH_TUPLES_MAX};
 use crate::registry::Registry;
 use crate::registry::facts::ProductionKind;
@@ -107,6 +108,8 @@ pub(super) struct Outcomes {
     pub synthetic: Vec<usize>,
     pub shared: Vec<usize>,
     pub ai_call: Vec<usize>,
+    pub touched: Vec<usize>,
+    pub approval: Vec<usize>,
 }
 
 /// What is remembered between batches.
@@ -122,6 +125,8 @@ pub(super) struct Memory {
     synthetics: Memo<[TextId; 3], bool>,
     shared: Memo<[u32; 2], bool>,
     ai_calls: Memo<[TextId; AI_CALL_COLUMNS.len()], Option<AiCall>>,
+    touched: Memo<[u32; 5], TouchedByPilot>,
+    approvals: Memo<[TextId; APPROVAL_COLUMNS.len()], bool>,
 }
 
 impl Memory {
@@ -137,6 +142,8 @@ impl Memory {
         self.synthetics.clear();
         self.shared.clear();
         self.ai_calls.clear();
+        self.touched.clear();
+        self.approvals.clear();
     }
 
     /// Forgets everything if a bound is passed; a single batch is bounded by its own size.
@@ -151,6 +158,8 @@ impl Memory {
             self.synthetics.len(),
             self.shared.len(),
             self.ai_calls.len(),
+            self.touched.len(),
+            self.approvals.len(),
         ];
         if self.texts.len() > ENRICH_TEXTS_MAX || tuples.into_iter().any(|n| n > ENRICH_TUPLES_MAX) {
             self.clear();
@@ -176,6 +185,8 @@ impl Memory {
             synthetic: self.look_up_synthetic(&inputs, signals),
             shared: self.look_up_shared(&inputs, registry),
             ai_call: self.look_up_ai_calls(&inputs, &client_family, signals),
+            touched: self.look_up_touched(&inputs, &caller, registry),
+            approval: self.look_up_approvals(&inputs, signals),
             network,
             caller,
             client_family,
@@ -222,6 +233,14 @@ impl Memory {
 
     pub(super) fn ai_call(&self, number: usize) -> Option<&AiCall> {
         self.ai_calls.get(number).as_ref()
+    }
+
+    pub(super) fn touched(&self, number: usize) -> &TouchedByPilot {
+        self.touched.get(number)
+    }
+
+    pub(super) fn is_approval(&self, number: usize) -> bool {
+        *self.approvals.get(number)
     }
 
     fn look_up_attributions(&mut self, i: &Inputs, registry: &Registry) -> Vec<usize> {
@@ -403,6 +422,32 @@ impl Memory {
                 *client_families.get(client_family[row]),
             ];
             ai_calls.number(key, || signals.ai_call_of(&key.map(|id| texts.get(id))))
+        };
+        (0..i.times.len()).map(of_row).collect()
+    }
+
+    fn look_up_touched(&mut self, i: &Inputs, caller: &[usize], registry: &Registry) -> Vec<usize> {
+        let Self { texts, touched: known, callers, .. } = self;
+        // Most events are not of a pilot that acts: one outcome for all of them.
+        let by_nobody = known.number([0; 5], TouchedByPilot::default);
+        let of_row = |row: usize| {
+            let Some((pilot, _)) = callers.get(caller[row]).acting else { return by_nobody };
+            let number = u32::try_from(pilot + 1).expect("pilots are bounded");
+            let key = [number, i.epochs[row], i.action[row], i.target[row], i.tool[row]];
+            known.number(key, || {
+                let [action, target, tool] = [key[2], key[3], key[4]].map(|id| texts.get(id));
+                touched(registry, pilot, action, target, tool, i.times[row])
+            })
+        };
+        (0..i.times.len()).map(of_row).collect()
+    }
+
+    fn look_up_approvals(&mut self, i: &Inputs, signals: &Signals) -> Vec<usize> {
+        let Self { texts, approvals, .. } = self;
+        let of_row = |row: usize| {
+            // In the order of APPROVAL_COLUMNS.
+            let key = [i.action[row], i.format[row], i.host[row], i.route[row]];
+            approvals.number(key, || signals.is_approval(&key.map(|id| texts.get(id))))
         };
         (0..i.times.len()).map(of_row).collect()
     }

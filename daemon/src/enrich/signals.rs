@@ -38,6 +38,8 @@ pub(super) const SIGNAL_COLUMNS: [&str; 10] = [
 ];
 /// Columns that a synthetic mark may look at.
 pub(super) const SYNTHETIC_COLUMNS: [&str; 3] = ["user_agent", "host", "target"];
+/// Columns that an approval may be recognised by.
+pub(super) const APPROVAL_COLUMNS: [&str; 4] = ["action", "format", "host", "route"];
 
 /// Families of signals, in the order of [`Weights`].
 const FAMILIES: [(&str, usize); 3] = [("client", 0), ("network", 1), ("flow", 2)];
@@ -45,8 +47,9 @@ const FAMILIES: [(&str, usize); 3] = [("client", 0), ("network", 1), ("flow", 2)
 /// One family never says more than this: its signals are correlated.
 const FAMILY_CAP: f64 = 4.0;
 
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("builtin:signals/ai_calls.toml", include_str!("../../../queries/signals/ai_calls.toml")),
+    ("builtin:signals/approvals.toml", include_str!("../../../queries/signals/approvals.toml")),
     ("builtin:signals/aws.toml", include_str!("../../../queries/signals/aws.toml")),
     ("builtin:signals/client_families.toml", include_str!("../../../queries/signals/client_families.toml")),
     (
@@ -77,6 +80,14 @@ pub struct Signals {
     clients: ClientFamilies,
     synthetic: Vec<Condition>,
     ai_calls: AiCalls,
+    approvals: Vec<Mark>,
+}
+
+/// A mark with up to two conditions, both of which must hold.
+#[derive(Debug, Clone)]
+struct Mark {
+    condition: Condition,
+    also: Option<Condition>,
 }
 
 /// Every mistake in the signal tables.
@@ -120,9 +131,10 @@ impl Signals {
             clients: ClientFamilies::default(),
             synthetic: Vec::new(),
             ai_calls: AiCalls::default(),
+            approvals: Vec::new(),
         };
         let mut ids = HashSet::new();
-        let kinds = ["signal", "client_family", "client_name", "synthetic", "ai_call"];
+        let kinds = ["signal", "client_family", "client_name", "synthetic", "ai_call", "approval"];
         for (name, text) in texts {
             let file = TextFile::new(&name, text);
             let document = file.parse(&mut problems);
@@ -133,6 +145,7 @@ impl Signals {
                     "client_family" => signals.client(&mut entry, ClientFamilies::add_user_agent, problems),
                     "client_name" => signals.client(&mut entry, ClientFamilies::add_name, problems),
                     "ai_call" => signals.ai_call(&mut entry, problems),
+                    "approval" => signals.approval(&mut entry, &mut ids, problems),
                     _ => signals.synthetic(&mut entry, &mut ids, problems),
                 }
                 signals.check_size(compared_before, &entry, problems);
@@ -206,6 +219,14 @@ impl Signals {
         }
     }
 
+    fn approval(&mut self, entry: &mut Entry<'_>, ids: &mut HashSet<String>, problems: &mut Problems) {
+        unique_id(entry, ids, problems);
+        entry.text_if_any("note", problems);
+        let condition = self.condition(entry, &APPROVAL_COLUMNS, problems);
+        let also = self.also(entry, &APPROVAL_COLUMNS, problems);
+        self.approvals.extend(condition.map(|condition| Mark { condition, also }));
+    }
+
     fn condition(
         &mut self,
         entry: &mut Entry<'_>,
@@ -249,6 +270,15 @@ impl Signals {
         self.synthetic.iter().any(|condition| condition.holds(&lower))
     }
 
+    /// Whether values of [`APPROVAL_COLUMNS`] mark an event as an approval.
+    pub(super) fn is_approval(&self, values: &[Option<&str>; APPROVAL_COLUMNS.len()]) -> bool {
+        let lower = values.map(|value| value.map(str::to_ascii_lowercase));
+        let holds = |mark: &Mark| {
+            mark.condition.holds(&lower) && mark.also.as_ref().is_none_or(|also| also.holds(&lower))
+        };
+        self.approvals.iter().any(holds)
+    }
+
     /// The strongest signal each way of each family, given values of [`SIGNAL_COLUMNS`].
     pub(super) fn weigh(&self, values: &[Option<&str>; SIGNAL_COLUMNS.len()]) -> Weights {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
@@ -267,7 +297,11 @@ impl fmt::Display for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (signals, families) = (self.signals.len(), self.clients.len());
         let (marks, calls) = (self.synthetic.len(), self.ai_calls.len());
-        write!(f, "{signals} signals, {families} client families, {marks} synthetic marks, {calls} AI calls")
+        let approvals = self.approvals.len();
+        write!(
+            f,
+            "{signals} signals, {families} client families, {marks} synthetic marks, {calls} AI calls, {approvals} approvals"
+        )
     }
 }
 

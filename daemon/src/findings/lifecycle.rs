@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::findings::silence::Silence;
 use crate::findings::{
     ChangeKind, Evidence, Finding, FindingChange, FindingState, Hit, Level, Owner, Severity, Subject, Tracked,
 };
@@ -74,6 +75,11 @@ impl Lifecycle {
         self.tracked.get(detection)?.get(subject)
     }
 
+    /// What is remembered of one detection, in subject order.
+    pub fn of(&self, detection: &str) -> impl Iterator<Item = &Tracked> {
+        self.tracked.get(detection).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// Everything remembered.
     pub fn all(&self) -> impl Iterator<Item = &Tracked> {
         self.tracked.values().flat_map(BTreeMap::values)
@@ -93,13 +99,21 @@ impl Lifecycle {
         entries.filter_map(wake).collect()
     }
 
-    /// An evaluation at grid point `at`: the only thing that writes history. `hits` are in subject order.
+    /// How many open findings have gone quiet and wait, because a topic of theirs is silent as of `at`.
+    pub fn held(&self, at: i64, silence: &Silence) -> usize {
+        let waits = |t: &&Tracked| t.quiet_since.is_some() && silence.of(&t.finding) == Some(at);
+        self.all().filter(waits).count()
+    }
+
+    /// An evaluation at grid point `at`: the only thing that writes history. `hits` are in subject order. While a
+    /// topic of a finding's samples is silent the finding does not resolve: its quiet counts from the end of that.
     pub fn apply_grid(
         &mut self,
         rule: &Rule,
         at: Timestamp,
         evaluated: Evaluated<'_>,
         hits: Vec<Hit>,
+        silence: &Silence,
     ) -> Outcome {
         let of_detection = self.tracked.entry(rule.detection.clone()).or_default();
         let quiet = quiet_subjects(of_detection, evaluated, &hits);
@@ -112,7 +126,7 @@ impl Lifecycle {
             outcome.changes.extend(apply_hit(of_detection, rule, at, hit));
         }
         for subject in quiet {
-            apply_quiet(of_detection, rule, at, &subject, &mut outcome);
+            apply_quiet(of_detection, rule, at, &subject, silence, &mut outcome);
         }
         outcome.changes.sort_by(|a, b| a.finding.subject.cmp(&b.finding.subject));
         outcome
@@ -244,6 +258,7 @@ fn apply_quiet(
     rule: &Rule,
     at: Timestamp,
     subject: &str,
+    silence: &Silence,
     outcome: &mut Outcome,
 ) {
     let Some(entry) = of_detection.get_mut(subject) else { return };
@@ -258,7 +273,9 @@ fn apply_quiet(
         outcome.waiting.push(subject.to_owned());
     }
     let since = *entry.quiet_since.get_or_insert(at);
-    let closes = since.as_microsecond().saturating_add(rule.close_after);
+    let heard_since =
+        silence.of(&entry.finding).map_or(since.as_microsecond(), |s| s.max(since.as_microsecond()));
+    let closes = heard_since.saturating_add(rule.close_after);
     if at.as_microsecond() < closes {
         outcome.wakes.push((closes, subject.to_owned()));
         return;
@@ -347,7 +364,13 @@ mod tests {
             .iter()
             .map(|(hour, hit)| {
                 let hits = hit.iter().cloned().collect();
-                let outcome = lifecycle.apply_grid(&rule(), at(*hour), Evaluated::Some(&subjects), hits);
+                let outcome = lifecycle.apply_grid(
+                    &rule(),
+                    at(*hour),
+                    Evaluated::Some(&subjects),
+                    hits,
+                    &Silence::default(),
+                );
                 outcome.changes.first().map(|c| c.kind)
             })
             .collect();
@@ -406,10 +429,12 @@ mod tests {
                 early.iter().map(|c| (c.kind, c.finding.confirmed)).collect::<Vec<_>>(),
                 [(ChangeKind::Early, false)]
             );
-            let before = lifecycle.apply_grid(&rule(), at(5), Evaluated::Some(&subjects), vec![]);
+            let before =
+                lifecycle.apply_grid(&rule(), at(5), Evaluated::Some(&subjects), vec![], &Silence::default());
             assert_eq!(before, Outcome::default(), "the grid has not passed the early look yet");
             let hits = level.map(|l| hit(l, 0.6)).into_iter().collect();
-            let after = lifecycle.apply_grid(&rule(), at(6), Evaluated::Some(&subjects), hits);
+            let after =
+                lifecycle.apply_grid(&rule(), at(6), Evaluated::Some(&subjects), hits, &Silence::default());
             assert_eq!(after.changes.first().map(|c| c.kind), Some(expected));
         }
     }
@@ -426,9 +451,51 @@ mod tests {
             (5, Some(hit(Level::Fire, 0.6)), &[]),
         ] {
             let hits = hit.into_iter().collect();
-            let outcome = lifecycle.apply_grid(&rule(), at(hour), Evaluated::Some(&subjects), hits);
+            let outcome = lifecycle.apply_grid(
+                &rule(),
+                at(hour),
+                Evaluated::Some(&subjects),
+                hits,
+                &Silence::default(),
+            );
             assert_eq!(outcome.waiting, waiting, "hour {hour}");
         }
+    }
+
+    fn sample(topic: &str) -> Evidence {
+        Evidence::Sample { topic: topic.to_owned(), partition: 0, offset: 1 }
+    }
+
+    /// Finding `p` of topic `topic` goes quiet at hour 2; source `s` of topic `t` is silent in the hours given.
+    fn resolves_at(topic: &str, silent: &[i64]) -> Option<i64> {
+        let mut lifecycle = Lifecycle::default();
+        let sources = Rule { detection: "silence".to_owned(), close_after: 0, ..rule() };
+        let subjects = ["p".to_owned()];
+        (1..20).find(|hour| {
+            let said = Hit { subject: "s".to_owned(), ..hit(Level::Fire, 0.9) };
+            let said = silent.contains(hour).then_some(said).into_iter().collect();
+            lifecycle.apply_grid(&sources, at(*hour), Evaluated::All, said, &Silence::default());
+            let topics = [("t", "s"), ("u", "v")];
+            let instant = at(*hour).as_microsecond();
+            let silence = Silence::as_of(instant, &lifecycle, ["silence"].into_iter(), topics.into_iter());
+            let seen = Hit { evidence: vec![sample("x"), sample(topic)], ..hit(Level::Fire, 0.6) };
+            let hits = if *hour == 1 { vec![seen] } else { Vec::new() };
+            let outcome =
+                lifecycle.apply_grid(&rule(), at(*hour), Evaluated::Some(&subjects), hits, &silence);
+            let told = silent.contains(hour) || silent.contains(&(hour - 1));
+            let is_held = topic == "t" && *hour > 1 && told;
+            assert_eq!(lifecycle.held(instant, &silence), usize::from(is_held), "hour {hour}");
+            outcome.changes.first().is_some_and(|c| c.kind == ChangeKind::Resolved)
+        })
+    }
+
+    #[test]
+    fn finding_does_not_resolve_while_its_topic_is_silent() {
+        assert_eq!(resolves_at("t", &[]), Some(4));
+        assert_eq!(resolves_at("t", &[3, 4, 5, 6]), Some(9), "quiet counts from the end of the silence");
+        assert_eq!(resolves_at("t", &[2]), Some(5), "silence that ended in between counts too");
+        assert_eq!(resolves_at("t", &(1..20).collect::<Vec<_>>()), None);
+        assert_eq!(resolves_at("u", &[3, 4, 5, 6]), Some(4), "another topic's silence says nothing");
     }
 
     #[test]

@@ -10,10 +10,12 @@ use jiff::Timestamp;
 
 use crate::detect::{self, Context, DetectError};
 use crate::findings::lifecycle::{Evaluated, Outcome, Rule};
+use crate::findings::silence::Silence;
 use crate::findings::{ChangeKind, FindingChange, Hit};
 use crate::metrics::{DetectionKindLabel, KindLabel, QueryLabel};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::query::Mode;
+use crate::query::plan::PlannedDetection;
 use crate::rollup::schedule::Due;
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{SubjectId, View};
@@ -47,11 +49,18 @@ impl Pipeline {
     fn tick(&mut self, at: i64) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.rollups.settle(at, &self.queries, &mut self.schedules)?;
-        for index in 0..self.schedules.len() {
-            if let Some(due) = self.schedules[index].take(at, &self.rollups) {
-                self.evaluate_grid(index, at, due)?;
+        for tells_silence in [true, false] {
+            for index in 0..self.schedules.len() {
+                let first = self.queries.detections[index].query.tells_silence;
+                if first == tells_silence
+                    && let Some(due) = self.schedules[index].take(at, &self.rollups)
+                {
+                    self.evaluate_grid(index, at, due)?;
+                }
             }
         }
+        let held = self.lifecycle.held(at, &self.silence(at));
+        self.metrics.findings_held.set(i64::try_from(held).unwrap_or(i64::MAX));
         self.metrics.detect_tick_seconds.observe(started.elapsed().as_secs_f64());
         Ok(())
     }
@@ -69,11 +78,28 @@ impl Pipeline {
         let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
             return Ok(());
         };
+        if ids.is_none() {
+            let unseen = hits.iter().filter(|hit| hit.coverage == 0.0).count();
+            let label = QueryLabel { query: rule.detection.clone() };
+            self.metrics.detect_not_observable.get_or_create(&label).set(unseen as i64);
+        }
+        let tells_silence = self.queries.detections[index].query.tells_silence;
+        let silence = if tells_silence { Silence::default() } else { self.silence(at) };
         let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
-        let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits);
+        let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits, &silence);
         self.take_outcome(index, &rule, outcome);
         Ok(())
+    }
+
+    /// Which topics are or were silent as of `at`. Nothing is made of what a detection in shadow mode says.
+    fn silence(&self, at: i64) -> Silence {
+        let tell = |d: &&PlannedDetection| d.query.tells_silence && d.query.mode == Mode::Active;
+        let detections = self.queries.detections.iter().filter(tell).map(|d| d.query.text.id.as_str());
+        let sources = self.topics.iter().zip(&self.sources);
+        let named =
+            sources.filter_map(|(topic, source)| Some((topic.as_str(), source.as_ref()?.name.as_str())));
+        Silence::as_of(at, &self.lifecycle, detections, named)
     }
 
     fn names(&self, kind: &str, ids: &[SubjectId]) -> Vec<String> {

@@ -67,6 +67,9 @@ pub struct Expectation {
     /// Least score.
     #[serde(default)]
     pub score_min: Option<f64>,
+    /// Coverage, to four digits.
+    #[serde(default)]
+    pub coverage: Option<f64>,
     /// A part of the explanation.
     #[serde(default)]
     pub explains: Option<String>,

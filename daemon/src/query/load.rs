@@ -28,6 +28,7 @@ const DAY_SECONDS: i64 = 86_400;
 const DAYS_MAX: i64 = 3_650;
 
 const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
+    ("approval-minute.sql", include_str!("../../../queries/rollups/approval-minute.sql")),
     (
         "contradictory-environment-day.sql",
         include_str!("../../../queries/rollups/contradictory-environment-day.sql"),
@@ -37,15 +38,25 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
+    ("pilot-data-day.sql", include_str!("../../../queries/rollups/pilot-data-day.sql")),
     ("purpose-caller-day.sql", include_str!("../../../queries/rollups/purpose-caller-day.sql")),
     ("source-hour.sql", include_str!("../../../queries/rollups/source-hour.sql")),
     ("stopped-pilot-day.sql", include_str!("../../../queries/rollups/stopped-pilot-day.sql")),
     ("token-issued.sql", include_str!("../../../queries/rollups/token-issued.sql")),
     ("token-session.sql", include_str!("../../../queries/rollups/token-session.sql")),
     ("unregistered-ai-day.sql", include_str!("../../../queries/rollups/unregistered-ai-day.sql")),
+    ("unscoped-tool-minute.sql", include_str!("../../../queries/rollups/unscoped-tool-minute.sql")),
 ];
 
 const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
+    (
+        "action-without-oversight.cases.toml",
+        include_str!("../../../queries/detections/action-without-oversight.cases.toml"),
+    ),
+    (
+        "action-without-oversight.sql",
+        include_str!("../../../queries/detections/action-without-oversight.sql"),
+    ),
     (
         "business-dependency.cases.toml",
         include_str!("../../../queries/detections/business-dependency.cases.toml"),
@@ -59,6 +70,11 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         "contradictory-environment.sql",
         include_str!("../../../queries/detections/contradictory-environment.sql"),
     ),
+    (
+        "data-outside-scope.cases.toml",
+        include_str!("../../../queries/detections/data-outside-scope.cases.toml"),
+    ),
+    ("data-outside-scope.sql", include_str!("../../../queries/detections/data-outside-scope.sql")),
     (
         "duties-not-separated.cases.toml",
         include_str!("../../../queries/detections/duties-not-separated.cases.toml"),
@@ -419,6 +435,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         grid_seconds: keys.whole("grid_seconds", 1..=DETECTION_GRID_MICROS_MAX / 1_000_000, problems),
         all_subjects: keys.flag("all_subjects", problems),
         every_grid_point: keys.flag("every_grid_point", problems),
+        tells_silence: keys.flag("tells_silence", problems),
         close_after_seconds: keys.whole("close_after_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         reopen_within_seconds: keys.whole("reopen_within_hours", 0..=DAYS_MAX * 24, problems) * 3_600,
         owner_role: keys.text("owner_role", problems),

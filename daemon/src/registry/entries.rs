@@ -14,6 +14,7 @@ use super::facts::{
 };
 use super::published::{FileFormat, NetworkFile};
 use super::reader::{Entry, Located, shown};
+use super::scope::ScopeEntry;
 pub(super) use selectors::PILOT_SELECTORS;
 use selectors::{SERVICE_SELECTORS, cidr_of, pattern, selectors};
 
@@ -194,8 +195,8 @@ impl Parts {
             control_owner,
             profile: entry.word("profile", Profile::WORDS, problems).unwrap_or(Profile::Standard),
             environments: values(entry.list("environments", problems)),
-            data_scope: values(entry.list("data_scope", problems)),
-            tool_scope: values(entry.list("tool_scope", problems)),
+            data_scope: scope(entry.dated("data_scope", problems)),
+            tool_scope: scope(entry.dated("tool_scope", problems)),
             sensitive_data: entry.flag("sensitive_data", problems),
             write_tools: entry.flag("write_tools", problems),
             external_users: entry.flag("external_users", problems),
@@ -335,6 +336,10 @@ fn addresses(entry: &mut Entry<'_>, problems: &mut Problems) -> Option<Addresses
 
 fn values(located: Vec<Located<String>>) -> Vec<String> {
     located.into_iter().map(|l| l.value).collect()
+}
+
+fn scope(dated: Vec<(Located<String>, Validity)>) -> Vec<ScopeEntry> {
+    dated.into_iter().map(|(text, validity)| ScopeEntry { text: text.value, validity }).collect()
 }
 
 fn contacts(entry: &mut Entry<'_>, problems: &mut Problems) -> [Option<String>; 4] {

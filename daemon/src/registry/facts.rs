@@ -244,10 +244,10 @@ pub struct Pilot {
     pub profile: Profile,
     /// Where it may run.
     pub environments: Vec<String>,
-    /// What it may read.
-    pub data_scope: Vec<String>,
+    /// What it may read and write.
+    pub data_scope: Vec<super::scope::ScopeEntry>,
     /// What it may do without a person.
-    pub tool_scope: Vec<String>,
+    pub tool_scope: Vec<super::scope::ScopeEntry>,
     /// Reads sensitive data.
     pub sensitive_data: bool,
     /// Changes things.

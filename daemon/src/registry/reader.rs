@@ -3,6 +3,8 @@
 //! In: parsed TOML with spans. Out: typed values with their [`Place`]. A value that could not be read is
 //! reported here, once, and stands in as empty: later checks skip empty text.
 
+mod dated;
+
 use std::ops::Range;
 use std::sync::Arc;
 

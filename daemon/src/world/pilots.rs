@@ -1,9 +1,10 @@
 //! The pilots: what the registry says of each, who calls it, and what must be found.
 //!
 //! In: a draft. Out: pilots at all stages; here those that are in production without promotion, in
-//! [`quiet`] those that only resemble them.
+//! [`quiet`] those that only resemble them, in [`scope`] those that touch other data.
 
 mod quiet;
+mod scope;
 
 use super::cloudtrail::{Delivery, Signer};
 use super::company::{AI_HOST, FARGATE, LAMBDA, PRODUCTION, person, profile_arn, role_arn};
@@ -37,6 +38,7 @@ pub(super) fn add(draft: &mut Draft) {
     add_nightly_coder(draft);
     add_relied_upon(draft);
     quiet::add(draft);
+    scope::add(draft);
 }
 
 fn subject(pilot: &str) -> ExpectedSubject {

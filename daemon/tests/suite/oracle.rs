@@ -17,11 +17,13 @@ use arrow::record_batch::RecordBatch;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use shadowprod::config::layout::LayoutConfig;
 use shadowprod::config::{Clock, TimeConfig};
-use shadowprod::decode::{Decoder, Format, SourceFormat, SourceSpec};
+use shadowprod::decode::{Decoder, Format, OwnLayout, SourceFormat, SourceSpec};
 use shadowprod::detect::{self, Context};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
 use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use shadowprod::findings::silence::Silence;
 use shadowprod::findings::{ChangeKind, Evidence, Finding, FindingChange};
 use shadowprod::ingest::{Position, RawBatch};
 use shadowprod::metrics::Metrics;
@@ -46,6 +48,19 @@ const DETECTION_GRID_SECONDS: i64 = 21_600;
 const PARTITIONS: i32 = 3;
 
 const REGISTRY: &str = include_str!("oracle_registry.toml");
+
+/// The layout of the log of approvals.
+const APPROVALS: &str = r#"
+principal_kind = "human"
+[fields]
+event_time = "time"
+event_id = "id"
+action = "what"
+principal = "who"
+consumer = "agent"
+tool = "tool"
+success = "ok"
+"#;
 
 /// One event before it has a place in a log.
 #[derive(Debug, Clone)]
@@ -108,11 +123,12 @@ fn cloudtrail(at: i64, signer: Signer, human: bool, issued: Option<u8>) -> Event
         ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
     };
     let (source, name) = if issued.is_some() { ("sts", "AssumeRole") } else { ("s3", "GetObject") };
+    let bucket = at / MINUTE % 3;
     let response = issued.map_or("null".to_owned(), |token| {
         format!(r#"{{"credentials":{{"accessKeyId":"ASIAORACLE{token:010}"}}}}"#)
     });
     let payload = format!(
-        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{signer:?}-{human}-{issued:?}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","responseElements":{response},"userIdentity":{}}}"#,
+        r#"{{"eventVersion":"1.09","eventTime":"{}","eventID":"e-{at}-{signer:?}-{human}-{issued:?}","eventSource":"{source}.amazonaws.com","eventName":"{name}","awsRegion":"eu-west-1","sourceIPAddress":"{ip}","userAgent":"{agent}","recipientAccountId":"111122223333","requestParameters":{{"bucketName":"b-{bucket}"}},"responseElements":{response},"userIdentity":{}}}"#,
         text(at / 1_000_000 * 1_000_000),
         signer.identity(human)
     );
@@ -170,6 +186,25 @@ fn ai_call(at: i64, signer: Signer, name: &str) -> Event {
     Event { at: at / 1_000_000 * 1_000_000, topic: 0, payload }
 }
 
+/// A pilot calls a tool through a gateway.
+fn tool_call(at: i64, pilot: u8, tool: u8) -> Event {
+    let payload = format!(
+        r#"{{"start_time":"{}","method":"POST",":authority":"tools.larkfield.example","response_code":200,"x-request-id":"t-{at}-{pilot}-{tool}","user-agent":"agent/1","downstream_peer_uri_san":"spiffe://lab.larkfield.example/sa/agent-{pilot}","downstream_remote_address":"10.1.2.9:4711","mcp.tool.name":"tool-{tool}"}}"#,
+        text(at)
+    );
+    Event { at, topic: 1, payload }
+}
+
+/// A person approves what a pilot asked for: one tool, or any.
+fn approval(at: i64, pilot: u8, tool: Option<u8>) -> Event {
+    let tool = tool.map_or(String::new(), |tool| format!(r#""tool":"tool-{tool}","#));
+    let payload = format!(
+        r#"{{"time":"{}","id":"a-{at}-{pilot}",{tool}"what":"approval.granted","agent":"agent-{pilot}","who":"ben@larkfield.example","ok":true}}"#,
+        text(at)
+    );
+    Event { at, topic: 4, payload }
+}
+
 /// A call through a gateway that names the stage it is.
 fn staged(at: i64, pilot: u8, stage: &str) -> Event {
     let payload = format!(
@@ -203,6 +238,11 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(at, signer, name)| ai_call(at, signer, name)),
         1 => (at.clone(), 0..6_u8, prop_oneof![3 => Just("test"), 1 => Just("prod")])
             .prop_map(|(at, pilot, stage)| staged(at, pilot, stage)),
+        // The role of pilot 2, whose scope is one bucket, later two.
+        2 => at.clone().prop_map(|at| cloudtrail(at, Signer::Session { role: 7, token: 7 }, false, None)),
+        3 => (at.clone(), 4..6_u8, 0..3_u8).prop_map(|(at, pilot, tool)| tool_call(at, pilot, tool)),
+        1 => (at.clone(), 4..6_u8, prop::option::of(0..3_u8))
+            .prop_map(|(at, pilot, tool)| approval(at, pilot, tool)),
         1 => (at, 0..2_u8, 0..4_u8, prop::bool::weighted(0.2))
             .prop_map(|(at, user, token, human)| envoy_with_token(at, user, token, human)),
     ]
@@ -264,17 +304,22 @@ impl World {
     }
 
     fn sources() -> Vec<(String, SourceSpec)> {
+        let envoy = Format::parse("envoy").expect("a format");
         let spec = |name: &str, format, dedupe| SourceSpec {
             name: name.to_owned(),
             format: SourceFormat::Known(format),
             account: None,
             dedupe,
         };
+        let layout: LayoutConfig = toml::from_str(APPROVALS).expect("the layout is valid");
+        let approvals = SourceFormat::Own(Arc::new(OwnLayout::new("approvals", &layout)));
         vec![
             ("aws".to_owned(), spec("aws", Format::parse("cloudtrail").expect("a format"), true)),
-            ("gateway".to_owned(), spec("gateway", Format::parse("envoy").expect("a format"), false)),
+            ("gateway".to_owned(), spec("gateway", envoy, false)),
             ("okta".to_owned(), spec("okta", Format::parse("okta").expect("a format"), true)),
             ("stages".to_owned(), spec("stages", Format::parse("aws_api_gateway").expect("a format"), false)),
+            // The store numbers topics by name: the order here is that one.
+            ("tickets".to_owned(), SourceSpec { format: approvals, ..spec("tickets", envoy, false) }),
         ]
     }
 
@@ -376,7 +421,10 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
         rollups.absorb(&queries, &before(&events, at)).expect("rollups absorb");
         let mut schedules = rollups.schedules(&queries);
         rollups.settle(at, &queries, &mut schedules).expect("rollups settle");
-        for index in 0..queries.detections.len() {
+        let tells = |index: &usize| queries.detections[*index].query.tells_silence;
+        let all = 0..queries.detections.len();
+        let (first, others): (Vec<usize>, Vec<usize>) = all.partition(tells);
+        for index in first.into_iter().chain(others) {
             let context = Context { registry: &world.registry, topics: &topics };
             let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context)
                 .expect("detections run");
@@ -389,7 +437,11 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
                 reopen_within: query.reopen_within_seconds * 1_000_000,
             };
             let instant = Timestamp::from_microsecond(at).expect("within range");
-            for change in lifecycle.apply_grid(&rule, instant, Evaluated::All, hits).changes {
+            let silence = match query.tells_silence {
+                true => Silence::default(),
+                false => silence_as_of(world, at, &lifecycle),
+            };
+            for change in lifecycle.apply_grid(&rule, instant, Evaluated::All, hits, &silence).changes {
                 findings.insert(change.finding.finding_id.clone(), change.finding.clone());
                 if change.kind.is_history() {
                     history.push(change);
@@ -399,6 +451,13 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
         at += grid;
     }
     (history, findings.into_values().collect())
+}
+
+fn silence_as_of(world: &World, at: i64, lifecycle: &Lifecycle) -> Silence {
+    let detections = world.texts.detections.iter().filter(|d| d.tells_silence);
+    let sources = World::sources();
+    let topics = sources.iter().map(|(topic, source)| (topic.as_str(), source.name.as_str()));
+    Silence::as_of(at, lifecycle, detections.map(|d| d.text.id.as_str()), topics)
 }
 
 fn enriched(world: &World, arrival: &Arrival) -> EnrichedBatch {
@@ -469,6 +528,8 @@ const LOW_THRESHOLDS: &[(&str, &str, f64)] = &[
     ("revoked-still-called", "denied_min", 2.0),
     ("stale-exception-in-use", "calls_min", 2.0),
     ("unregistered-ai-workload", "calls_min", 3.0),
+    ("action-without-oversight", "calls_min", 1.0),
+    ("data-outside-scope", "touches_min", 2.0),
     ("contradictory-environment", "calls_min", 2.0),
     ("contradictory-environment", "hold_calls_min", 1.0),
 ];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::detect::{self, Context};
 use crate::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use crate::findings::silence::Silence;
 use crate::findings::{Evidence, Finding, FindingState, Hit, Level};
 use crate::query::cases::{Case, CaseKind, Expectation, enriched};
 use crate::query::plan::QuerySet;
@@ -158,7 +159,7 @@ impl Run {
         let names = ids.map(|ids| self.names(&ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
         let instant = jiff::Timestamp::from_microsecond(at).map_err(|e| e.to_string())?;
-        let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits);
+        let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits, &Silence::default());
         for (at, subject) in outcome.wakes {
             let at = self.schedules[0].at_or_after(at);
             if let Some(id) = self.rollups.subject_number(&self.rule.subject_kind, &subject) {
@@ -234,6 +235,9 @@ fn shown(expected: &Expectation) -> String {
     if let Some(score) = expected.score_min {
         text.push_str(&format!(", score at least {score}"));
     }
+    if let Some(coverage) = expected.coverage {
+        text.push_str(&format!(", coverage {coverage}"));
+    }
     if let Some(part) = &expected.explains {
         text.push_str(&format!(", explained with \"{part}\""));
     }
@@ -244,7 +248,8 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
     let resolved = finding.state == FindingState::Resolved;
     let same = resolved == expected.resolved
         && expected.severity.is_none_or(|s| s == finding.severity)
-        && expected.score_min.is_none_or(|s| finding.score >= s);
+        && expected.score_min.is_none_or(|s| finding.score >= s)
+        && expected.coverage.is_none_or(|c| (finding.coverage - c).abs() < 5e-5);
     let explained = expected.explains.as_ref().is_none_or(|part| finding.explanation.contains(part));
     let mut differences = Vec::new();
     if !same {
@@ -258,7 +263,8 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
 
 fn summary_of(finding: &Finding) -> String {
     let (state, severity) = (finding.state.name(), finding.severity.name());
-    format!("{state}, {severity}, score {}, \"{}\"", finding.score, finding.explanation)
+    let (score, coverage) = (finding.score, finding.coverage);
+    format!("{state}, {severity}, score {score}, coverage {coverage}, \"{}\"", finding.explanation)
 }
 
 /// What the query says of a subject at the end: its level and terms.

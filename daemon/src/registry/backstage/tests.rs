@@ -5,6 +5,7 @@ use std::path::Path;
 use super::CatalogCounts;
 use crate::findings::Severity;
 use crate::registry::facts::{Pilot, Profile, Stage};
+use crate::registry::scope::ScopeEntry;
 use crate::registry::selectors::{SelectorKind, SelectorValue};
 use crate::registry::{Registry, RegistryErrors};
 
@@ -100,8 +101,9 @@ fn catalog_file_becomes_pilots_teams_and_people() {
     assert_eq!(triage.control_owner.as_deref(), Some("nadia.okoye"));
     assert_eq!(triage.profile, Profile::Regulated);
     assert_eq!(triage.environments, ["staging", "production"]);
-    assert_eq!(triage.data_scope, ["s3://larkfield-claims-intake"]);
-    assert_eq!(triage.tool_scope, ["claims:read", "claims:label"]);
+    let texts = |scope: &[ScopeEntry]| scope.iter().map(|e| e.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&triage.data_scope), ["s3://larkfield-claims-intake"]);
+    assert_eq!(texts(&triage.tool_scope), ["claims:read", "claims:label"]);
     assert_eq!((triage.sensitive_data, triage.write_tools, triage.external_users), (true, false, false));
     let since = micros("2025-10-06T00:00:00Z");
     let expected = [
