@@ -65,8 +65,7 @@
 WITH seen AS (
     SELECT t.*
     FROM pilot_caller_day t
-    WHERE t.day >= as_of() - INTERVAL '21 days'
-      AND t.answered > 0
+    WHERE t.answered > 0
       AND t.stage <> 'production'
       AND t.confidence >= $confidence_min
       AND t.caller_production
@@ -159,7 +158,8 @@ beginnings AS (
         )
     )
 ),
--- Minutes as masks of 60 bits an hour. To spread one is to set its neighbours too, in the hours beside it as well.
+-- Minutes as masks of 60 bits an hour. To spread one is to set its neighbours too, in the hours beside it as well. The
+-- steps stand on the left of each CROSS JOIN: that side is held, and looped over once a batch of the other.
 answers AS (
     SELECT
         b.pilot, b.caller, u.hour,
@@ -179,7 +179,7 @@ answers_soon AS (
             CASE step WHEN 0 THEN hour ELSE hour - INTERVAL '1 hour' END AS hour,
             CASE step WHEN 0 THEN answered | (answered >> 1) ELSE (answered & 1) << 59 END AS answered,
             CASE step WHEN 0 THEN elsewhere | (elsewhere >> 1) ELSE (elsewhere & 1) << 59 END AS elsewhere
-        FROM answers CROSS JOIN (VALUES (0), (-1)) AS steps(step)
+        FROM (VALUES (0), (-1)) AS steps(step) CROSS JOIN answers
     )
     GROUP BY pilot, caller, hour
 ),
@@ -193,8 +193,7 @@ in_trouble AS (
                 WHEN 0 THEN (failed | (failed << 1) | (failed >> 1)) & ((CAST(1 AS BIGINT) << 60) - 1)
                 WHEN 1 THEN failed >> 59
                 ELSE (failed & 1) << 59 END AS failed
-        FROM target_failure_hour CROSS JOIN (VALUES (0), (1), (-1)) AS steps(step)
-        WHERE hour >= as_of() - INTERVAL '14 days'
+        FROM (VALUES (0), (1), (-1)) AS steps(step) CROSS JOIN target_failure_hour
     )
     GROUP BY caller, hour
 ),
@@ -207,7 +206,7 @@ bad_hours AS (
             pilot, caller,
             CASE step WHEN 0 THEN minute WHEN 1 THEN minute + INTERVAL '1 minute'
                 ELSE minute - INTERVAL '1 minute' END AS near
-        FROM failed CROSS JOIN (VALUES (0), (1), (-1)) AS steps(step)
+        FROM (VALUES (0), (1), (-1)) AS steps(step) CROSS JOIN failed
     )
     GROUP BY 1, 2, 3
 ),
@@ -264,8 +263,8 @@ failures AS (
 -- Who stands behind the callers: one hop is whoever calls the pilot, two hops whoever calls those.
 services_near AS (
     SELECT b.pilot, count(DISTINCT CASE WHEN step = 1 THEN b.caller ELSE e.caller END) AS services
-    FROM by_caller b
-    CROSS JOIN (VALUES (1), (2)) AS steps(step)
+    FROM (VALUES (1), (2)) AS steps(step)
+    CROSS JOIN by_caller b
     LEFT JOIN edges e ON e.target = b.caller AND e.caller <> b.pilot
     GROUP BY b.pilot
 ),
@@ -273,7 +272,7 @@ people_near AS (
     SELECT n.pilot, bool_or(n.target <> n.pilot) AS callers_are_called, coalesce(bit_or(e.people), 0) AS people
     FROM (
         SELECT pilot, CASE WHEN step = 1 THEN pilot ELSE caller END AS target
-        FROM by_caller CROSS JOIN (VALUES (1), (2)) AS steps(step)
+        FROM (VALUES (1), (2)) AS steps(step) CROSS JOIN by_caller
     ) n
     JOIN edges e ON e.target = n.target
     GROUP BY n.pilot
@@ -416,7 +415,7 @@ foreseen AS (
         ceil(($open_at - dependence) * observed / slope) AS days_left,
         ceil(($open_at - dependence) * observed / slope_high) AS days_left_min,
         CASE WHEN slope_low > 0.0 THEN ceil(($open_at - dependence) * observed / slope_low) END AS days_left_max,
-        dependence < $open_at AND active_days >= $forecast_days_min AND slope > 0.0
+        dependence < $open_at AND active_days >= $forecast_days_min
             AND ($open_at - dependence) * observed <= slope * $forecast_days_max AS is_foreseen
     FROM judged
 )

@@ -46,6 +46,9 @@ const GRID_SECONDS: u32 = 3_600;
 const DETECTION_GRID_SECONDS: i64 = 21_600;
 const PARTITIONS: i32 = 3;
 
+const BROWSER: &str =
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36";
+
 const REGISTRY: &str = include_str!("oracle_registry.toml");
 
 /// One event before it has a place in a log.
@@ -101,10 +104,7 @@ impl Signer {
 /// A call that a person or a function makes; with `issued`, one that gives out the key of a role session.
 fn cloudtrail(at: i64, signer: Signer, human: bool, issued: Option<u8>) -> Event {
     let (agent, ip) = if human {
-        (
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
-            "198.51.100.7",
-        )
+        (BROWSER, "198.51.100.7")
     } else {
         ("Boto3/1.34.1 md/Botocore#1.34.1 exec-env/AWS_Lambda_python3.12", "10.9.0.4")
     };
@@ -183,7 +183,7 @@ fn staged(at: i64, pilot: u8, stage: &str) -> Event {
 /// A registered service is called, by another one or by a person's browser.
 fn served(at: i64, service: u8, caller: u8, person: bool, status: u16) -> Event {
     let who = if person {
-        format!(r#""user-agent":"Mozilla/5.0 (X11)","jwt_sub":"u{caller}""#)
+        format!(r#""user-agent":"{BROWSER}","jwt_sub":"u{caller}""#)
     } else {
         format!(r#""downstream_peer_uri_san":"spiffe://prod.larkfield.example/ns/shop/sa/caller-{caller}""#)
     };
