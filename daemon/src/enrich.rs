@@ -140,7 +140,7 @@ impl Enricher {
     }
 
     /// From `pilot` to `excepted`.
-    fn pilot_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 8] {
+    fn pilot_columns(&self, outcomes: &Outcomes) -> [ArrayRef; 9] {
         let each = || outcomes.attribution.iter().map(|n| self.memory.attribution(*n));
         let production = outcomes.production.iter().map(|n| self.memory.p_production(*n));
         [
@@ -149,6 +149,7 @@ impl Enricher {
             text_column(each().map(|a| a.kind.map(SelectorKind::name).or_else(|| a.ambiguous()))),
             Arc::new(Float64Array::from_iter(each().map(|a| a.confidence))),
             text_column(each().map(|a| a.purpose.as_deref())),
+            text_column(each().map(|a| a.service.as_deref())),
             Arc::new(Float64Array::from_iter_values(production)),
             flag_column(outcomes.synthetic.iter().map(|n| self.memory.is_synthetic(*n))),
             flag_column(each().map(|a| a.excepted)),
@@ -675,13 +676,18 @@ mod tests {
 
     #[test]
     fn purpose_is_the_pilots_or_the_called_services() {
-        for (row, purpose) in [
-            (vec![("host", "alpha.example")], "answer"),
-            (vec![("host", "kb.example")], "answer"),
-            (vec![("host", "alpha.example"), ("route", "/v1/beta")], "null"),
-            (vec![("host", "elsewhere.example")], "null"),
+        let shop = "spiffe://prod.a.example/ns/shop/sa/web";
+        for (row, purpose, service) in [
+            (vec![("host", "alpha.example")], "answer", "null"),
+            (vec![("host", "kb.example")], "answer", "knowledge-base"),
+            (vec![("host", "elsewhere.example"), ("target", shop)], "null", "shop"),
+            (vec![("host", "elsewhere.example"), ("peer", shop)], "null", "null"),
+            (vec![("principal", "arn:role/other"), ("target", shop)], "null", "null"),
+            (vec![("host", "kb.example"), ("route", "/v1/notes")], "answer", "null"),
+            (vec![("host", "alpha.example"), ("route", "/v1/beta")], "null", "null"),
+            (vec![("host", "elsewhere.example")], "null", "null"),
         ] {
-            check(row, &[("purpose", purpose)]);
+            check(row, &[("purpose", purpose), ("service", service)]);
         }
     }
 

@@ -182,6 +182,7 @@ pub const ENRICHED_COLUMNS: &[Column] = &[
         true,
         "purpose of the pilot or service called: what callers could use instead shares it",
     ),
+    column("service", Kind::Text, true, "service of the registry that was called; null where a pilot was"),
     column("p_production", Kind::Float, false, "probability that this touches production, 0..1"),
     column("synthetic", Kind::Bool, false, "load test, health check, mirrored traffic"),
     column(

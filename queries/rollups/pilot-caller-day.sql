@@ -1,11 +1,11 @@
 -- ---
 -- id = "pilot-caller-day"
--- version = 1
+-- version = 2
 -- title = "Who calls which pilot, by day"
 -- bucket = "day"
 -- bucket_seconds = 86400
 -- subject = "pilot"
--- retention_days = 16
+-- retention_days = 22
 --
 -- [parameters]
 -- business_hour_from = 8   # UTC; start value, not yet calibrated

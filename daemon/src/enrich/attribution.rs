@@ -1,4 +1,4 @@
-//! Which pilot an event belongs to, and what its purpose is.
+//! Which pilot an event belongs to, which service was called instead, and what its purpose is.
 //!
 //! In: the fields that selectors look at, as of event time. Out: at most one pilot. The strongest precedence
 //! that matches decides; two pilots in it are ambiguous, and nobody gets the event.
@@ -45,6 +45,8 @@ pub(super) struct Attribution {
     pub confidence: Option<f64>,
     pub excepted: bool,
     pub purpose: Option<String>,
+    /// Id of the service that was called; a pilot that was called is none.
+    pub service: Option<String>,
     /// For the metric: a selector kind, `none` or `ambiguous`.
     pub label: &'static str,
 }
@@ -72,16 +74,30 @@ pub(super) fn attribute(registry: &Registry, called: &Called<'_>, at: i64) -> At
                 confidence: Some(claim.confidence),
                 excepted: registry.is_excepted(claim.holder, at),
                 purpose: Some(pilot.purpose.clone()),
+                service: None,
                 label: claim.kind.name(),
             }
         }
-        Strongest::None => unattributed("none", purpose(registry, called, at)),
-        Strongest::Several => unattributed(AMBIGUOUS, None),
+        Strongest::None => {
+            let claims = service_claims(registry, called, at);
+            let (purpose, service) = (purpose(registry, &claims), service(registry, &claims));
+            Attribution { purpose, service, ..unattributed("none") }
+        }
+        Strongest::Several => unattributed(AMBIGUOUS),
     }
 }
 
-fn unattributed(label: &'static str, purpose: Option<String>) -> Attribution {
-    Attribution { pilot: None, stage: None, kind: None, confidence: None, excepted: false, purpose, label }
+fn unattributed(label: &'static str) -> Attribution {
+    Attribution {
+        pilot: None,
+        stage: None,
+        kind: None,
+        confidence: None,
+        excepted: false,
+        purpose: None,
+        service: None,
+        label,
+    }
 }
 
 /// What the claims of the strongest precedence agree on.
@@ -136,11 +152,12 @@ fn claims(registry: &Registry, called: &Called<'_>, at: i64) -> Vec<Claim> {
     claims
 }
 
-/// The purpose of the service that was called, of the first one in id order that has one.
-fn purpose(registry: &Registry, called: &Called<'_>, at: i64) -> Option<String> {
+/// What services claim of the call, in id order. What is called is looked at, never who calls.
+fn service_claims(registry: &Registry, called: &Called<'_>, at: i64) -> Vec<Claim> {
     let mut claims = Vec::new();
     let index = registry.service_selectors();
     for (kind, value) in [
+        (SelectorKind::Spiffe, called.target.filter(|_| called.at_gateway())),
         (SelectorKind::Route, called.route),
         (SelectorKind::Host, called.host),
         (SelectorKind::Host, called.target),
@@ -151,7 +168,20 @@ fn purpose(registry: &Registry, called: &Called<'_>, at: i64) -> Option<String> 
         }
     }
     claims.sort_by_key(|claim| claim.holder);
+    claims
+}
+
+/// The purpose of the service that was called, of the first one in id order that has one.
+fn purpose(registry: &Registry, claims: &[Claim]) -> Option<String> {
     claims.iter().find_map(|claim| registry.services()[claim.holder].purpose.clone())
+}
+
+/// The service that was called; two that are called by the same name are none.
+fn service(registry: &Registry, claims: &[Claim]) -> Option<String> {
+    match strongest(claims) {
+        Strongest::One(claim) => Some(registry.services()[claim.holder].id.clone()),
+        Strongest::None | Strongest::Several => None,
+    }
 }
 
 #[cfg(test)]
