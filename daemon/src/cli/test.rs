@@ -41,8 +41,9 @@ pub fn main(arguments: &TestArguments) -> miette::Result<ExitCode> {
         if detection.cases.is_empty() {
             without.push(detection.text.id.as_str());
         }
+        let mut stand = run::Stand::new(&texts, detection).map_err(|e| miette!("{e}"))?;
         for case in &detection.cases {
-            let report = run::run_case(&texts, detection, case);
+            let report = run::run_case(&mut stand, detection, case);
             if report.failures.is_empty() {
                 held += 1
             } else {
@@ -148,8 +149,9 @@ mod tests {
         let texts = QueryTexts::builtin();
         let mut failures = String::new();
         for detection in &texts.detections {
+            let mut stand = run::Stand::new(&texts, detection).expect("built-in queries plan");
             for case in &detection.cases {
-                let report = run::run_case(&texts, detection, case);
+                let report = run::run_case(&mut stand, detection, case);
                 if !report.failures.is_empty() {
                     writeln!(failures, "{}", text_of(&report)).expect("writing to a String cannot fail");
                 }

@@ -50,11 +50,31 @@ fn planned(texts: &QueryTexts, registry: &Registry) -> Result<QuerySet, Failure>
     Ok(queries)
 }
 
-/// Runs `case` of `detection` with the rollups of `texts`.
-pub(super) fn run_case(texts: &QueryTexts, detection: &DetectionQuery, case: &Case) -> CaseReport {
-    let failures = Run::start(texts, detection, case)
-        .and_then(|run| run.finish(case))
-        .unwrap_or_else(|failure| vec![failure]);
+/// A detection and the rollups that it names, planned once for all its cases.
+pub(super) struct Stand {
+    queries: QuerySet,
+}
+
+impl Stand {
+    /// Plans `detection` with those rollups of `texts`.
+    pub(super) fn new(texts: &QueryTexts, detection: &DetectionQuery) -> Result<Self, Failure> {
+        let empty = Registry::from_texts(Vec::new()).map_err(|e| e.to_string())?;
+        let mut texts = QueryTexts { rollups: texts.rollups.clone(), detections: vec![detection.clone()] };
+        texts.rollups.retain(|rollup| detection.text.sql.contains(&rollup.text.id.replace('-', "_")));
+        planned(&texts, &empty).map(|queries| Self { queries })
+    }
+
+    /// Puts a case's registry and grid in force.
+    fn prepare(&mut self, registry: &Registry, grid_seconds: i64) {
+        self.queries.replace_registry(&registry.tables());
+        Arc::make_mut(&mut self.queries.detections[0].query).grid_seconds = grid_seconds;
+    }
+}
+
+/// Runs `case` of the detection that `stand` has planned.
+pub(super) fn run_case(stand: &mut Stand, detection: &DetectionQuery, case: &Case) -> CaseReport {
+    let failures =
+        Run::start(stand, case).and_then(|run| run.finish(case)).unwrap_or_else(|failure| vec![failure]);
     CaseReport {
         detection: detection.text.id.clone(),
         case: case.name.clone(),
@@ -65,9 +85,9 @@ pub(super) fn run_case(texts: &QueryTexts, detection: &DetectionQuery, case: &Ca
 }
 
 /// The stages between enrichment and the store, for one detection.
-struct Run {
+struct Run<'s> {
     registry: Arc<Registry>,
-    queries: QuerySet,
+    queries: &'s QuerySet,
     rollups: Rollups,
     /// Of the one detection.
     schedules: Vec<Schedule>,
@@ -75,11 +95,13 @@ struct Run {
     lifecycle: Lifecycle,
 }
 
-impl Run {
-    fn start(texts: &QueryTexts, detection: &DetectionQuery, case: &Case) -> Result<Self, Failure> {
+impl<'s> Run<'s> {
+    fn start(stand: &'s mut Stand, case: &Case) -> Result<Self, Failure> {
         let files = vec![(format!("registry of {}", case.place), case.registry.clone())];
         let registry = Registry::from_texts(files).map_err(|e| e.to_string())?;
-        let query = DetectionQuery { grid_seconds: case.grid_seconds, ..detection.clone() };
+        stand.prepare(&registry, case.grid_seconds);
+        let queries = &stand.queries;
+        let query = &queries.detections[0].query;
         let rule = Rule {
             detection: query.text.id.clone(),
             version: query.text.version,
@@ -87,10 +109,8 @@ impl Run {
             close_after: query.close_after_seconds * 1_000_000,
             reopen_within: query.reopen_within_seconds * 1_000_000,
         };
-        let texts = QueryTexts { rollups: texts.rollups.clone(), detections: vec![query] };
-        let queries = planned(&texts, &registry)?;
-        let rollups = Rollups::new(&queries);
-        let mut schedules = rollups.schedules(&queries);
+        let rollups = Rollups::new(queries);
+        let mut schedules = rollups.schedules(queries);
         for boundary in registry.boundaries().into_iter().filter(|b| *b <= case.as_of) {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
@@ -123,7 +143,7 @@ impl Run {
         case: &Case,
     ) -> Result<(u64, u64), Failure> {
         let batch = enriched(events, case.grid_seconds);
-        let absorbed = self.rollups.absorb(&self.queries, &batch).map_err(|e| e.to_string())?;
+        let absorbed = self.rollups.absorb(self.queries, &batch).map_err(|e| e.to_string())?;
         Ok((absorbed.rolled_up, absorbed.late))
     }
 
@@ -139,7 +159,7 @@ impl Run {
     }
 
     fn settle(&mut self, at: i64) -> Result<(), Failure> {
-        self.rollups.settle(at, &self.queries, &mut self.schedules).map_err(|e| e.to_string())
+        self.rollups.settle(at, self.queries, &mut self.schedules).map_err(|e| e.to_string())
     }
 
     fn next_point(&self, until: i64) -> Option<i64> {
@@ -151,7 +171,7 @@ impl Run {
         let ids: Option<Vec<SubjectId>> = match due {
             Due::Some(ids) if !self.queries.detections[0].query.all_subjects => {
                 let ids: Vec<SubjectId> = ids.into_iter().collect();
-                Some(detect::concerned(&self.queries, 0, &self.rollups, &ids, View::Settled))
+                Some(detect::concerned(self.queries, 0, &self.rollups, &ids, View::Settled))
             }
             Due::Some(_) | Due::All => None,
         };
@@ -178,7 +198,7 @@ impl Run {
 
     fn evaluate(&self, ids: Option<&[SubjectId]>, at: i64) -> Result<Vec<Hit>, Failure> {
         let context = Context { registry: &self.registry, topics: &["case".to_owned()] };
-        detect::evaluate(&self.queries, 0, &self.rollups, ids, View::Settled, at, context)
+        detect::evaluate(self.queries, 0, &self.rollups, ids, View::Settled, at, context)
             .map_err(|e| e.to_string())
     }
 

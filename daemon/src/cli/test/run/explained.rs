@@ -10,12 +10,12 @@ use crate::explain::{self, Ask, Explanation, Verdict, When};
 use crate::limits::EXPLAIN_SECONDS_MAX;
 use crate::query::observe::Role;
 
-impl Run {
+impl Run<'_> {
     /// As `explain` and `why-not` do, with the state as the case left it.
     fn explain(&self, subject: &str, when: When, finding: Option<&Finding>) -> Explanation {
         let ask = Ask { detection: self.rule.detection.clone(), subject: subject.to_owned(), when };
         let snapshot =
-            explain::take(&self.queries, &self.rollups, &self.registry, &ask).expect("rows are there");
+            explain::take(self.queries, &self.rollups, &self.registry, &ask).expect("rows are there");
         let give_up = Instant::now() + Duration::from_secs(EXPLAIN_SECONDS_MAX);
         explain::explain(&snapshot, finding, give_up).expect("every detection can be explained")
     }
@@ -35,8 +35,8 @@ impl Run {
 }
 
 /// The state as `case` leaves it.
-fn run_to_the_end(texts: &QueryTexts, detection: &DetectionQuery, case: &Case) -> Run {
-    let mut run = Run::start(texts, detection, case).expect("the case is valid");
+fn run_to_the_end<'s>(stand: &'s mut Stand, case: &Case) -> Run<'s> {
+    let mut run = Run::start(stand, case).expect("the case is valid");
     run.absorb(&case.events, case).expect("absorbed");
     run.walk(case.as_of).expect("walked");
     run
@@ -55,7 +55,7 @@ fn failing(explanation: &Explanation) -> Vec<String> {
 }
 
 /// Explains every finding of a case as of when it was made; returns how many are the same, number by number.
-fn findings_are_explained(run: &Run, case: &Case) -> usize {
+fn findings_are_explained(run: &Run<'_>, case: &Case) -> usize {
     let findings: Vec<Finding> = run.lifecycle.all().map(|t| t.finding.clone()).collect();
     let mut compared = 0;
     for finding in &findings {
@@ -82,7 +82,7 @@ fn term(term: explain::Term) -> Evidence {
 }
 
 /// Asks for everybody, as of the end of a case.
-fn everybody_is_explained(run: &Run, case: &Case) {
+fn everybody_is_explained(run: &Run<'_>, case: &Case) {
     let hits = run.evaluate(None, case.as_of).expect("evaluated");
     let seen = run.seen_subjects();
     for subject in seen.iter().chain(&run.unseen_pilots()) {
@@ -108,8 +108,9 @@ fn every_case_of_every_detection_is_explained() {
     let next = || waiting.lock().expect("a test that panics has failed").next();
     let explain_all = |detection: &DetectionQuery| {
         let mut compared = 0;
+        let mut stand = Stand::new(&texts, detection).expect("built-in queries plan");
         for case in &detection.cases {
-            let run = run_to_the_end(&texts, detection, case);
+            let run = run_to_the_end(&mut stand, case);
             compared += findings_are_explained(&run, case);
             everybody_is_explained(&run, case);
         }
@@ -186,7 +187,8 @@ fn near_miss_names_the_condition_that_fails_and_by_how_much() {
     for (id, name, subject, expected) in NEAR_MISSES {
         let detection = texts.detections.iter().find(|d| d.text.id == *id).expect("a built-in detection");
         let case = detection.cases.iter().find(|c| c.name == *name).expect("a case of it");
-        let explanation = run_to_the_end(&texts, detection, case).explain(subject, When::Now, None);
+        let mut stand = Stand::new(&texts, detection).expect("built-in queries plan");
+        let explanation = run_to_the_end(&mut stand, case).explain(subject, When::Now, None);
         let lack = |short: &explain::Short| {
             let measure = short.node.measure.clone().expect("it was asked");
             (short.stage.clone(), short.node.text.clone(), measure.actual, measure.wanted, measure.margin)
