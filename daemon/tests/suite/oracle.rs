@@ -282,7 +282,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     let jitter = i64::from(LATENESS_SECONDS) * 1_000_000 / 2;
     let one = (event(), 0..PARTITIONS, 0..jitter, prop::bool::weighted(0.05));
     (
-        prop::collection::vec(one, 60..260),
+        prop::collection::vec(one, 120..300),
         prop::collection::vec((1..60_usize, prop::bool::weighted(0.15)), 300),
         any::<bool>(),
     )
@@ -615,7 +615,7 @@ fn is_linked(finding: &Finding) -> bool {
 
 /// Cases of one run; SHADOWPROD_ORACLE_CASES asks for more.
 fn cases() -> u32 {
-    std::env::var("SHADOWPROD_ORACLE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+    std::env::var("SHADOWPROD_ORACLE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
 }
 
 fn seed() -> u64 {

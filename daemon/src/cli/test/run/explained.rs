@@ -1,4 +1,4 @@
-//! Explanations of every case that the detections carry: what fires is explained without a failing condition, and
+//! Explanations of cases that the detections carry: what fires is explained without a failing condition, and
 //! what is quiet names what it lacks.
 
 use std::collections::BTreeSet;
@@ -101,15 +101,25 @@ fn everybody_is_explained(run: &Run<'_>, case: &Case) {
     }
 }
 
+/// Two firing cases and four quiet ones; with SHADOWPROD_EXPLAIN_ALL in the environment every case, which takes a
+/// quarter of an hour unoptimised.
+fn chosen(detection: &DetectionQuery) -> impl Iterator<Item = &Case> {
+    let all = std::env::var_os("SHADOWPROD_EXPLAIN_ALL").is_some();
+    let of = move |kind: CaseKind, few: usize| {
+        detection.cases.iter().filter(move |c| c.kind == kind).take(if all { usize::MAX } else { few })
+    };
+    of(CaseKind::Firing, 2).chain(of(CaseKind::Quiet, 4)).chain(of(CaseKind::Late, 0))
+}
+
 #[test]
-fn every_case_of_every_detection_is_explained() {
+fn cases_of_every_detection_are_explained() {
     let texts = QueryTexts::builtin();
     let waiting = Mutex::new(texts.detections.iter());
     let next = || waiting.lock().expect("a test that panics has failed").next();
     let explain_all = |detection: &DetectionQuery| {
         let mut compared = 0;
         let mut stand = Stand::new(&texts, detection).expect("built-in queries plan");
-        for case in &detection.cases {
+        for case in chosen(detection) {
             let run = run_to_the_end(&mut stand, case);
             compared += findings_are_explained(&run, case);
             everybody_is_explained(&run, case);
