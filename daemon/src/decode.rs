@@ -444,15 +444,16 @@ impl MessagePass<'_> {
         }
     }
 
-    /// Tries the format of the message before first, then the others whose field names `text` holds.
+    /// Tries the format of the message before, then others whose names `text` holds; the first of all says why none wants it.
     fn read_as_likely(&mut self, text: &str, source: &SourceSpec) -> Result<(), Refusal> {
         let last = self.last_format;
-        let mut refused = None;
+        let mut refused: Option<(Format, Refusal)> = None;
         let others = Format::all().filter(|format| Some(*format) != last);
         for format in last.into_iter().chain(others).filter(|format| format.is_likely(text)) {
             match self.read_as(format, text, source) {
                 Err(refusal) if refusal.reason == RejectReason::UnknownFormat => {
-                    refused.get_or_insert(refusal);
+                    let first = refused.take().filter(|(by, _)| *by < format);
+                    refused = first.or(Some((format, refusal)));
                 }
                 outcome => {
                     self.last_format = Some(format);
@@ -463,8 +464,8 @@ impl MessagePass<'_> {
         }
         json::check_depth(text)?;
         json::parse::<IgnoredAny>(text)?;
-        let unknown = || Refusal::new(RejectReason::UnknownFormat, "no known format's field names");
-        Err(refused.unwrap_or_else(unknown))
+        let unknown = Refusal::new(RejectReason::UnknownFormat, "no known format's field names");
+        Err(refused.map_or(unknown, |(_, refusal)| refusal))
     }
 
     fn read_as(&mut self, format: Format, text: &str, source: &SourceSpec) -> Result<(), Refusal> {

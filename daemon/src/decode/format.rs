@@ -74,7 +74,7 @@ static FINDERS: LazyLock<Vec<Vec<Vec<Finder<'static>>>>> = LazyLock::new(|| {
 });
 
 /// A log format. `auto` is not one: it is a way to find one, message by message.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Format(u8);
 
 impl Format {

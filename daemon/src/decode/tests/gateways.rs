@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{check_event, decode_one, events, gzip, inputs};
+use super::{batch, check_event, decode_one, decoder, events, gzip, inputs};
 use crate::decode::{Family, Format, RejectReason};
 
 /// What fixtures hold where a raw key or token stands, and where decode must not look at all.
@@ -189,5 +189,22 @@ fn no_format_takes_a_record_of_another() {
                 );
             }
         }
+    }
+}
+
+/// Found by fuzzing: names of two formats, and no record of either.
+#[test]
+fn reason_why_no_format_wants_a_record_does_not_depend_on_the_message_before() {
+    let nobody = r#"{"time":"2026-03-02T08:00:05Z","operationName":"Microsoft.ApiManagement/GatewayLogs","catego2y":"GatewayLogs","callerIpAddress":"192.0.2.10","correlationId":"c-1","properties":{"method":"POST","responseCode":200,"apiId":"claims-api"},"resourceId":"/SUBSCRIPTIONS/S/PROVIDERS/MICROSOFT.APIMANAGEMENT/SERVICE/A"}"#;
+    let reasons = |before: &[String]| {
+        let mut messages = before.to_vec();
+        messages.push(nobody.to_owned());
+        let decoded = decoder("any", None).decode(&batch(&messages));
+        decoded.rejects.last().map(|reject| (reject.reason, reject.detail.clone()))
+    };
+    let alone = reasons(&[]);
+    assert_eq!(alone, Some((RejectReason::UnknownFormat, "category: not of the activity log".to_owned())));
+    for format in Format::all() {
+        assert_eq!(reasons(&inputs(format)[..1]), alone, "after {format:?}");
     }
 }
