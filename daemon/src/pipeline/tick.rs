@@ -49,23 +49,34 @@ impl Pipeline {
     fn tick(&mut self, at: i64) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.rollups.settle(at, &self.queries, &mut self.schedules)?;
-        for tells_silence in [true, false] {
-            for index in 0..self.schedules.len() {
-                let first = self.queries.detections[index].query.tells_silence;
-                if first == tells_silence
-                    && let Some(due) = self.schedules[index].take(at, &self.rollups)
-                {
-                    self.evaluate_grid(index, at, due)?;
-                }
-            }
-        }
-        let held = self.lifecycle.held(at, &self.silence(at));
+        self.evaluate_due(at, true, &Silence::default())?;
+        let silence = self.silence(at);
+        self.evaluate_due(at, false, &silence)?;
+        let held = self.lifecycle.held(at, &silence);
         self.metrics.findings_held.set(i64::try_from(held).unwrap_or(i64::MAX));
         self.metrics.detect_tick_seconds.observe(started.elapsed().as_secs_f64());
         Ok(())
     }
 
-    fn evaluate_grid(&mut self, index: usize, at: i64, due: Due) -> Result<(), PipelineError> {
+    /// Evaluates what is due of the detections that tell silence, or of the others.
+    fn evaluate_due(&mut self, at: i64, tells: bool, silence: &Silence) -> Result<(), PipelineError> {
+        for index in 0..self.schedules.len() {
+            if self.queries.detections[index].query.tells_silence == tells
+                && let Some(due) = self.schedules[index].take(at, &self.rollups)
+            {
+                self.evaluate_grid(index, at, due, silence)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate_grid(
+        &mut self,
+        index: usize,
+        at: i64,
+        due: Due,
+        silence: &Silence,
+    ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let ids: Option<Vec<SubjectId>> = match due {
             Due::All => None,
@@ -83,11 +94,9 @@ impl Pipeline {
             let label = QueryLabel { query: rule.detection.clone() };
             self.metrics.detect_not_observable.get_or_create(&label).set(unseen as i64);
         }
-        let tells_silence = self.queries.detections[index].query.tells_silence;
-        let silence = if tells_silence { Silence::default() } else { self.silence(at) };
         let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
-        let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits, &silence);
+        let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits, silence);
         self.take_outcome(index, &rule, outcome);
         Ok(())
     }
