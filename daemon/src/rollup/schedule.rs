@@ -169,6 +169,8 @@ fn both(a: Option<Due>, b: Option<Due>) -> Option<Due> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::QueryTexts;
+    use crate::query::plan::QuerySet;
 
     const MINUTE: i64 = 60_000_000;
 
@@ -187,6 +189,9 @@ mod tests {
         let schedule = schedule(60, &[]);
         assert_eq!(schedule.points(0, MINUTE), [MINUTE, 2 * MINUTE]);
         assert_eq!(schedule.points(1, MINUTE), [2 * MINUTE, 2 * MINUTE]);
+        assert_eq!(schedule.after(60_000_000), 120_000_000);
+        assert_eq!(schedule.at_or_after(60_000_000), 60_000_000);
+        assert_eq!(schedule.at_or_after(60_000_001), 120_000_000);
     }
 
     #[test]
@@ -221,22 +226,42 @@ mod tests {
         assert_eq!(schedule.aged(&schedule.ages[0], &kept, 60 * MINUTE - 1), None);
     }
 
+    /// Rollups without rows: nothing grows old.
+    fn no_rows() -> Rollups {
+        let queries = QuerySet::plan(&QueryTexts::default(), &[]).map_err(|errors| format!("{errors:?}"));
+        Rollups::new(&queries.expect("no query, nothing to refuse"))
+    }
+
     #[test]
-    fn all_swallows_some_and_what_is_due_is_taken_once() {
-        let (one, two) = (Due::Some(HashSet::from_iter([1])), Due::Some(HashSet::from_iter([2])));
-        assert_eq!(both(Some(one.clone()), Some(two)), Some(Due::Some(HashSet::from_iter([1, 2]))));
-        assert_eq!(both(Some(one.clone()), Some(Due::All)), Some(Due::All));
-        assert_eq!(both(None, Some(one.clone())), Some(one));
+    fn all_swallows_some_and_everything_up_to_the_point_is_taken() {
+        let rollups = no_rows();
+        let mut schedule = Schedule::new(60, Vec::new(), 0);
+        schedule.add(60_000_000, 1);
+        schedule.add(120_000_000, 2);
+        schedule.add_all(120_000_000);
+        schedule.add(180_000_000, 3);
+        assert_eq!(schedule.take(120_000_000, &rollups), Some(Due::All));
+        assert_eq!(schedule.next(&rollups), Some(180_000_000));
+        let some = both(Some(Due::Some(HashSet::from_iter([1]))), Some(Due::Some(HashSet::from_iter([2]))));
+        assert_eq!(some, Some(Due::Some(HashSet::from_iter([1, 2]))));
     }
 
     #[test]
     fn run_is_due_at_each_grid_point_until_it_ends_and_begins_again() {
-        let mut schedule = schedule(60, &[]);
+        let rollups = no_rows();
+        let mut schedule = Schedule::new(60, Vec::new(), 0);
         schedule.add_run(MINUTE, 2 * MINUTE);
         schedule.add_run(2 * MINUTE, 3 * MINUTE);
-        let points: Vec<i64> = (1..9).filter(|at| schedule.take_run(at * MINUTE) == Some(Due::All)).collect();
+        let mut points = Vec::new();
+        while let Some(at) = schedule.next(&rollups) {
+            points.push(at / MINUTE);
+            assert_eq!(schedule.take(at, &rollups), Some(Due::All));
+        }
         assert_eq!(points, [1, 2, 3]);
-        schedule.add_run(9 * MINUTE, 9 * MINUTE);
-        assert_eq!(schedule.take_run(9 * MINUTE), Some(Due::All));
+        schedule.add(9 * MINUTE, 1);
+        schedule.add_run(8 * MINUTE, 8 * MINUTE);
+        assert_eq!(schedule.next(&rollups), Some(8 * MINUTE));
+        assert_eq!(schedule.take(8 * MINUTE, &rollups), Some(Due::All));
+        assert_eq!(schedule.next(&rollups), Some(9 * MINUTE));
     }
 }
