@@ -314,6 +314,3 @@ fn query_differences(finding: &Finding, query: &DetectionQuery) -> Option<String
         query.text.version
     ))
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::ExplainError;
+use crate::detect;
 use crate::limits::EXPLAIN_INPUT_ROWS_MAX;
 use crate::query::DetectionQuery;
 use crate::query::plan::{PlannedDetection, QuerySet};
@@ -79,8 +80,9 @@ pub fn take(
     registry: &Arc<Registry>,
     ask: &Ask,
 ) -> Result<Snapshot, ExplainError> {
-    let found = queries.detections.iter().find(|d| d.query.text.id == ask.detection);
-    let detection = found.ok_or_else(|| no_detection(queries, &ask.detection))?;
+    let found = queries.detections.iter().position(|d| d.query.text.id == ask.detection);
+    let index = found.ok_or_else(|| no_detection(queries, &ask.detection))?;
+    let detection = &queries.detections[index];
     let settled = rollups.settled();
     if settled == START_OF_TIME {
         return Err(ExplainError::TooEarly);
@@ -93,7 +95,9 @@ pub fn take(
     };
     let kind = &detection.query.subject_kind;
     let number = rollups.subjects(kind).and_then(|subjects| subjects.find(&ask.subject));
-    let subjects = (!detection.query.all_subjects).then(|| family(rollups, detection, number));
+    let own: Vec<SubjectId> = number.into_iter().collect();
+    let seen = || detect::concerned(queries, index, rollups, &own, view);
+    let subjects = (!detection.query.all_subjects).then(seen);
     let tables = tables(queries, rollups, detection, subjects.as_deref(), view, as_of)?;
     Ok(Snapshot {
         query: detection.query.clone(),
@@ -113,15 +117,6 @@ fn no_detection(queries: &QuerySet, asked: &str) -> ExplainError {
     let hint = nearest(asked, ids()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let known = ids().collect::<Vec<_>>().join(", ");
     ExplainError::NoDetection { asked: asked.to_owned(), hint, known }
-}
-
-/// The subject and those that tokens tie to it, as an evaluation sees them.
-fn family(rollups: &Rollups, detection: &PlannedDetection, number: Option<SubjectId>) -> Vec<SubjectId> {
-    let subjects: Vec<SubjectId> = number.into_iter().collect();
-    if !detection.follows_links {
-        return subjects;
-    }
-    rollups.family(&detection.query.subject_kind, &subjects, usize::MAX)
 }
 
 fn tables(
@@ -158,7 +153,7 @@ fn tables(
 }
 
 fn table_name(queries: &QuerySet, rollup: usize) -> String {
-    queries.rollups[rollup].query.text.id.replace('-', "_")
+    queries.rollups[rollup].query.text.table()
 }
 
 fn kept_since(queries: &QuerySet, detection: &PlannedDetection, settled: i64) -> Vec<(String, i64)> {

@@ -1,1 +1,0 @@
-//! Unit tests of what an explanation adds to what was observed.
