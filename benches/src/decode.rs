@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use shadowprod::decode::{Decoder, Format, SourceSpec};
 use shadowprod::ingest::{Position, RawBatch, RawMessage};
 use shadowprod::limits::BATCH_MESSAGES_MAX;
-use shadowprod_benches::records;
+use shadowprod_benches::{Failure, exit_code, records};
 
 /// The daemon's own, for all contestants.
 #[global_allocator]
@@ -32,8 +32,6 @@ const SEED: u64 = 7;
 /// One line in so many is malformed in the contest of that name.
 const MALFORMED_EVERY: usize = 20;
 
-type Failure = Box<dyn std::error::Error>;
-
 struct Options {
     records: usize,
     rounds: usize,
@@ -42,13 +40,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(options().and_then(|options| run(&options)))
 }
 
 fn options() -> Result<Options, Failure> {

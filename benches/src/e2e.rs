@@ -17,6 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shadowprod_benches::logs::{Log, Logs};
+use shadowprod_benches::{Failure, exit_code};
 
 const SEED: u64 = 7;
 const PARTITIONS: i32 = 2;
@@ -46,16 +47,8 @@ struct Measured {
     wall_seconds: f64,
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    match options().and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(options().and_then(|options| run(&options)))
 }
 
 fn options() -> Result<Options, Failure> {

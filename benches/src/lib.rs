@@ -3,5 +3,21 @@
 //! In: a seed and a number. Out: Envoy access logs and CloudTrail records of the company in fixtures/registry;
 //! records of any format, made of its fixtures.
 
+use std::process::ExitCode;
+
 pub mod logs;
 pub mod records;
+
+/// Whatever ends a bench before its end.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// How a bench ends; a failure is said.
+pub fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

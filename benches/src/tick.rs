@@ -26,6 +26,7 @@ use shadowprod::registry::Registry;
 use shadowprod::rollup::schedule::{Due, Schedule};
 use shadowprod::rollup::{Rollups, SubjectId, View};
 use shadowprod::schema::EnrichedBatch;
+use shadowprod_benches::{Failure, exit_code};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -41,8 +42,6 @@ const CHUNK: usize = 100_000;
 /// Half hours over which what is kept is spread: the second week back.
 const SLICES: usize = 7 * 48;
 
-type Failure = Box<dyn std::error::Error>;
-
 struct Options {
     keys: Vec<usize>,
     changed: usize,
@@ -54,6 +53,7 @@ struct Options {
 struct World {
     queries: QuerySet,
     rollups: Rollups,
+    /// Made once the rows are in.
     schedules: Vec<Schedule>,
     registry: Arc<Registry>,
     decoder: Decoder,
@@ -74,13 +74,7 @@ struct Measured {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(options().and_then(|options| run(&options)))
 }
 
 fn options() -> Result<Options, Failure> {
@@ -170,7 +164,6 @@ impl World {
         let queries = queries.map_err(|errors| format!("{errors:?}"))?;
         let mut rollups = Rollups::new(&queries);
         rollups.restore_settled(START_MICROS);
-        let schedules = rollups.schedules(&queries);
         let source = SourceSpec {
             name: "cloudtrail".into(),
             format: SourceFormat::from(Format::parse("cloudtrail")),
@@ -184,7 +177,8 @@ impl World {
             GRID_SECONDS,
         );
         let decoder = Decoder::new(vec![Some(source)]);
-        Ok(Self { queries, rollups, schedules, registry, decoder, enricher, metrics: Metrics::default() })
+        let (schedules, metrics) = (Vec::new(), Metrics::default());
+        Ok(Self { queries, rollups, schedules, registry, decoder, enricher, metrics })
     }
 
     /// One event of each of `count` access keys.

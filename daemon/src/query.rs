@@ -18,6 +18,8 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::findings::lifecycle::Rule;
+
 /// What both kinds of query share.
 #[derive(Debug, Clone)]
 pub struct QueryText {
@@ -35,6 +37,13 @@ pub struct QueryText {
     pub sha256: String,
     /// Parameters by name; written `$name` in SQL.
     pub parameters: BTreeMap<String, f64>,
+}
+
+impl QueryText {
+    /// The table that a rollup of this id is in SQL.
+    pub fn table(&self) -> String {
+        self.id.replace('-', "_")
+    }
 }
 
 /// `SELECT ... FROM events GROUP BY ...` with mergeable aggregates only.
@@ -95,6 +104,19 @@ pub struct DetectionQuery {
     pub frameworks: Vec<String>,
     /// Cases that the file carries.
     pub cases: Vec<load::Case>,
+}
+
+impl DetectionQuery {
+    /// How its findings live.
+    pub fn rule(&self) -> Rule {
+        Rule {
+            detection: self.text.id.clone(),
+            version: self.text.version,
+            subject_kind: self.subject_kind.clone(),
+            close_after: self.close_after_seconds * 1_000_000,
+            reopen_within: self.reopen_within_seconds * 1_000_000,
+        }
+    }
 }
 
 /// Whether a detection speaks.

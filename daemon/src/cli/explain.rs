@@ -9,10 +9,9 @@ mod stages;
 use std::process::ExitCode;
 
 use clap::Args;
-use miette::IntoDiagnostic;
 
 use super::OutputFormat;
-use super::findings::{ServerArguments, Stopped, find, print_json};
+use super::findings::{ServerArguments, block_on, find, print_json};
 use crate::explain::Explanation;
 use crate::serve::client::{Client, ClientError};
 
@@ -64,27 +63,15 @@ fn run(
     server: &ServerArguments,
     ask: impl AsyncFn(&mut Client) -> Result<Explanation, ClientError>,
 ) -> miette::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    let explained = runtime.block_on(async {
+    block_on(async {
         let mut client = Client::connect(&server.server).await?;
-        ask(&mut client).await
-    });
-    let explanation = match explained {
-        Ok(explanation) => explanation,
-        Err(ClientError::NotFound(problem)) => {
-            eprintln!("{problem}");
-            return Ok(ExitCode::from(1));
+        let explanation = ask(&mut client).await?;
+        match server.format {
+            OutputFormat::Text => page::write(&explanation)?,
+            OutputFormat::Json => print_json(&explanation)?,
         }
-        Err(error) => return Err(miette::Report::msg(error.to_string())),
-    };
-    let printed = match server.format {
-        OutputFormat::Text => page::write(&explanation),
-        OutputFormat::Json => print_json(&explanation),
-    };
-    match printed.map_err(Stopped::from) {
-        Ok(()) | Err(Stopped::ReaderGone) => Ok(ExitCode::SUCCESS),
-        Err(stopped) => Err(stopped.report()),
-    }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 #[cfg(test)]

@@ -106,18 +106,27 @@ struct ShowArguments {
 
 /// Runs the command.
 pub fn main(arguments: &FindingsArguments) -> miette::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    let outcome = runtime.block_on(async {
+    block_on(async {
         match &arguments.command {
             FindingsCommand::List(a) => list(a).await,
             FindingsCommand::Watch(a) => watch::watch(a).await,
             FindingsCommand::Show(a) => show(a).await,
         }
-    });
-    match outcome {
+    })
+}
+
+/// Runs a client's command to its end: what was not found is said and exits with 1.
+pub(super) fn block_on(command: impl Future<Output = Result<ExitCode, Stopped>>) -> miette::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    match runtime.block_on(command) {
         Ok(code) => Ok(code),
         Err(Stopped::ReaderGone) => Ok(ExitCode::SUCCESS),
-        Err(stopped) => Err(stopped.report()),
+        Err(Stopped::Client(ClientError::NotFound(problem))) => {
+            eprintln!("{problem}");
+            Ok(ExitCode::from(1))
+        }
+        Err(Stopped::Client(error)) => Err(miette::Report::msg(error.to_string())),
+        Err(Stopped::Output(error)) => Err(miette::Report::msg(format!("cannot write the output: {error}"))),
     }
 }
 
@@ -130,17 +139,6 @@ pub(super) enum Stopped {
     ReaderGone,
     /// The output.
     Output(std::io::Error),
-}
-
-impl Stopped {
-    /// What a person reads.
-    pub(super) fn report(&self) -> miette::Report {
-        match self {
-            Self::Client(error) => miette::Report::msg(error.to_string()),
-            Self::Output(error) => miette::Report::msg(format!("cannot write the output: {error}")),
-            Self::ReaderGone => miette::Report::msg("nobody reads the output any more"),
-        }
-    }
 }
 
 impl From<ClientError> for Stopped {
@@ -200,14 +198,7 @@ async fn list(arguments: &ListArguments) -> Result<ExitCode, Stopped> {
 
 async fn show(arguments: &ShowArguments) -> Result<ExitCode, Stopped> {
     let mut client = Client::connect(&arguments.server.server).await?;
-    let finding = match find(&mut client, &arguments.finding_id).await {
-        Ok(finding) => finding,
-        Err(ClientError::NotFound(problem)) => {
-            eprintln!("{problem}");
-            return Ok(ExitCode::from(1));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let finding = find(&mut client, &arguments.finding_id).await?;
     match arguments.server.format {
         OutputFormat::Text => table::write_finding(&finding)?,
         OutputFormat::Json => print_json(&finding)?,

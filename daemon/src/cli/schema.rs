@@ -170,7 +170,7 @@ fn rollups(folder: Option<&Path>) -> miette::Result<Vec<Described>> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         miette!("{}", lines.join("\n"))
     })?;
-    let tables = planned.rollups.iter().map(|r| of_arrow(&r.query.text.id.replace('-', "_"), &r.schema));
+    let tables = planned.rollups.iter().map(|r| of_arrow(&r.query.text.table(), &r.schema));
     Ok(tables.flatten().collect())
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) use ai_calls::{AI_CALL_COLUMNS, AiCall};
 use ai_calls::{AiCalls, GETS, OPERATIONS};
 use clients::ClientFamilies;
-use conditions::{Condition, Test};
+use conditions::{Condition, Mark, Test};
 
 use crate::limits::SIGNALS_MAX;
 use crate::registry::errors::Problems;
@@ -83,13 +83,6 @@ pub struct Signals {
     approvals: Vec<Mark>,
 }
 
-/// A mark with up to two conditions, both of which must hold.
-#[derive(Debug, Clone)]
-struct Mark {
-    condition: Condition,
-    also: Option<Condition>,
-}
-
 /// Every mistake in the signal tables.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
@@ -105,8 +98,7 @@ pub(super) struct Weights {
 #[derive(Debug, Clone)]
 struct Signal {
     family: usize,
-    condition: Condition,
-    also: Option<Condition>,
+    mark: Mark,
     log_odds: f64,
 }
 
@@ -183,7 +175,7 @@ impl Signals {
         for used in [Some(&condition), also.as_ref()].into_iter().flatten() {
             self.uses[used.column] = true;
         }
-        self.signals.push(Signal { family, condition, also, log_odds });
+        self.signals.push(Signal { family, mark: Mark { condition, also }, log_odds });
     }
 
     fn client(
@@ -215,7 +207,7 @@ impl Signals {
         let get = if entry.has("get") { entry.word("get", &GETS, problems) } else { Some(ai_calls::LIST) };
         entry.text_if_any("note", problems);
         if let (Some(operation), Some(condition), Some(get)) = (operation, condition, get) {
-            self.ai_calls.add(AiCall { provider, operation }, get, condition, also);
+            self.ai_calls.add(AiCall { provider, operation }, get, Mark { condition, also });
         }
     }
 
@@ -273,10 +265,7 @@ impl Signals {
     /// Whether values of [`APPROVAL_COLUMNS`] mark an event as an approval.
     pub(super) fn is_approval(&self, values: &[Option<&str>; APPROVAL_COLUMNS.len()]) -> bool {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let holds = |mark: &Mark| {
-            mark.condition.holds(&lower) && mark.also.as_ref().is_none_or(|also| also.holds(&lower))
-        };
-        self.approvals.iter().any(holds)
+        self.approvals.iter().any(|mark| mark.holds(&lower))
     }
 
     /// The strongest signal each way of each family, given values of [`SIGNAL_COLUMNS`].
@@ -284,7 +273,7 @@ impl Signals {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
         let mut weights = Weights::default();
         for signal in &self.signals {
-            if signal.condition.holds(&lower) && signal.also.as_ref().is_none_or(|c| c.holds(&lower)) {
+            if signal.mark.holds(&lower) {
                 let side = if signal.log_odds > 0.0 { &mut weights.human } else { &mut weights.workload };
                 side[signal.family] = side[signal.family].max(signal.log_odds.abs());
             }

@@ -85,11 +85,6 @@ impl Lifecycle {
         self.tracked.values().flat_map(BTreeMap::values)
     }
 
-    /// Subjects of a detection that have a finding.
-    pub fn subjects(&self, detection: &str) -> Vec<String> {
-        self.tracked.get(detection).into_iter().flatten().map(|(subject, _)| subject.clone()).collect()
-    }
-
     /// When open findings that have gone quiet are to be looked at again.
     pub fn wakes(&self, rule: &Rule) -> Vec<(i64, String)> {
         let entries = self.tracked.get(&rule.detection).into_iter().flatten();

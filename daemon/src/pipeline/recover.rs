@@ -9,14 +9,14 @@ use crate::config::TimeConfig;
 use crate::decode::dedupe::{self, Dedupe};
 use crate::decode::{Decoder, RejectReason, SourceSpec};
 use crate::enrich::{CredentialKey, Enricher, Signals};
-use crate::findings::lifecycle::{Lifecycle, Rule};
+use crate::findings::lifecycle::Lifecycle;
 use crate::ingest::Checkpoint;
 use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
 use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
 use crate::query::plan::{PlannedDetection, QuerySet};
-use crate::query::{DetectionQuery, QueryText, QueryTexts};
+use crate::query::{QueryText, QueryTexts};
 use crate::registry::Registry;
 use crate::rollup::segments::{self, SegmentLevels};
 use crate::rollup::watermark::START_OF_TIME;
@@ -143,7 +143,7 @@ impl Pipeline {
     /// under the versions `before`; all else was evaluated up to the settled instant, with which it was stored.
     pub(super) fn schedule_from(&mut self, before: &Versions) {
         self.schedules = self.rollups.schedules(&self.queries);
-        self.rules = self.queries.detections.iter().map(|d| rule_of(&d.query)).collect();
+        self.rules = self.queries.detections.iter().map(|d| d.query.rule()).collect();
         for (index, rule) in self.rules.iter().enumerate() {
             for (at, subject) in self.lifecycle.wakes(rule) {
                 let at = self.schedules[index].at_or_after(at.max(self.rollups.settled().saturating_add(1)));
@@ -179,8 +179,9 @@ impl Pipeline {
                 self.schedule_next(index, None);
                 continue;
             }
-            let tracked = self.lifecycle.subjects(&detection.query.text.id);
-            self.schedule_next(index, Some(tracked));
+            let tracked = self.lifecycle.of(&detection.query.text.id);
+            let subjects = tracked.map(|tracked| tracked.finding.subject.id.clone()).collect();
+            self.schedule_next(index, Some(subjects));
         }
     }
 
@@ -211,15 +212,5 @@ impl Pipeline {
                 }
             }
         }
-    }
-}
-
-fn rule_of(query: &DetectionQuery) -> Rule {
-    Rule {
-        detection: query.text.id.clone(),
-        version: query.text.version,
-        subject_kind: query.subject_kind.clone(),
-        close_after: query.close_after_seconds * 1_000_000,
-        reopen_within: query.reopen_within_seconds * 1_000_000,
     }
 }

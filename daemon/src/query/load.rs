@@ -407,7 +407,7 @@ fn read_rollup(path: &str, name: &str, text: &str, problems: &mut Problems) -> O
     let document = halves.front.parse(problems);
     let mut keys = Keys::new(&halves.front, document.get_ref());
     let text = read_text(path, name, text, &halves, &mut keys, problems);
-    if TABLES.contains(&text.id.replace('-', "_").as_str()) {
+    if TABLES.contains(&text.table().as_str()) {
         let message = format!("`{}` is the name of a table that exists already", text.id);
         problems.error(&keys.place("id"), message, "choose another id".to_owned());
     }

@@ -358,7 +358,7 @@ impl Engine {
         }
         let slots: Vec<Slot> = rollups.iter().map(|r| Slot::empty(table_schema(&r.schema))).collect();
         for (rollup, slot) in rollups.iter().zip(&slots) {
-            register(&context, text, &rollup.query.text.id.replace('-', "_"), slot)?;
+            register(&context, text, &rollup.query.text.table(), slot)?;
         }
         let plan = self.logical(&context, text)?;
         let names = tables_of(&plan);
@@ -412,7 +412,7 @@ fn tables_of(plan: &LogicalPlan) -> Vec<String> {
 }
 
 fn reads_of(names: &[String], rollups: &[PlannedRollup]) -> Vec<usize> {
-    let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.id.replace('-', "_"));
+    let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.table());
     rollups.iter().enumerate().filter(|(_, r)| named(r)).map(|(i, _)| i).collect()
 }
 

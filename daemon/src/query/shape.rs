@@ -17,12 +17,27 @@ use crate::query::{QueryText, RollupQuery};
 
 /// Refuses functions outside the allow-list, in sub-queries too.
 pub(super) fn check_functions(text: &QueryText, plan: &LogicalPlan) -> Result<(), PlanError> {
-    let mut refused = None;
+    match first_in(text, plan, refused_function)? {
+        Some(name) => Err(PlanError::refused(
+            text,
+            format!("function `{name}` is not allowed here; see the list in query/functions.rs"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What `look` first finds in the plan's expressions, in sub-queries too.
+fn first_in<T>(
+    text: &QueryText,
+    plan: &LogicalPlan,
+    look: impl Fn(&Expr) -> Option<T>,
+) -> Result<Option<T>, PlanError> {
+    let mut found = None;
     let visit = |node: &LogicalPlan| {
         for expression in node.expressions() {
             expression.apply(|e| {
-                if refused.is_none() {
-                    refused = refused_function(e);
+                if found.is_none() {
+                    found = look(e);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })?;
@@ -30,13 +45,7 @@ pub(super) fn check_functions(text: &QueryText, plan: &LogicalPlan) -> Result<()
         Ok(TreeNodeRecursion::Continue)
     };
     plan.apply_with_subqueries(visit).map_err(|e| PlanError::refused(text, e))?;
-    match refused {
-        Some(name) => Err(PlanError::refused(
-            text,
-            format!("function `{name}` is not allowed here; see the list in query/functions.rs"),
-        )),
-        None => Ok(()),
-    }
+    Ok(found)
 }
 
 fn refused_function(expression: &Expr) -> Option<String> {
@@ -91,15 +100,8 @@ pub(super) fn check_nodes(
 
 /// Refuses `as_of()` in a rollup: rows are made once, whenever their events come.
 pub(super) fn check_timeless(text: &QueryText, plan: &LogicalPlan) -> Result<(), PlanError> {
-    let mut asks = false;
-    let visit = |node: &LogicalPlan| {
-        for expression in node.expressions() {
-            asks |= expression.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if f.name() == "as_of")))?;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    plan.apply_with_subqueries(visit).map_err(|e| PlanError::refused(text, e))?;
-    if asks {
+    let is_as_of = |e: &Expr| matches!(e, Expr::ScalarFunction(f) if f.name() == "as_of").then_some(());
+    if first_in(text, plan, is_as_of)?.is_some() {
         let message = "`as_of()` is not allowed in a rollup, whose rows are made once: compare with it in the detection";
         return Err(PlanError::refused(text, message));
     }

@@ -159,18 +159,14 @@ impl Client {
     /// Why a finding is there.
     pub async fn explain(&mut self, finding_id: &str) -> Result<Explanation, ClientError> {
         let request = ExplainFindingRequest { finding_id: finding_id.to_owned() };
-        let response = self.service.explain_finding(request).await?.into_inner();
-        let message = response.explanation.ok_or(ConvertError::Missing { field: "explanation" })?;
-        Ok(convert::explanation(message)?)
+        explained(self.service.explain_finding(request).await?.into_inner().explanation)
     }
 
     /// What a subject lacks for a detection to fire on it.
     pub async fn why_not(&mut self, detection: &str, subject: &str) -> Result<Explanation, ClientError> {
         let (detection, subject_id) = (detection.to_owned(), subject.to_owned());
         let request = ExplainSubjectRequest { detection, subject_id };
-        let response = self.service.explain_subject(request).await?.into_inner();
-        let message = response.explanation.ok_or(ConvertError::Missing { field: "explanation" })?;
-        Ok(convert::explanation(message)?)
+        explained(self.service.explain_subject(request).await?.into_inner().explanation)
     }
 
     /// Watches findings of one detection, or of all where it is empty.
@@ -202,6 +198,10 @@ impl Watching {
         };
         Ok((response.resume_token, told))
     }
+}
+
+fn explained(message: Option<shadowprod_proto::v1::Explanation>) -> Result<Explanation, ClientError> {
+    Ok(convert::explanation(message.ok_or(ConvertError::Missing { field: "explanation" })?)?)
 }
 
 /// tonic says "transport error"; what the system said is at the end of the chain.

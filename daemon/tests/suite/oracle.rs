@@ -22,7 +22,7 @@ use shadowprod::config::{Clock, TimeConfig};
 use shadowprod::decode::{Decoder, Format, OwnLayout, SourceFormat, SourceSpec};
 use shadowprod::detect::{self, Context};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
-use shadowprod::findings::lifecycle::{Evaluated, Lifecycle, Rule};
+use shadowprod::findings::lifecycle::{Evaluated, Lifecycle};
 use shadowprod::findings::silence::Silence;
 use shadowprod::findings::{ChangeKind, Evidence, Finding, FindingChange};
 use shadowprod::ingest::{Position, RawBatch};
@@ -458,13 +458,7 @@ fn batch(world: &World, arrival: &Arrival) -> (Vec<FindingChange>, Vec<Finding>)
             let hits = detect::evaluate(&queries, index, &rollups, None, View::Settled, at, context)
                 .expect("detections run");
             let query = &queries.detections[index].query;
-            let rule = Rule {
-                detection: query.text.id.clone(),
-                version: query.text.version,
-                subject_kind: query.subject_kind.clone(),
-                close_after: query.close_after_seconds * 1_000_000,
-                reopen_within: query.reopen_within_seconds * 1_000_000,
-            };
+            let rule = query.rule();
             let instant = Timestamp::from_microsecond(at).expect("within range");
             let silence = match query.tells_silence {
                 true => Silence::default(),

@@ -167,7 +167,7 @@ fn unreadable(set: &QuerySet) -> Vec<PlanError> {
 }
 
 fn tables_of(texts: &QueryTexts) -> impl Iterator<Item = String> {
-    texts.rollups.iter().map(|r| r.text.id.replace('-', "_")).chain(["events".to_owned()])
+    texts.rollups.iter().map(|r| r.text.table()).chain(["events".to_owned()])
 }
 
 /// The table that a rollup's file stands for.

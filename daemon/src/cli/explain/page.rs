@@ -113,8 +113,8 @@ fn terms(explanation: &Explanation, paint: Paint) -> String {
     };
     let mut table = plain_table(paint);
     for term in &outcome.terms {
-        let shown = term.value.map_or_else(|| "not observed".to_owned(), |v| v.to_string());
-        let number = Cell::new(shown).set_alignment(CellAlignment::Right);
+        let number = term.value.map(|number| number.to_string());
+        let number = Cell::new(value(number.as_deref())).set_alignment(CellAlignment::Right);
         table.add_row([Cell::new(format!("  {}", printable(&term.name))), number]);
     }
     let coverage = outcome.coverage * 100.0;

@@ -60,7 +60,7 @@ impl Stand {
     pub(super) fn new(texts: &QueryTexts, detection: &DetectionQuery) -> Result<Self, Failure> {
         let empty = Registry::from_texts(Vec::new()).map_err(|e| e.to_string())?;
         let mut texts = QueryTexts { rollups: texts.rollups.clone(), detections: vec![detection.clone()] };
-        texts.rollups.retain(|rollup| detection.text.sql.contains(&rollup.text.id.replace('-', "_")));
+        texts.rollups.retain(|rollup| detection.text.sql.contains(&rollup.text.table()));
         planned(&texts, &empty).map(|queries| Self { queries })
     }
 
@@ -102,13 +102,7 @@ impl<'s> Run<'s> {
         stand.prepare(&registry, case.grid_seconds);
         let queries = &stand.queries;
         let query = &queries.detections[0].query;
-        let rule = Rule {
-            detection: query.text.id.clone(),
-            version: query.text.version,
-            subject_kind: query.subject_kind.clone(),
-            close_after: query.close_after_seconds * 1_000_000,
-            reopen_within: query.reopen_within_seconds * 1_000_000,
-        };
+        let rule = query.rule();
         let rollups = Rollups::new(queries);
         let mut schedules = rollups.schedules(queries);
         for boundary in registry.boundaries().into_iter().filter(|b| *b <= case.as_of) {

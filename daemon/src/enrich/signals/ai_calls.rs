@@ -3,7 +3,7 @@
 //! In: the entries of [[ai_call]] and what an event says of itself. Out: whose models, and whether somebody used
 //! them, looked at what there is, or changed settings. No provider is known here.
 
-use super::conditions::Condition;
+use super::conditions::Mark;
 
 /// Columns that an AI call is recognised by.
 pub(in crate::enrich) const AI_CALL_COLUMNS: [&str; 7] =
@@ -40,20 +40,13 @@ struct Entry {
     call: AiCall,
     /// What it is with an HTTP method that only reads.
     get: &'static str,
-    condition: Condition,
-    also: Option<Condition>,
+    mark: Mark,
 }
 
 impl AiCalls {
     /// Adds an entry; `get` is of [`GETS`].
-    pub(super) fn add(
-        &mut self,
-        call: AiCall,
-        get: &'static str,
-        condition: Condition,
-        also: Option<Condition>,
-    ) {
-        self.entries.push(Entry { call, get, condition, also });
+    pub(super) fn add(&mut self, call: AiCall, get: &'static str, mark: Mark) {
+        self.entries.push(Entry { call, get, mark });
     }
 
     /// The number of entries.
@@ -64,8 +57,7 @@ impl AiCalls {
     /// The call that the first matching entry makes of values of [`AI_CALL_COLUMNS`].
     pub(super) fn find(&self, values: &[Option<&str>; AI_CALL_COLUMNS.len()]) -> Option<AiCall> {
         let lower = values.map(|value| value.map(str::to_ascii_lowercase));
-        let is_met = |also: &Option<Condition>| also.as_ref().is_none_or(|c| c.holds(&lower));
-        let found = self.entries.iter().find(|entry| entry.condition.holds(&lower) && is_met(&entry.also));
+        let found = self.entries.iter().find(|entry| entry.mark.holds(&lower));
         found.map(|entry| entry.call_by(lower[ACTION].as_deref()))
     }
 }

@@ -13,6 +13,20 @@ pub(super) struct Condition {
     pub test: Test,
 }
 
+/// A condition and perhaps another, both of which must hold.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) condition: Condition,
+    pub(super) also: Option<Condition>,
+}
+
+impl Mark {
+    /// Whether it holds for one row, given as to [`Condition::holds`].
+    pub(super) fn holds(&self, lower: &[Option<String>]) -> bool {
+        self.condition.holds(lower) && self.also.as_ref().is_none_or(|also| also.holds(lower))
+    }
+}
+
 impl Condition {
     /// Whether it holds for one row; `lower` is in the order of the columns and in ASCII lower case.
     pub(super) fn holds(&self, lower: &[Option<String>]) -> bool {
