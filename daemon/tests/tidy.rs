@@ -623,6 +623,24 @@ fn bad_examples() -> Vec<(&'static str, &'static str, String, usize)> {
     ]
 }
 
+/// Front matter keys that `query/load.rs` asks for.
+fn front_matter_keys(load: &str) -> BTreeSet<&str> {
+    let asked = load.split("keys.").skip(1).filter_map(|call| call.split_once("(\""));
+    let asked = asked.filter(|(method, _)| method.chars().all(|c| c.is_ascii_lowercase()));
+    asked.filter_map(|(_, rest)| rest.split('"').next()).collect()
+}
+
+#[test]
+fn every_front_matter_key_is_explained_to_authors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("daemon stands in the workspace");
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("the file is there");
+    let (load, guide) = (read("daemon/src/query/load.rs"), read("queries/README.md"));
+    let keys = front_matter_keys(&load);
+    assert!(keys.contains("revisit_days") && keys.contains("mode"), "{keys:?}");
+    let missing: Vec<&&str> = keys.iter().filter(|key| !guide.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "queries/README.md does not explain {missing:?}");
+}
+
 #[test]
 fn each_rule_can_fail() {
     let mut shown = BTreeSet::new();
