@@ -16,7 +16,7 @@ use arrow::compute::take;
 use arrow::record_batch::RecordBatch;
 use jiff::Timestamp;
 use shadowprod::decode::{Decoder, Format, SourceFormat, SourceSpec};
-use shadowprod::detect::{self, Context};
+use shadowprod::detect::{Context, Round};
 use shadowprod::enrich::{CredentialKey, Enricher, Signals};
 use shadowprod::ingest::{Position, RawBatch};
 use shadowprod::metrics::Metrics;
@@ -224,17 +224,18 @@ impl World {
 
     /// Evaluates what is due; how many subjects that were.
     fn evaluate(&mut self, at: i64) -> Result<usize, Failure> {
-        let mut evaluated = 0;
+        let (mut evaluated, mut round) = (0, Round::new(View::Settled, at));
         for index in 0..self.queries.detections.len() {
             let Some(due) = self.schedules[index].take(at, &self.rollups) else { continue };
-            let ids: Option<Vec<SubjectId>> = match due {
+            let mut ids: Option<Vec<SubjectId>> = match due {
                 Due::All => None,
                 Due::Some(ids) => Some(ids.into_iter().collect()),
             };
+            ids.iter_mut().for_each(|ids| ids.sort_unstable());
             evaluated += ids.as_ref().map_or(0, Vec::len);
             let context = Context { registry: &self.registry, topics: &[] };
             let (queries, rollups) = (&self.queries, &self.rollups);
-            detect::evaluate(queries, index, rollups, ids.as_deref(), View::Settled, at, context)?;
+            round.evaluate(queries, index, rollups, ids.as_deref(), context)?;
         }
         Ok(evaluated)
     }

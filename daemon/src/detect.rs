@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use crate::findings::{Evidence, Hit, Level, Owner, Parameter, Severity};
 use crate::ingest::Position;
 use crate::limits::EARLY_FAMILY_MAX;
-use crate::query::DetectionQuery;
-use crate::query::plan::{PlanError, QuerySet};
+use crate::query::plan::{Candidates, PlanError, QuerySet};
+use crate::query::{DetectionQuery, Worked};
 use crate::registry::Registry;
 use crate::rollup::{RollupError, Rollups, SubjectId, View};
 
@@ -48,7 +48,8 @@ pub enum DetectError {
     },
 }
 
-/// Evaluates detection `index` as of `as_of` (microseconds) for `subjects`, or for all.
+/// Evaluates detection `index` as of `as_of` (microseconds) for `subjects`, or for all; its candidates are not asked
+/// for.
 pub fn evaluate(
     queries: &QuerySet,
     index: usize,
@@ -58,27 +59,126 @@ pub fn evaluate(
     as_of: i64,
     context: Context<'_>,
 ) -> Result<Vec<Hit>, DetectError> {
-    let detection = &queries.detections[index];
-    let kind = &detection.query.subject_kind;
-    let subjects = subjects.filter(|_| !detection.query.all_subjects);
-    let family = subjects.filter(|_| detection.follows_links).map(|s| rollups.family(kind, s, largest(view)));
-    let seen = family.as_deref().or(subjects);
-    let tables = detection.reads.iter().map(|i| rollups.view(*i, kind, seen, view, as_of));
-    let tables = tables.collect::<Result<Vec<_>, _>>()?;
-    let rows = queries.run_detection(index, as_of, tables)?;
-    let mut hits = hits_of(&rows, &detection.query, context)?;
-    if let Some(subjects) = subjects {
-        // Of the others only a part was seen: a family's members, or what the registry alone says of them.
-        let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
-        let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
-        hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
+    let subjects = subjects.filter(|_| !queries.detections[index].query.all_subjects);
+    Round::new(view, as_of).whole(queries, index, rollups, subjects, context)
+}
+
+/// Evaluations as of one instant, while no rollup row changes: what one detection worked out serves the next.
+pub struct Round {
+    view: View,
+    as_of: i64,
+    scopes: Vec<Scope>,
+}
+
+/// What was worked out for one set of subjects.
+struct Scope {
+    kind: String,
+    subjects: Option<Vec<SubjectId>>,
+    worked: Worked,
+}
+
+impl Round {
+    /// As of `as_of`, microseconds.
+    pub fn new(view: View, as_of: i64) -> Self {
+        Self { view, as_of, scopes: Vec::new() }
     }
-    hits.sort_by(|a, b| a.subject.cmp(&b.subject));
-    if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
-        let message = format!("two rows for subject `{}`: group by the subject", pair[0].subject);
-        return Err(DetectError::Output { detection: detection.query.text.id.clone(), message });
+
+    /// Evaluates detection `index` for `subjects`, or for all: those of its candidates among them.
+    pub fn evaluate(
+        &mut self,
+        queries: &QuerySet,
+        index: usize,
+        rollups: &Rollups,
+        subjects: Option<&[SubjectId]>,
+        context: Context<'_>,
+    ) -> Result<Vec<Hit>, DetectError> {
+        let detection = &queries.detections[index];
+        let subjects = subjects.filter(|_| !detection.query.all_subjects);
+        let Some(candidates) = &detection.candidates else {
+            return self.whole(queries, index, rollups, subjects, context);
+        };
+        let few = self.candidates(queries, index, rollups, subjects, candidates)?;
+        if few.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.whole(queries, index, rollups, Some(&few), context)
     }
-    Ok(hits)
+
+    /// Those of `subjects`, or of all, of whom the detection may say anything, in order of number.
+    fn candidates(
+        &mut self,
+        queries: &QuerySet,
+        index: usize,
+        rollups: &Rollups,
+        subjects: Option<&[SubjectId]>,
+        candidates: &Candidates,
+    ) -> Result<Vec<SubjectId>, DetectError> {
+        let kind = &queries.detections[index].query.subject_kind;
+        let as_of = self.as_of;
+        let worked = self.worked(rollups, kind, subjects, &candidates.reads)?;
+        let names = queries.run_candidates(index, candidates, as_of, worked)?;
+        let asked: Option<HashSet<SubjectId>> = subjects.map(|s| s.iter().copied().collect());
+        let known = rollups.subjects(kind);
+        let ids = names.iter().flatten().flatten().filter_map(|name| known?.find(name));
+        let mut ids: Vec<SubjectId> =
+            ids.filter(|id| asked.as_ref().is_none_or(|asked| asked.contains(id))).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn whole(
+        &mut self,
+        queries: &QuerySet,
+        index: usize,
+        rollups: &Rollups,
+        subjects: Option<&[SubjectId]>,
+        context: Context<'_>,
+    ) -> Result<Vec<Hit>, DetectError> {
+        let detection = &queries.detections[index];
+        let kind = &detection.query.subject_kind;
+        let family = subjects.filter(|_| detection.follows_links);
+        let family = family.map(|s| rollups.family(kind, s, largest(self.view)));
+        let as_of = self.as_of;
+        let worked = self.worked(rollups, kind, family.as_deref().or(subjects), &detection.reads)?;
+        let rows = queries.run_detection(index, as_of, worked)?;
+        let mut hits = hits_of(&rows, &detection.query, context)?;
+        if let Some(subjects) = subjects {
+            // Of the others only a part was seen: a family's members, or what the registry alone says of them.
+            let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
+            let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
+            hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
+        }
+        hits.sort_by(|a, b| a.subject.cmp(&b.subject));
+        if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
+            let message = format!("two rows for subject `{}`: group by the subject", pair[0].subject);
+            return Err(DetectError::Output { detection: detection.query.text.id.clone(), message });
+        }
+        Ok(hits)
+    }
+
+    /// What was worked out for `subjects`, with a view of each of the rollups `reads`.
+    fn worked(
+        &mut self,
+        rollups: &Rollups,
+        kind: &str,
+        subjects: Option<&[SubjectId]>,
+        reads: &[usize],
+    ) -> Result<&mut Worked, RollupError> {
+        let same = |scope: &Scope| scope.subjects.as_deref() == subjects && scope.kind == kind;
+        let found = self.scopes.iter().position(same).unwrap_or_else(|| {
+            let subjects = subjects.map(<[SubjectId]>::to_vec);
+            self.scopes.push(Scope { kind: kind.to_owned(), subjects, worked: Worked::default() });
+            self.scopes.len() - 1
+        });
+        let worked = &mut self.scopes[found].worked;
+        for index in reads {
+            if !worked.views.contains_key(index) {
+                worked.views.insert(*index, rollups.view(*index, kind, subjects, self.view, self.as_of)?);
+            }
+        }
+        Ok(worked)
+    }
 }
 
 /// What a detection's rows say.

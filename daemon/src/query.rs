@@ -10,6 +10,7 @@ pub mod functions;
 mod hostile;
 pub mod load;
 pub mod observe;
+mod parts;
 pub mod plan;
 mod shape;
 mod slot;
@@ -19,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::findings::lifecycle::Rule;
+
+pub use parts::Worked;
 
 /// What both kinds of query share.
 #[derive(Debug, Clone)]
@@ -82,6 +85,9 @@ pub struct DetectionQuery {
     /// Rollups that it reads and whose new rows alone change no answer: what a credential did before is judged
     /// when something drives the question. Their rows make nobody due but when they leave retention.
     pub background: Vec<String>,
+    /// A WITH part with a column named as the subject kind: of subjects that are not in it the query says nothing, ever.
+    /// It is asked first, so that all else is worked out for few.
+    pub candidates: Option<String>,
     /// Grid of on-time evaluation, seconds; a multiple of the base grid.
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).

@@ -6,6 +6,7 @@
 -- window_days = 1
 -- revisit_days = [11]
 -- background = ["credential-first-seen", "credential-session"]
+-- candidates = "slices"
 -- grid_seconds = 300
 -- close_after_hours = 72
 -- reopen_within_hours = 336

@@ -5,6 +5,7 @@
 -- subject_kind = "credential"
 -- window_days = 14
 -- revisit_days = [7]
+-- candidates = "suspects"
 -- grid_seconds = 300
 -- close_after_hours = 24
 -- reopen_within_hours = 336

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::detect::{self, Context, DetectError};
+use crate::detect::{self, Context, DetectError, Round};
 use crate::findings::lifecycle::{Evaluated, Outcome, Rule};
 use crate::findings::silence::Silence;
 use crate::findings::{ChangeKind, FindingChange, Hit};
@@ -49,9 +49,10 @@ impl Pipeline {
     fn tick(&mut self, at: i64) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.rollups.settle(at, &self.queries, &mut self.schedules)?;
-        self.evaluate_due(at, true, &Silence::default())?;
+        let mut round = Round::new(View::Settled, at);
+        self.evaluate_due(at, true, &Silence::default(), &mut round)?;
         let silence = self.silence(at);
-        self.evaluate_due(at, false, &silence)?;
+        self.evaluate_due(at, false, &silence, &mut round)?;
         let held = self.lifecycle.held(at, &silence);
         self.metrics.findings_held.set(i64::try_from(held).unwrap_or(i64::MAX));
         self.metrics.detect_tick_seconds.observe(started.elapsed().as_secs_f64());
@@ -59,12 +60,18 @@ impl Pipeline {
     }
 
     /// Evaluates what is due of the detections that tell silence, or of the others.
-    fn evaluate_due(&mut self, at: i64, tells: bool, silence: &Silence) -> Result<(), PipelineError> {
+    fn evaluate_due(
+        &mut self,
+        at: i64,
+        tells: bool,
+        silence: &Silence,
+        round: &mut Round,
+    ) -> Result<(), PipelineError> {
         for index in 0..self.schedules.len() {
             if self.queries.detections[index].query.tells_silence == tells
                 && let Some(due) = self.schedules[index].take(at, &self.rollups)
             {
-                self.evaluate_grid(index, at, due, silence)?;
+                self.evaluate_grid(index, at, due, silence, round)?;
             }
         }
         Ok(())
@@ -76,17 +83,20 @@ impl Pipeline {
         at: i64,
         due: Due,
         silence: &Silence,
+        round: &mut Round,
     ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let ids: Option<Vec<SubjectId>> = match due {
             Due::All => None,
             Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
             Due::Some(ids) => {
-                let ids: Vec<SubjectId> = ids.into_iter().collect();
+                let mut ids: Vec<SubjectId> = ids.into_iter().collect();
+                // In order: the same subjects are then the same question to every detection.
+                ids.sort_unstable();
                 Some(detect::concerned(&self.queries, index, &self.rollups, &ids, View::Settled))
             }
         };
-        let Some(hits) = self.evaluate(index, ids.as_deref(), View::Settled, at, "grid")? else {
+        let Some(hits) = self.evaluate(index, ids.as_deref(), round, "grid")? else {
             return Ok(());
         };
         if ids.is_none() {
@@ -158,6 +168,7 @@ impl Pipeline {
         self.looked_early_at = now;
         let as_of = self.watermark.state().newest_event.saturating_add(1);
         let touched = self.rollups.take_touched();
+        let mut round = Round::new(View::Everything, as_of);
         for index in 0..self.rules.len() {
             let detection = &self.queries.detections[index];
             if detection.query.all_subjects {
@@ -167,7 +178,7 @@ impl Pipeline {
             let driven_by = detection.driven_by.iter().filter(|i| self.rollups.is_about(**i, kind));
             let changed: BTreeSet<SubjectId> = driven_by.flat_map(|i| &touched[*i]).copied().collect();
             let changed: Vec<SubjectId> = changed.into_iter().collect();
-            self.look_early_at(index, &changed, as_of)?;
+            self.look_early_at(index, &changed, as_of, &mut round)?;
         }
         Ok(())
     }
@@ -177,6 +188,7 @@ impl Pipeline {
         index: usize,
         touched: &[SubjectId],
         as_of: i64,
+        round: &mut Round,
     ) -> Result<(), PipelineError> {
         let rule = self.rules[index].clone();
         let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Ok(()) };
@@ -186,7 +198,7 @@ impl Pipeline {
         if ids.is_empty() {
             return Ok(());
         }
-        let Some(hits) = self.evaluate(index, Some(&ids), View::Everything, as_of, "early")? else {
+        let Some(hits) = self.evaluate(index, Some(&ids), round, "early")? else {
             return Ok(());
         };
         let changes = self.lifecycle.apply_early(&rule, timestamp(as_of), hits);
@@ -199,8 +211,7 @@ impl Pipeline {
         &self,
         index: usize,
         ids: Option<&[SubjectId]>,
-        view: View,
-        as_of: i64,
+        round: &mut Round,
         kind: &'static str,
     ) -> Result<Option<Vec<Hit>>, PipelineError> {
         let detection = self.rules[index].detection.clone();
@@ -209,7 +220,7 @@ impl Pipeline {
             .get_or_create(&DetectionKindLabel { detection: detection.clone(), kind })
             .inc();
         let context = Context { registry: &self.registry, topics: &self.topics };
-        match detect::evaluate(&self.queries, index, &self.rollups, ids, view, as_of, context) {
+        match round.evaluate(&self.queries, index, &self.rollups, ids, context) {
             Ok(hits) => Ok(Some(hits)),
             Err(error @ (DetectError::Query(_) | DetectError::Output { .. })) => {
                 tracing::error!(%detection, %error, "detection failed and was skipped for this tick");

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, Schema};
 
-use super::QueryTexts;
 use super::plan::{PlanError, QuerySet};
+use super::{QueryTexts, Worked};
 use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
 use crate::registry::Registry;
 
@@ -206,8 +206,13 @@ fn query_that_wants_more_memory_than_there_is_fails_and_the_next_one_runs() {
         RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
             .expect("of one length")
     };
-    let error = queries.run_detection(0, 0, vec![rows(100)]).expect_err("a million rows of 150 KB");
+    let seen = |count: usize| {
+        let mut worked = Worked::default();
+        worked.views.insert(rollup, rows(count));
+        worked
+    };
+    let error = queries.run_detection(0, 0, &mut seen(100)).expect_err("a million rows of 150 KB");
     assert!(error.to_string().contains("esources exhausted"), "{error}");
-    let few = queries.run_detection(0, 0, vec![rows(2)]).expect("8 rows fit");
+    let few = queries.run_detection(0, 0, &mut seen(2)).expect("8 rows fit");
     assert_eq!(few.iter().map(RecordBatch::num_rows).sum::<usize>(), 8);
 }

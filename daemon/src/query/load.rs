@@ -436,6 +436,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         window_seconds: keys.whole("window_days", 1..=DAYS_MAX, problems) * DAY_SECONDS,
         revisit_seconds: keys.wholes("revisit_days", problems).iter().map(|d| d * DAY_SECONDS).collect(),
         background: keys.texts("background", problems),
+        candidates: keys.optional("candidates", problems),
         grid_seconds: keys.whole("grid_seconds", 1..=DETECTION_GRID_MICROS_MAX / 1_000_000, problems),
         all_subjects: keys.flag("all_subjects", problems),
         every_grid_point: keys.flag("every_grid_point", problems),

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::{AsArray, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
@@ -22,9 +23,11 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as Parsed};
 
 use crate::limits::QUERY_MEMORY_BYTES_MAX;
 use crate::query::functions::{self, AsOf};
+use crate::query::parts::{Desk, Parts, Step, Worked};
 use crate::query::shape::{
     check_functions, check_named_columns, check_nodes, check_timeless, merges_of, plain_schema, shape_of,
     with_grid,
@@ -150,8 +153,17 @@ pub struct PlannedDetection {
     pub follows_links: bool,
     /// Columns it returns.
     pub output: SchemaRef,
-    plan: Runnable,
-    tables: Vec<Slot>,
+    /// Whom it may say anything of at all, where its query names a part that tells.
+    pub candidates: Option<Candidates>,
+    last: Step,
+}
+
+/// The part of a detection that names everybody of whom the detection may say anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates {
+    /// Rollups that the part reads.
+    pub reads: Vec<usize>,
+    part: usize,
 }
 
 /// Everything in force, planned. Not `Sync`: one thread runs it.
@@ -162,6 +174,9 @@ pub struct QuerySet {
     pub detections: Vec<PlannedDetection>,
     engine: Engine,
     registry: Vec<(String, Slot)>,
+    /// Rollups as detections read them.
+    tables: Vec<Slot>,
+    parts: Parts,
 }
 
 impl QuerySet {
@@ -180,14 +195,19 @@ impl QuerySet {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut detections = Vec::new();
+        let tables: Vec<Slot> = rollups.iter().map(|r| Slot::empty(table_schema(&r.schema))).collect();
+        let known = Tables { rollups: &rollups, slots: &tables, registry: &registry };
+        let (mut detections, mut parts) = (Vec::new(), Parts::default());
         for query in &texts.detections {
-            match engine.plan_detection(query, &rollups, &registry) {
+            match engine.plan_detection(query, &known, &mut parts) {
                 Ok(planned) => detections.push(planned),
                 Err(e) => errors.push(e),
             }
         }
-        if errors.is_empty() { Ok(Self { rollups, detections, engine, registry }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self { rollups, detections, engine, registry, tables, parts })
     }
 
     /// Puts new registry tables in place of the old; the same names and schemas.
@@ -215,23 +235,40 @@ impl QuerySet {
             .collect()
     }
 
-    /// Rows of one detection as of an instant; `tables` in the order of [`PlannedDetection::reads`].
+    /// Rows of one detection as of an instant. `worked` holds a view of each of [`PlannedDetection::reads`]; what other
+    /// detections left there is not worked out again.
     pub fn run_detection(
         &self,
         index: usize,
         as_of_micros: i64,
-        tables: Vec<RecordBatch>,
+        worked: &mut Worked,
     ) -> Result<Vec<RecordBatch>, PlanError> {
         let detection = &self.detections[index];
-        for (slot, batch) in detection.tables.iter().zip(tables) {
-            slot.put(vec![batch]);
-        }
         self.engine.as_of.set(as_of_micros);
-        self.engine.run(&detection.query.text.id, &detection.plan)
+        self.parts.run(&self.engine, &detection.query.text.id, &detection.last, &self.tables, worked)
+    }
+
+    /// Names of those of whom a detection may say anything as of an instant. `worked` holds a view of each of
+    /// [`Candidates::reads`].
+    pub fn run_candidates(
+        &self,
+        index: usize,
+        candidates: &Candidates,
+        as_of_micros: i64,
+        worked: &mut Worked,
+    ) -> Result<Vec<StringArray>, PlanError> {
+        let query = &self.detections[index].query;
+        self.engine.as_of.set(as_of_micros);
+        let rows = self.parts.rows(&self.engine, &query.text.id, candidates.part, &self.tables, worked)?;
+        let names = |rows: &RecordBatch| {
+            let column = rows.column_by_name(&query.subject_kind).expect("planning checked that it is there");
+            cast(column, &DataType::Utf8).map(|names| names.as_string::<i32>().clone())
+        };
+        rows.iter().map(|rows| names(rows).map_err(|e| failed(&query.text.id, e.into()))).collect()
     }
 }
 
-fn failed(id: &str, source: DataFusionError) -> PlanError {
+pub(super) fn failed(id: &str, source: DataFusionError) -> PlanError {
     PlanError::Run { id: id.to_owned(), source: Box::new(source) }
 }
 
@@ -239,6 +276,13 @@ fn failed(id: &str, source: DataFusionError) -> PlanError {
 pub(super) struct Runnable {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+}
+
+impl Runnable {
+    /// The columns that it returns.
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
 }
 
 pub(super) struct Engine {
@@ -348,25 +392,25 @@ impl Engine {
     fn plan_detection(
         &self,
         query: &DetectionQuery,
-        rollups: &[PlannedRollup],
-        registry: &[(String, Slot)],
+        known: &Tables<'_>,
+        parts: &mut Parts,
     ) -> Result<PlannedDetection, PlanError> {
         let text = &query.text;
+        let rollups = known.rollups;
         let context = self.session();
-        for (name, slot) in registry {
+        for (name, slot) in known.registry {
             register(&context, text, name, slot)?;
         }
-        let slots: Vec<Slot> = rollups.iter().map(|r| Slot::empty(table_schema(&r.schema))).collect();
-        for (rollup, slot) in rollups.iter().zip(&slots) {
+        for (rollup, slot) in rollups.iter().zip(known.slots) {
             register(&context, text, &rollup.query.text.table(), slot)?;
         }
-        let plan = self.logical(&context, text)?;
+        let statement = self.parse(&context, text)?;
+        let plan = self.checked(&context, text, statement.clone(), None)?;
         let names = tables_of(&plan);
         let reads = reads_of(&names, rollups);
-        let reads_registry = registry.iter().any(|(name, _)| names.contains(name));
+        let reads_registry = known.registry.iter().any(|(name, _)| names.contains(name));
         check_retention(query, &reads, rollups)?;
         let driven_by = driven_by(query, &reads, rollups)?;
-        let tables = reads.iter().map(|i| slots[*i].clone()).collect();
         let links = |of: fn(&RollupQuery) -> &Option<String>| {
             reads.iter().any(|i| {
                 let read = &rollups[*i].query;
@@ -375,9 +419,67 @@ impl Engine {
         };
         let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
         let output = plan.schema().inner().clone();
-        let plan = self.physical(&context, text, &plan)?;
+        let rollup_of = |name: &str| rollups.iter().position(|r| r.query.text.table() == name);
+        let desk = Desk { engine: self, context: &context, text, rollup_of: &rollup_of };
+        let taken = parts.take(&desk, query_of(text, &statement)?)?;
+        let candidates = candidates(query, &taken.named, parts)?;
         let query = Arc::new(query.clone());
-        Ok(PlannedDetection { query, reads, driven_by, reads_registry, follows_links, output, plan, tables })
+        let last = taken.last;
+        Ok(PlannedDetection {
+            query,
+            reads,
+            driven_by,
+            reads_registry,
+            follows_links,
+            output,
+            candidates,
+            last,
+        })
+    }
+}
+
+/// What detections may read.
+struct Tables<'a> {
+    rollups: &'a [PlannedRollup],
+    slots: &'a [Slot],
+    registry: &'a [(String, Slot)],
+}
+
+fn query_of<'a>(text: &QueryText, statement: &'a Statement) -> Result<&'a Query, PlanError> {
+    if let Statement::Statement(parsed) = statement
+        && let Parsed::Query(query) = parsed.as_ref()
+    {
+        return Ok(query);
+    }
+    Err(PlanError::refused(text, "a detection is one SELECT"))
+}
+
+/// The part that the front matter names; refuses one that is not there or does not name subjects.
+fn candidates(
+    query: &DetectionQuery,
+    named: &[(String, usize)],
+    parts: &Parts,
+) -> Result<Option<Candidates>, PlanError> {
+    let Some(name) = &query.candidates else { return Ok(None) };
+    let kind = &query.subject_kind;
+    let names_subjects = |part: usize| {
+        let column = parts.schema(part).field_with_name(kind);
+        column.is_ok_and(|c| *c.data_type() == DataType::Utf8)
+    };
+    match named.iter().find(|(n, _)| n == name) {
+        Some((_, part)) if names_subjects(*part) => {
+            Ok(Some(Candidates { reads: parts.reads(*part), part: *part }))
+        }
+        Some(_) => {
+            let message = format!("candidates `{name}` has no text column `{kind}`: select it there");
+            Err(PlanError::refused(&query.text, message))
+        }
+        None => {
+            let message = format!(
+                "front matter names candidates `{name}`, but the query has no WITH part of that name"
+            );
+            Err(PlanError::refused(&query.text, message))
+        }
     }
 }
 
@@ -399,7 +501,7 @@ fn table_schema(schema: &SchemaRef) -> SchemaRef {
 }
 
 /// Names of the tables that a plan reads.
-fn tables_of(plan: &LogicalPlan) -> Vec<String> {
+pub(super) fn tables_of(plan: &LogicalPlan) -> Vec<String> {
     let mut names = Vec::new();
     let visit = |node: &LogicalPlan| {
         if let LogicalPlan::TableScan(scan) = node {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::detect::{self, Context};
+use crate::detect::{self, Context, Round};
 use crate::findings::lifecycle::{Evaluated, Lifecycle, Rule};
 use crate::findings::silence::Silence;
 use crate::findings::{Evidence, Finding, FindingState, Hit, Level};
@@ -192,8 +192,16 @@ impl<'s> Run<'s> {
 
     fn evaluate(&self, ids: Option<&[SubjectId]>, at: i64) -> Result<Vec<Hit>, Failure> {
         let context = Context { registry: &self.registry, topics: &["case".to_owned()] };
-        detect::evaluate(self.queries, 0, &self.rollups, ids, View::Settled, at, context)
-            .map_err(|e| e.to_string())
+        let whole = detect::evaluate(self.queries, 0, &self.rollups, ids, View::Settled, at, context)
+            .map_err(|e| e.to_string())?;
+        let mut round = Round::new(View::Settled, at);
+        let narrowed = round.evaluate(self.queries, 0, &self.rollups, ids, context);
+        if narrowed.map_err(|e| e.to_string())? != whole {
+            return Err("the front matter's `candidates` leaves out a subject that the query says something of: name a \
+                part that holds them all, or leave the key out"
+                .to_owned());
+        }
+        Ok(whole)
     }
 
     /// Late events are counted, and nothing that is known of the time before changes.
