@@ -3,7 +3,7 @@
 //! Modules are declared in the order in which data flows. Read [`pipeline`] first: its `step` names the
 //! stages. A room stands above all that it uses: `cli` → `daemon` → `pipeline`, `serve`, `notify` →
 //! `detect`, `explain`, `store` → `decode`, `enrich`, `rollup` → `ingest`, `query`, `registry` → `schema`, `findings`,
-//! `config`, `limits`, `metrics`. No import runs back up.
+//! `config`, `limits`, `metrics`, `sketch`. No import runs back up.
 
 pub mod limits;
 pub mod config;
@@ -13,6 +13,7 @@ pub mod ingest;
 pub mod decode;
 pub mod registry;
 pub mod enrich;
+pub mod sketch;
 pub mod query;
 pub mod rollup;
 pub mod detect;

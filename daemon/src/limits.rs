@@ -76,6 +76,14 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
+/// Registers of a sketch of distinct values, as a power of two: 2,048 bytes, and a standard error of 2.3 % where there
+/// are more than SKETCH_EXACT_MAX values. Thresholds on such counts are round numbers.
+pub const SKETCH_LG_REGISTERS: u8 = 11;
+/// Values up to which a sketch of that size keeps one coupon of 4 bytes each and counts exactly.
+pub const SKETCH_EXACT_MAX: u32 = 192;
+/// Bytes of sketches in one table of a rollup: 250,000 of the largest, or 10 million with ten values each. Beyond it a
+/// sketch grows no more and no new group is kept, which is counted as overflow.
+pub const ROLLUP_SKETCH_BYTES_MAX: usize = 512 << 20;
 
 /// Tokens remembered with their issuers, and with those who present them, each: 4 million at some 60 bytes. Beyond it
 /// a new token links nobody, which is counted as overflow.

@@ -7,6 +7,7 @@ pub mod intervals;
 mod links;
 pub mod schedule;
 pub mod segments;
+mod sketches;
 pub mod state;
 pub mod table;
 pub mod watermark;

@@ -35,7 +35,7 @@ const TYPE_SUFFIXES: &[&str] = &["_opt", "_vec", "_map"];
 const WORK_LEFT: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 /// Rooms by floor: a room uses rooms below it, or beside it without a circle.
 const FLOORS: &[&[&str]] = &[
-    &["limits", "config", "schema", "metrics", "findings", "world"],
+    &["limits", "config", "schema", "metrics", "findings", "sketch", "world"],
     &["ingest", "query", "registry"],
     &["decode", "enrich", "rollup"],
     &["detect", "explain", "store"],
@@ -47,6 +47,7 @@ const FLOORS: &[&[&str]] = &[
 const CRATE_HOMES: &[(&str, &str)] = &[
     ("rdkafka", "ingest"),
     ("datafusion", "query"),
+    ("datasketches", "sketch"),
     ("maxminddb", "registry"),
     ("ua_parser", "enrich"),
     ("rusqlite", "store"),

@@ -1,6 +1,6 @@
 -- ---
 -- id = "business-dependency"
--- version = 2
+-- version = 3
 -- title = "A business depends on an unpromoted pilot"
 -- subject_kind = "pilot"
 -- window_days = 14
@@ -211,7 +211,7 @@ bad_hours AS (
     GROUP BY 1, 2, 3
 ),
 edges AS (
-    SELECT target, caller, bit_or(people) AS people
+    SELECT target, caller, hll_merge(people) AS people
     FROM target_caller_day
     WHERE day >= as_of() - INTERVAL '14 days'
     GROUP BY target, caller
@@ -269,7 +269,7 @@ services_near AS (
     GROUP BY b.pilot
 ),
 people_near AS (
-    SELECT n.pilot, bool_or(n.target <> n.pilot) AS callers_are_called, coalesce(bit_or(e.people), 0) AS people
+    SELECT n.pilot, bool_or(n.target <> n.pilot) AS callers_are_called, hll_estimate(hll_merge(e.people)) AS people
     FROM (
         SELECT pilot, CASE WHEN step = 1 THEN pilot ELSE caller END AS target
         FROM (VALUES (1), (2)) AS steps(step) CROSS JOIN by_caller
@@ -349,7 +349,7 @@ terms AS (
         q.*, c.callers, c.names, p.name, p.team, r.business_days, r.active_days,
         f.outages, f.outages_to_follow, f.followed, f.lift, n.services, g.callers_a_week,
         t.slope, t.slope_low, t.slope_high,
-        CASE WHEN h.people <> 0 THEN round(64 * ln(64.0 / greatest(64 - popcount(h.people), 1))) END AS people,
+        CASE WHEN h.people > 0 THEN CAST(h.people AS DOUBLE) END AS people,
         CASE WHEN q.teams = 0
             THEN least(1.0, c.callers / $callers_full)
             ELSE (least(1.0, c.callers / $callers_full) + least(1.0, q.teams / $teams_full)) / 2
@@ -367,9 +367,8 @@ terms AS (
         CASE WHEN f.outages >= $outages_min THEN f.retried END AS failure_behaviour,
         CASE WHEN f.outages_to_follow >= $outages_min
             THEN least(1.0, greatest(0.0, (f.lift - 1.0) / ($lift_full - 1.0))) END AS propagation,
-        CASE WHEN h.people <> 0 OR h.callers_are_called
-            THEN least(1.0, n.services / $services_full
-                            + 64 * ln(64.0 / greatest(64 - popcount(h.people), 1)) / $people_full)
+        CASE WHEN h.people > 0 OR h.callers_are_called
+            THEN least(1.0, n.services / $services_full + h.people / $people_full)
         END AS centrality,
         CASE WHEN g.pilot IS NOT NULL THEN least(1.0, greatest(0.0, g.callers_a_week / $growth_full)) END AS growth
     FROM totals q

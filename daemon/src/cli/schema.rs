@@ -212,6 +212,7 @@ fn sql_type(data_type: &DataType) -> &'static str {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text",
         DataType::Float64 => "double",
         DataType::Boolean => "boolean",
+        DataType::Binary => "sketch",
         DataType::Timestamp(..) => "timestamp (UTC, microseconds)",
         _ => "bigint",
     }
@@ -221,6 +222,10 @@ fn write_page(out: &mut impl Write, columns: &[Described]) -> io::Result<()> {
     writeln!(out, "# Tables")?;
     writeln!(out)?;
     writeln!(out, "Rollups read `events`; detections read the rollups and the tables of the registry.")?;
+    writeln!(
+        out,
+        "A sketch counts distinct values: `hll_estimate(hll_merge(column))` says how many there were."
+    )?;
     for table in columns.chunk_by(|a, b| a.table == b.table) {
         writeln!(out, "\n## {}\n", table[0].table)?;
         let from_logs = table.iter().any(|c| !c.meaning.is_empty());
@@ -277,7 +282,9 @@ mod tests {
             assert!(page.contains(heading), "{heading}");
         }
         assert!(
-            page.contains("| credential | text | yes |") && !page.contains("credential_secret"),
+            page.contains("| credential | text | yes |")
+                && page.contains("| people | sketch | yes |")
+                && !page.contains("credential_secret"),
             "{page}"
         );
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Snapshot;
 use crate::limits::EXPLAIN_ROWS_SHOWN_MAX;
 use crate::query::observe::{Observation, cut, rows_with};
+use crate::sketch;
 
 /// Rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +72,9 @@ fn texts(batch: &RecordBatch, column: &str, rows: &[usize]) -> Vec<Option<String
     if let DataType::Timestamp(TimeUnit::Microsecond, _) = column.data_type() {
         let times = column.as_primitive::<TimestampMicrosecondType>();
         return times.iter().map(|t| t.map(|t| super::snapshot::instant(t).to_string())).collect();
+    }
+    if *column.data_type() == DataType::Binary {
+        return column.as_binary::<i32>().iter().map(|bytes| bytes.map(sketch::shown)).collect();
     }
     let Ok(column) = cast(&column, &DataType::Utf8) else { return Vec::new() };
     column.as_string::<i32>().iter().map(|text| text.map(cut)).collect()

@@ -1,7 +1,9 @@
 //! The functions that our SQL has beyond DataFusion's own, and the list of all that it may use.
 //!
-//! In: masks and the instant of evaluation. Out: scalar functions. None reads a clock: `as_of()` gives the
+//! In: masks, sketches and the instant of evaluation. Out: scalar functions and aggregates. None reads a clock: `as_of()` gives the
 //! grid point that the pipeline set before it ran the query.
+
+mod sketches;
 
 use std::any::type_name;
 use std::fmt;
@@ -13,9 +15,8 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Scalar functions a query may call. Everything else (files, randomness, clocks, versions) is refused.
 pub const SCALAR_FUNCTIONS: &[&str] = &[
@@ -34,6 +35,7 @@ pub const SCALAR_FUNCTIONS: &[&str] = &[
     "exp",
     "floor",
     "greatest",
+    "hll_estimate",
     "least",
     "left",
     "length",
@@ -43,7 +45,6 @@ pub const SCALAR_FUNCTIONS: &[&str] = &[
     "ltrim",
     "mask_cadence_cv",
     "mask_longest_gap",
-    "mask_of",
     "nullif",
     "popcount",
     "power",
@@ -65,12 +66,13 @@ pub const SCALAR_FUNCTIONS: &[&str] = &[
 ];
 
 /// Aggregates a rollup may use: those whose partial results merge by the same or a simpler operation.
-pub const MERGEABLE_AGGREGATES: &[&str] = &["count", "sum", "min", "max", "bool_or", "bit_or"];
+pub const MERGEABLE_AGGREGATES: &[&str] = &["count", "sum", "min", "max", "bool_or", "bit_or", "hll_sketch"];
 
 /// Aggregates a detection may use besides.
 pub const DETECTION_AGGREGATES: &[&str] = &[
     "avg",
     "bool_and",
+    "hll_merge",
     "median",
     "stddev",
     "stddev_pop",
@@ -96,7 +98,12 @@ impl AsOf {
     }
 }
 
-/// All functions of ours, `as_of()` bound to `as_of`.
+/// All aggregates of ours.
+pub fn aggregates() -> Vec<AggregateUDF> {
+    sketches::aggregates()
+}
+
+/// All scalar functions of ours, `as_of()` bound to `as_of`.
 pub fn all(as_of: &AsOf) -> Vec<ScalarUDF> {
     vec![
         ScalarUDF::from(AsOfFunction {
@@ -106,9 +113,7 @@ pub fn all(as_of: &AsOf) -> Vec<ScalarUDF> {
         ScalarUDF::from(MaskFunction::new("popcount", 1, DataType::Int64, popcount)),
         ScalarUDF::from(MaskFunction::new("mask_cadence_cv", 1, DataType::Float64, cadence_cv)),
         ScalarUDF::from(MaskFunction::new("mask_longest_gap", 2, DataType::Int64, longest_gap)),
-        ScalarUDF::from(MaskOfFunction {
-            signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable),
-        }),
+        sketches::estimate(),
     ]
 }
 
@@ -207,37 +212,6 @@ impl ScalarUDFImpl for MaskFunction {
     }
 }
 
-/// `mask_of(text)`: one of 64 bits, by hash. The `bit_or` of many is a sketch of how many different texts there
-/// were (linear counting: 64 ln(64 / bits that are not set)): exact enough up to some 150 of them, and it merges.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct MaskOfFunction {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for MaskOfFunction {
-    fn name(&self) -> &str {
-        "mask_of"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let masks: Int64Array = arrays[0].as_string::<i32>().iter().map(|text| text.map(mask_of)).collect();
-        Ok(ColumnarValue::Array(Arc::new(masks)))
-    }
-}
-
-fn mask_of(text: &str) -> i64 {
-    1 << (xxh3_64(text.as_bytes()) % 64)
-}
-
 /// Number of bits set.
 fn popcount(masks: &[&Int64Array], _rows: usize) -> ArrayRef {
     Arc::new(masks[0].iter().map(|m| m.map(|m| i64::from(m.count_ones()))).collect::<Int64Array>())
@@ -284,17 +258,6 @@ mod tests {
         assert_eq!(cadence_cv_of(0b1_0001_0001_0001), Some(0.0));
         assert!(cadence_cv_of(0b1_0000_0011_0001).is_some_and(|cv| cv > 0.5));
         assert_eq!(cadence_cv_of(0b11), None);
-    }
-
-    #[test]
-    fn masks_of_many_texts_tell_how_many_there_were() {
-        for count in [0, 1, 10, 50, 150] {
-            let all = (0..count).chain(0..count).fold(0, |all, n| all | mask_of(&format!("user-{n}")));
-            let unset = f64::from(all.count_zeros().max(1));
-            let estimate = 64.0 * (64.0 / unset).ln();
-            let error = (estimate - f64::from(count)).abs();
-            assert!(error <= 0.2 * f64::from(count), "{count}: {estimate}");
-        }
     }
 
     #[test]

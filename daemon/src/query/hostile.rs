@@ -164,6 +164,14 @@ fn rollups_that_do_not_merge_are_refused() {
     let hostile = [
         (select(", avg(status_code) AS mean", "GROUP BY 1, 2"), "`avg` does not merge"),
         (select(", count(DISTINCT caller) AS callers", "GROUP BY 1, 2"), "DISTINCT does not merge"),
+        (select(", hll_sketch(p_production) AS p", "GROUP BY 1, 2"), "takes text or BIGINT"),
+        (select(", hll_sketch(DISTINCT caller) AS callers", "GROUP BY 1, 2"), "DISTINCT does not merge"),
+        (select(", hll_merge(caller) AS callers", "GROUP BY 1, 2"), "takes sketches"),
+        (
+            select(", hll_estimate(hll_sketch(caller)) AS callers", "GROUP BY 1, 2"),
+            "computation on aggregates",
+        ),
+        (select(", min(CAST(caller AS BYTEA)) AS caller", "GROUP BY 1, 2"), "has type Binary"),
         (select(", array_agg(caller) AS callers", "GROUP BY 1, 2"), "`array_agg` does not merge"),
         (select(", first_value(caller) AS caller", "GROUP BY 1, 2"), "`first_value` does not merge"),
         (select(", sum(p_production) AS p", "GROUP BY 1, 2"), "sums floating-point"),

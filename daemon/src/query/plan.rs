@@ -52,6 +52,8 @@ pub enum Merge {
     Max,
     /// bool_or, bit_or.
     Or,
+    /// hll_sketch: bytes of crate::sketch.
+    Sketch,
 }
 
 /// Why a query cannot be planned or run. Names the file; `Display` is for people.
@@ -316,6 +318,9 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, self.resources.clone());
         for function in functions::all(&self.as_of) {
             context.register_udf(function);
+        }
+        for function in functions::aggregates() {
+            context.register_udaf(function);
         }
         context
     }

@@ -151,7 +151,7 @@ fn merge_of(text: &QueryText, expression: &Expr) -> Result<Merge, PlanError> {
     if function.params.distinct {
         return Err(PlanError::refused(
             text,
-            "DISTINCT does not merge: group by the value instead and count rows in the detection",
+            "DISTINCT does not merge: keep `hll_sketch(value)` and ask `hll_estimate` in the detection, or group by the value and count rows there",
         ));
     }
     match function.func.name() {
@@ -159,6 +159,7 @@ fn merge_of(text: &QueryText, expression: &Expr) -> Result<Merge, PlanError> {
         "min" => Ok(Merge::Min),
         "max" => Ok(Merge::Max),
         "bool_or" | "bit_or" => Ok(Merge::Or),
+        "hll_sketch" => Ok(Merge::Sketch),
         name => Err(PlanError::refused(
             text,
             format!(
@@ -209,7 +210,8 @@ pub(super) fn plain_schema(
             );
             return Err(PlanError::refused(text, message));
         }
-        if !is_supported(&data_type) {
+        let is_sketch = *merge == Merge::Sketch && data_type == DataType::Binary;
+        if !is_sketch && !is_supported(&data_type) {
             let message = format!(
                 "`{}` has type {data_type}; cast it to BIGINT, DOUBLE, BOOLEAN, VARCHAR or TIMESTAMP",
                 field.name()

@@ -254,7 +254,8 @@ fn scatter(
     for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
         let subject = number(names.value(row));
         let table = tables.entry(grid.value(row)).or_insert_with(|| RollupTable::new(layout.clone()));
-        overflow += u64::from(table.merge(keys.row(row).as_ref(), subject, &prepared, row) == Kept::Overflow);
+        let kept = table.merge(keys.row(row).as_ref(), subject, &prepared, row)?;
+        overflow += u64::from(kept == Kept::Overflow);
     }
     Ok(overflow)
 }
@@ -272,7 +273,7 @@ fn gather(
     let names: &StringArray = rows.column(layout.subject).as_string();
     let mut overflow = 0;
     for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
-        let kept = table.merge(keys.row(row).as_ref(), number(names.value(row)), &prepared, row);
+        let kept = table.merge(keys.row(row).as_ref(), number(names.value(row)), &prepared, row)?;
         overflow += u64::from(kept == Kept::Overflow);
     }
     Ok(overflow)

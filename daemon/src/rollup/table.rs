@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use ahash::RandomState;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -16,6 +18,7 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::limits;
 use crate::query::plan::{GRID_COLUMN, Merge, PlannedRollup};
+use crate::rollup::sketches::Sketches;
 
 /// Number of a subject in [`Subjects`].
 pub type SubjectId = u32;
@@ -132,6 +135,7 @@ enum Values {
     Float(Vec<Option<f64>>),
     Bool(Vec<Option<bool>>),
     Text(Vec<Option<Box<str>>>),
+    Sketch(Sketches),
 }
 
 /// One aggregate column of a batch, typed once.
@@ -140,6 +144,7 @@ enum Incoming {
     Float(Float64Array),
     Bool(BooleanArray),
     Text(StringArray),
+    Sketch(BinaryArray),
 }
 
 impl Incoming {
@@ -148,6 +153,7 @@ impl Incoming {
             DataType::Float64 => Self::Float(column.as_primitive::<Float64Type>().clone()),
             DataType::Boolean => Self::Bool(column.as_boolean().clone()),
             DataType::Utf8 => Self::Text(column.as_string::<i32>().clone()),
+            DataType::Binary => Self::Sketch(column.as_binary::<i32>().clone()),
             _ => Self::Int(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
         })
     }
@@ -174,7 +180,7 @@ pub enum Kept {
     New,
     /// Merged into a group that was there.
     Merged,
-    /// The table is full: not kept, to be counted.
+    /// The table is full: not kept, or not all of it, to be counted.
     Overflow,
 }
 
@@ -211,18 +217,27 @@ impl RollupTable {
         self.by_subject.keys().copied()
     }
 
-    /// Merges row `row` of a prepared batch under `key`.
-    pub fn merge(&mut self, key: &[u8], subject: SubjectId, prepared: &Prepared, row: usize) -> Kept {
+    /// Merges row `row` of a prepared batch under `key`. Fails on bytes that are no sketch.
+    pub fn merge(
+        &mut self,
+        key: &[u8],
+        subject: SubjectId,
+        prepared: &Prepared,
+        row: usize,
+    ) -> Result<Kept, ArrowError> {
         let hash = self.layout.hasher.hash_one(key);
         if let Some(slot) = self.index.find(hash, |s| *self.keys[*s as usize] == *key) {
             let slot = *slot as usize;
+            let mut kept = Kept::Merged;
             for ((column, incoming), values) in prepared.0.iter().zip(&mut self.values) {
-                merge_value(self.layout.merges[*column], values, slot, incoming, row);
+                if !merge_value(self.layout.merges[*column], values, slot, incoming, row)? {
+                    kept = Kept::Overflow;
+                }
             }
-            return Kept::Merged;
+            return Ok(kept);
         }
-        if self.keys.len() >= limits::ROLLUP_GROUPS_MAX {
-            return Kept::Overflow;
+        if self.is_full() {
+            return Ok(Kept::Overflow);
         }
         let slot = self.keys.len() as u32;
         self.keys.push(key.into());
@@ -230,9 +245,14 @@ impl RollupTable {
         self.index.insert_unique(hash, slot, |s| hasher.hash_one(&*keys[*s as usize]));
         self.by_subject.entry(subject).or_default().push(slot);
         for ((_, incoming), values) in prepared.0.iter().zip(&mut self.values) {
-            push_value(values, incoming, row);
+            push_value(values, incoming, row)?;
         }
-        Kept::New
+        Ok(Kept::New)
+    }
+
+    fn is_full(&self) -> bool {
+        let sketches = |values: &Values| matches!(values, Values::Sketch(sketches) if sketches.is_full());
+        self.keys.len() >= limits::ROLLUP_GROUPS_MAX || self.values.iter().any(sketches)
     }
 
     /// All rows, or those of the given subjects, in key order, in [`Layout::schema`].
@@ -268,6 +288,7 @@ fn empty_values(data_type: &DataType) -> Values {
         DataType::Float64 => Values::Float(Vec::new()),
         DataType::Boolean => Values::Bool(Vec::new()),
         DataType::Utf8 => Values::Text(Vec::new()),
+        DataType::Binary => Values::Sketch(Sketches::default()),
         _ => Values::Int(Vec::new()),
     }
 }
@@ -278,20 +299,30 @@ fn gather_values(values: &Values, slots: &[u32]) -> ArrayRef {
         Values::Float(v) => Arc::new(slots.iter().map(|s| v[*s as usize]).collect::<Float64Array>()),
         Values::Bool(v) => Arc::new(slots.iter().map(|s| v[*s as usize]).collect::<BooleanArray>()),
         Values::Text(v) => Arc::new(slots.iter().map(|s| v[*s as usize].as_deref()).collect::<StringArray>()),
+        Values::Sketch(v) => Arc::new(v.gather(slots)),
     }
 }
 
-fn push_value(values: &mut Values, incoming: &Incoming, row: usize) {
+fn push_value(values: &mut Values, incoming: &Incoming, row: usize) -> Result<(), ArrowError> {
     match (values, incoming) {
         (Values::Int(v), Incoming::Int(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
         (Values::Float(v), Incoming::Float(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
         (Values::Bool(v), Incoming::Bool(a)) => v.push(a.is_valid(row).then(|| a.value(row))),
         (Values::Text(v), Incoming::Text(a)) => v.push(a.is_valid(row).then(|| a.value(row).into())),
+        (Values::Sketch(v), Incoming::Sketch(a)) => v.push(a.is_valid(row).then(|| a.value(row)))?,
         _ => unreachable!("a prepared batch has its layout's types"),
     }
+    Ok(())
 }
 
-fn merge_value(merge: Merge, values: &mut Values, slot: usize, incoming: &Incoming, row: usize) {
+/// Whether there was room for it.
+fn merge_value(
+    merge: Merge,
+    values: &mut Values,
+    slot: usize,
+    incoming: &Incoming,
+    row: usize,
+) -> Result<bool, ArrowError> {
     match (values, incoming) {
         (Values::Int(v), Incoming::Int(a)) if a.is_valid(row) => {
             let b = a.value(row);
@@ -308,8 +339,10 @@ fn merge_value(merge: Merge, values: &mut Values, slot: usize, incoming: &Incomi
         (Values::Text(v), Incoming::Text(a)) if a.is_valid(row) => {
             merge_text(merge, &mut v[slot], a.value(row))
         }
+        (Values::Sketch(v), Incoming::Sketch(a)) if a.is_valid(row) => return v.merge(slot, a.value(row)),
         _ => {}
     }
+    Ok(true)
 }
 
 fn merge_int(merge: Merge, a: i64, b: i64) -> i64 {
@@ -318,7 +351,7 @@ fn merge_int(merge: Merge, a: i64, b: i64) -> i64 {
         Merge::Min => a.min(b),
         Merge::Max => a.max(b),
         Merge::Or => a | b,
-        Merge::Key => a,
+        Merge::Key | Merge::Sketch => a,
     }
 }
 

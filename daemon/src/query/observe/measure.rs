@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Measure;
 use crate::limits::EXPLAIN_CELL_CHARS_MAX;
 use crate::query::dissect::condition::Compare;
+use crate::sketch;
 
 /// What a margin is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,6 +61,9 @@ impl Scalar {
             let time = read(&DataType::Timestamp(TimeUnit::Microsecond, None));
             let micros = |t: ArrayRef| t.as_primitive::<TimestampMicrosecondType>().value(0);
             return time.map_or(Self::Null, |t| Self::Time(micros(t)));
+        }
+        if kind == DataType::Binary {
+            return Self::Text(sketch::shown(one.as_binary::<i32>().value(0)));
         }
         let text = read(&DataType::Utf8);
         text.map_or(Self::Null, |text| Self::Text(text.as_string::<i32>().value(0).to_owned()))
