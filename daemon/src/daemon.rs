@@ -158,7 +158,7 @@ fn is_deduped_by_default(format: &SourceFormat) -> bool {
 /// Threads that serve; the pipeline never runs on them.
 const SERVING_THREADS: usize = 2;
 /// Parts whose word counts for readiness.
-const COMPONENTS: &[&str] = &["pipeline", "broker", "registry", "queries"];
+const COMPONENTS: &[&str] = &["pipeline", "broker", "registry", "queries", "rollups"];
 
 /// A daemon at work.
 pub struct RunningDaemon {
@@ -391,6 +391,7 @@ impl Runner {
 
     fn read_until_stopped(&mut self) -> Result<(), DaemonError> {
         self.health.set("pipeline", Ok(()));
+        self.show_warming();
         loop {
             if !self.obey()? {
                 break;
@@ -400,6 +401,7 @@ impl Runner {
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
             self.show_source();
+            self.show_warming();
             if self.pipeline.commit_is_due(now) {
                 self.commit()?;
             }
@@ -438,6 +440,15 @@ impl Runner {
             Err("the broker does not answer; it is tried again".to_owned())
         };
         self.health.set("broker", broker);
+    }
+
+    /// Rollups whose history is short are no reason not to be ready.
+    fn show_warming(&self) {
+        let warming: Vec<String> = self.pipeline.warming().iter().map(ToString::to_string).collect();
+        match warming.is_empty() {
+            true => self.health.set("rollups", Ok(())),
+            false => self.health.warming("rollups", warming.join("; ")),
+        }
     }
 
     /// Applies what came from outside; false: stop.

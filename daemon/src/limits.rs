@@ -85,6 +85,10 @@ pub const SKETCH_EXACT_MAX: u32 = 192;
 /// sketch grows no more and no new group is kept, which is counted as overflow.
 pub const ROLLUP_SKETCH_BYTES_MAX: usize = 512 << 20;
 
+/// Rows of one stored segment that a rebuild writes: a rollup of ROLLUP_GROUPS_MAX becomes twenty of some 100 MB, a
+/// tenth of what SQLite takes in one value.
+pub const REBUILT_SEGMENT_ROWS_MAX: usize = 1_000_000;
+
 /// Tokens remembered with their issuers, and with those who present them, each: 4 million at some 60 bytes. Beyond it
 /// a new token links nobody, which is counted as overflow.
 pub const LINKS_MAX: usize = 4_000_000;

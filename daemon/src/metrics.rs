@@ -42,6 +42,13 @@ pub struct QueryLabel {
     pub query: String,
 }
 
+/// A rollup by id.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RollupLabel {
+    /// Id in the front matter.
+    pub rollup: String,
+}
+
 /// A detection and what became of it.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct DetectionKindLabel {
@@ -132,6 +139,8 @@ pub struct Metrics {
     pub rollup_rows: Family<QueryLabel, Gauge>,
     /// Groups not kept because a bound was reached.
     pub rollup_overflow: Family<QueryLabel, Counter>,
+    /// Event time until which a rollup's rows do not go back as far as detections look, seconds since 1970; 0 when warm.
+    pub rollup_warming_until_seconds: Family<RollupLabel, FloatGauge>,
     /// Watermark, seconds since 1970.
     pub rollup_watermark_seconds: FloatGauge,
     /// Evaluations by detection and trigger (early, grid).
@@ -241,6 +250,7 @@ impl Metrics {
             rollup_late_events: Counter::default(),
             rollup_rows: Family::default(),
             rollup_overflow: Family::default(),
+            rollup_warming_until_seconds: Family::default(),
             rollup_watermark_seconds: FloatGauge::default(),
             detect_evaluations: Family::default(),
             detect_errors: Family::default(),
@@ -338,6 +348,12 @@ impl Metrics {
             "rollup_overflow",
             "Groups not kept because a bound was reached",
             self.rollup_overflow.clone(),
+        );
+        r.register_with_unit(
+            "rollup_warming_until",
+            "Event time until which a rollup's rows do not go back far enough, since 1970; 0 when they do",
+            Unit::Seconds,
+            self.rollup_warming_until_seconds.clone(),
         );
         r.register_with_unit(
             "rollup_watermark",

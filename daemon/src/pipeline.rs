@@ -5,10 +5,13 @@
 
 mod commit;
 mod gauges;
+mod rebuild;
 mod recover;
 mod reload;
 mod tick;
+mod warming;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray};
@@ -35,7 +38,9 @@ use crate::rollup::{RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
 use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError};
 
+pub use rebuild::{Finished, Rebuild, RebuildError, Rebuilt};
 pub use recover::Parts;
+pub use warming::Warming;
 
 /// Metric label of events in layouts of the user's own: labels are a closed set.
 const OWN_LAYOUT: &str = "own_layout";
@@ -108,6 +113,11 @@ pub struct Pipeline {
     store: Store,
     levels: Vec<SegmentLevels>,
     dedupe_segments: Vec<i64>,
+    /// Stored segments of queries that are not in force any more: the next commit removes them.
+    superseded: Vec<i64>,
+    /// By rollup id: the event time from which on its rows hold everything, where that is not the first event's.
+    start_times: BTreeMap<String, i64>,
+    shown_warming: Vec<Warming>,
     uncommitted: Uncommitted,
     keeps_dead_letters: bool,
     looked_early_at: i64,
@@ -131,6 +141,7 @@ impl Pipeline {
         self.count_read(batch);
         batch.ends.iter().for_each(|end| self.watermark.at_end(*end, now));
         self.settle(now)?;
+        self.show_warming();
         self.look_early(now)?;
         self.metrics.pipeline_steps.inc();
         self.metrics.pipeline_last_step_seconds.set(now as f64 / 1e6);

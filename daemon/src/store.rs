@@ -95,6 +95,16 @@ pub struct Versions {
     pub registry: String,
     /// Id, version and SHA-256 of each query, in id order.
     pub queries: Vec<(String, u32, String)>,
+    /// Id of each rollup whose rows do not go back to the first event, in id order, and the event time, microseconds
+    /// since 1970, from which on they hold everything.
+    pub starts: Vec<(String, i64)>,
+}
+
+impl Versions {
+    /// Whether a query of this SHA-256 was in force.
+    pub fn knows(&self, sha256: &str) -> bool {
+        self.queries.iter().any(|(_, _, known)| known == sha256)
+    }
 }
 
 /// State as of the last commit.
@@ -220,6 +230,11 @@ impl Store {
         segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
     }
 
+    /// Ids of all segments of these rollups, of whichever version.
+    pub fn segments_of(&self, rollups: &[String]) -> Result<Vec<i64>, StoreError> {
+        Ok(segments::ids_of(&locked(&self.connection), rollups)?)
+    }
+
     /// Topic names by number.
     pub fn topics(&self) -> Result<Vec<String>, StoreError> {
         Ok(recover::topics(&locked(&self.connection))?)
@@ -228,6 +243,11 @@ impl Store {
     /// Where to go on reading, by partition.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         Ok(recover::checkpoints(&locked(&self.connection))?)
+    }
+
+    /// What was in force at the last commit; `None` before the first one that said so.
+    pub fn versions(&self) -> Result<Option<Versions>, StoreError> {
+        Ok(recover::versions(&locked(&self.connection))?)
     }
 
     /// Every finding, all episodes, with what its lifecycle remembers.

@@ -46,6 +46,7 @@ impl Pipeline {
     pub fn commit(&mut self, wall: fn() -> i64) -> Result<Committed, PipelineError> {
         let started = Instant::now();
         let (segments, mut dropped, places) = self.segments_to_store()?;
+        dropped.append(&mut self.superseded);
         let waits = std::mem::take(&mut self.uncommitted);
         dropped.sort_unstable();
         let commit = self.as_commit(waits, segments, dropped);
@@ -108,10 +109,10 @@ impl Pipeline {
         let detections = self.queries.detections.iter().map(|d| &d.query.text);
         let queries =
             rollups.chain(detections).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
-        Versions { registry: self.registry.version().to_owned(), queries }
+        Versions { registry: self.registry.version().to_owned(), queries, starts: self.starts() }
     }
 
-    fn clock_state(&self) -> ClockState {
+    pub(super) fn clock_state(&self) -> ClockState {
         let state = self.watermark.state();
         let place = |(topic, partition): (u16, i32)| Position { topic, partition, offset: 0 };
         ClockState {
@@ -160,7 +161,7 @@ impl Pipeline {
         Ok((segments, dropped, places))
     }
 
-    fn segment(
+    pub(super) fn segment(
         &self,
         index: usize,
         rows: &arrow::record_batch::RecordBatch,

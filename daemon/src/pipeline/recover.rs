@@ -1,8 +1,9 @@
 //! Building a pipeline: from nothing, or from what the last commit left.
 //!
 //! In: a store, queries, a registry. Out: a [`Pipeline`] that goes on where it stopped. A segment of a
-//! rollup whose file has changed since is not loaded: it would mean something else.
+//! rollup whose file has changed since is not loaded: it would mean something else. The next commit removes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::TimeConfig;
@@ -15,7 +16,7 @@ use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
 use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
-use crate::query::plan::{PlannedDetection, QuerySet};
+use crate::query::plan::{PlannedDetection, PlannedRollup, QuerySet};
 use crate::query::{QueryText, QueryTexts};
 use crate::registry::Registry;
 use crate::rollup::segments::{self, SegmentLevels};
@@ -71,6 +72,9 @@ impl Pipeline {
             lifecycle: Lifecycle::restore(recovered.tracked),
             levels: queries.rollups.iter().map(|_| SegmentLevels::default()).collect(),
             dedupe_segments: Vec::new(),
+            superseded: Vec::new(),
+            start_times: BTreeMap::new(),
+            shown_warming: Vec::new(),
             uncommitted: Uncommitted::default(),
             keeps_dead_letters: false,
             looked_early_at: 0,
@@ -83,9 +87,11 @@ impl Pipeline {
             metrics,
             store,
         };
+        let before = recovered.versions.unwrap_or_default();
         pipeline.load_clock(&recovered.clock);
-        pipeline.load_segments(recovered.segments)?;
-        pipeline.schedule_from(&recovered.versions.unwrap_or_default());
+        pipeline.load_segments(recovered.segments, &before)?;
+        pipeline.start_rollups(&before);
+        pipeline.schedule_from(&before);
         pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
         pipeline.start_rejects_at_zero();
         Ok(pipeline)
@@ -119,16 +125,19 @@ impl Pipeline {
         self.rollups.restore_settled(clock.watermark_micros);
     }
 
-    fn load_segments(&mut self, stored: Vec<StoredSegment>) -> Result<(), PipelineError> {
+    /// Rows of a query that was not in force at the last commit have a gap behind them, whatever its file.
+    fn load_segments(&mut self, stored: Vec<StoredSegment>, before: &Versions) -> Result<(), PipelineError> {
         for segment in stored {
             if segment.rollup == DEDUPE_SEGMENT {
                 self.dedupe.restore(dedupe::decode(&segment.bytes));
                 self.dedupe_segments.push(segment.id);
                 continue;
             }
-            let same = |q: &crate::query::plan::PlannedRollup| q.query.text.sha256 == segment.sha256;
+            let same = |q: &PlannedRollup| {
+                q.query.text.sha256 == segment.sha256 && before.knows(&q.query.text.sha256)
+            };
             let Some(index) = self.queries.rollups.iter().position(same) else {
-                tracing::warn!(rollup = %segment.rollup, version = segment.version, "rollup query changed: its stored rows are not used, it warms up anew");
+                self.superseded.push(segment.id);
                 continue;
             };
             for rows in segments::decode(&segment.bytes)? {
@@ -167,8 +176,7 @@ impl Pipeline {
     fn is_unchanged(&self, detection: &PlannedDetection, before: &Versions) -> bool {
         let read = detection.reads.iter().map(|index| &self.queries.rollups[*index].query.text);
         let texts = read.chain([&detection.query.text]);
-        let known = |text: &QueryText| before.queries.iter().any(|(_, _, sha256)| *sha256 == text.sha256);
-        texts.into_iter().all(known)
+        texts.into_iter().all(|text: &QueryText| before.knows(&text.sha256))
     }
 
     /// The registry is another: detections that read it may give any answer, and findings another owner.

@@ -43,6 +43,7 @@ impl Pipeline {
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
         self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;
         let mut old_levels = std::mem::take(&mut self.levels);
+        let before = self.versions();
         self.levels = queries
             .rollups
             .iter()
@@ -53,8 +54,9 @@ impl Pipeline {
                 old.map_or_else(SegmentLevels::default, |i| std::mem::take(&mut old_levels[i]))
             })
             .collect();
-        let before = self.versions();
+        self.superseded.extend(old_levels.iter_mut().flat_map(SegmentLevels::take_all));
         self.queries = queries;
+        self.start_rollups(&before);
         self.schedule_from(&before);
         self.journal("queries", &texts.version(), now);
         self.metrics.query_reloads.get_or_create(&KindLabel { kind: "applied" }).inc();

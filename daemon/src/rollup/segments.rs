@@ -38,6 +38,11 @@ impl SegmentLevels {
         self.classes.entry((bytes.max(1) as u64).ilog(8)).or_default().push(id);
     }
 
+    /// All of them, taken out.
+    pub fn take_all(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.classes).into_values().flatten().collect()
+    }
+
     /// Segments to merge into one, taken out; empty if there is nothing to do.
     pub fn take_mergeable(&mut self) -> Vec<i64> {
         match self.classes.values_mut().find(|ids| ids.len() >= MERGE_COUNT) {

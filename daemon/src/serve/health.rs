@@ -15,6 +15,7 @@ use tokio::sync::watch;
 enum Condition {
     Ready,
     Degraded(String),
+    Warming(String),
     NotReady(String),
 }
 
@@ -48,6 +49,11 @@ impl Health {
     /// The component works on what was last good: the daemon stays ready, `/readyz` gives the reason.
     pub fn degrade(&self, component: &'static str, reason: String) {
         self.put(component, Condition::Degraded(reason));
+    }
+
+    /// The component works, but its history does not go back as far as it will: the daemon stays ready.
+    pub fn warming(&self, component: &'static str, reason: String) {
+        self.put(component, Condition::Warming(reason));
     }
 
     /// Whether every component works.
@@ -100,6 +106,17 @@ mod tests {
         assert_eq!(
             health.to_json(),
             r#"{"ready":true,"components":{"queries":{"status":"degraded","reason":"a.sql:3: no such column"}}}"#
+        );
+    }
+
+    #[test]
+    fn warming_component_is_ready_and_says_until_when() {
+        let health = Health::new(&["rollups"]);
+        health.warming("rollups", "a: until then".to_owned());
+        assert!(health.ready());
+        assert_eq!(
+            health.to_json(),
+            r#"{"ready":true,"components":{"rollups":{"status":"warming","reason":"a: until then"}}}"#
         );
     }
 

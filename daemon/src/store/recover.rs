@@ -84,7 +84,8 @@ pub(super) fn tracked_row(row: &Row<'_>) -> Result<Tracked, StoreError> {
     serde_json::from_str(&body).map_err(|e| damaged(e.to_string()))
 }
 
-fn versions(connection: &Connection) -> rusqlite::Result<Option<Versions>> {
+/// Registry and queries in force, and since when rollups have rows.
+pub(super) fn versions(connection: &Connection) -> rusqlite::Result<Option<Versions>> {
     let registry = connection
         .query_row("SELECT sha256 FROM version_in_force WHERE kind = 'registry'", [], |row| row.get(0))
         .optional()?;
@@ -92,5 +93,8 @@ fn versions(connection: &Connection) -> rusqlite::Result<Option<Versions>> {
     let mut select = connection
         .prepare("SELECT id, version, sha256 FROM version_in_force WHERE kind = 'query' ORDER BY id")?;
     let queries = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(Some(Versions { registry, queries: queries.collect::<rusqlite::Result<_>>()? }))
+    let queries = queries.collect::<rusqlite::Result<_>>()?;
+    let mut select = connection.prepare("SELECT rollup, since_micros FROM rollup_start ORDER BY rollup")?;
+    let starts = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Some(Versions { registry, queries, starts: starts.collect::<rusqlite::Result<_>>()? }))
 }

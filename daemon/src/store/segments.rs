@@ -69,6 +69,18 @@ pub(super) fn read(connection: &Connection) -> Result<Vec<StoredSegment>, StoreE
     Ok(segments)
 }
 
+/// Ids of the segments of these rollups, in order.
+pub(super) fn ids_of(connection: &Connection, rollups: &[String]) -> rusqlite::Result<Vec<i64>> {
+    let mut select = connection.prepare_cached("SELECT id FROM segment WHERE rollup = ?1 ORDER BY id")?;
+    let mut ids = Vec::new();
+    for rollup in rollups {
+        for id in select.query_map([rollup], |row| row.get(0))? {
+            ids.push(id?);
+        }
+    }
+    Ok(ids)
+}
+
 /// One segment by id, checked; `None` where there is none.
 pub(super) fn read_one(connection: &Connection, id: i64) -> Result<Option<StoredSegment>, StoreError> {
     let mut select = connection

@@ -15,6 +15,11 @@ use super::StoreError;
 /// Raised whenever `schema.sql` changes its meaning.
 pub(super) const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
+/// Came after version 2 and changes nothing that it says, so a state without it gets it. Of each rollup in force whose
+/// rows do not go back to the first event: the event time from which on they hold everything.
+const ADDED: &str =
+    "CREATE TABLE IF NOT EXISTS rollup_start (rollup TEXT PRIMARY KEY, since_micros INTEGER NOT NULL)
+                     STRICT, WITHOUT ROWID";
 const FILE_NAME: &str = "shadowprod.db";
 /// Statements kept prepared per connection: more than there are in this module.
 const STATEMENTS_MAX: usize = 64;
@@ -116,10 +121,12 @@ fn ensure_schema(connection: &mut Connection, path: &Path) -> Result<(), StoreEr
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|source| unreadable(path, source))?;
     if tables > 0 {
-        return check_version(connection, path);
+        check_version(connection, path)?;
+        return Ok(connection.execute_batch(ADDED)?);
     }
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(ADDED)?;
     set_meta(&transaction, "schema_version", &SCHEMA_VERSION)?;
     transaction
         .execute("INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(16))))", [])?;

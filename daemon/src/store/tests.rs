@@ -120,6 +120,7 @@ fn full_commit() -> Commit {
         versions: Some(Versions {
             registry: "cd".repeat(32),
             queries: vec![("shared-credential".to_owned(), 1, "ef".repeat(32))],
+            starts: vec![("pilot_traffic".to_owned(), 41)],
         }),
     }
 }
@@ -165,6 +166,18 @@ fn what_was_committed_comes_back_after_a_reopen() {
     assert_eq!(kept, [(1, "pilot_traffic", 1), (2, "sessions", 2)]);
     assert_eq!(store.reject_totals().unwrap(), [("not_json".to_owned(), 1)]);
     assert!(store.size_bytes().unwrap() > 4_096);
+}
+
+#[test]
+fn state_from_before_rollups_had_a_start_is_read_and_gets_a_place_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fresh(dir.path()).commit(&full_commit()).unwrap();
+    sql(dir.path(), "DROP TABLE rollup_start");
+    let (mut store, recovered) = Store::open(dir.path()).unwrap();
+    assert_eq!(recovered.versions.unwrap().starts, []);
+    store.commit(&full_commit()).unwrap();
+    assert_eq!(store.versions().unwrap(), full_commit().versions);
+    assert_eq!(store.segments_of(&["sessions".to_owned()]).unwrap(), [2, 4]);
 }
 
 #[test]

@@ -200,5 +200,11 @@ fn write_versions(connection: &Connection, versions: &Versions) -> rusqlite::Res
     for (id, version, sha256) in &versions.queries {
         insert.execute(params!["query", id, version, sha256])?;
     }
+    connection.prepare_cached("DELETE FROM rollup_start")?.execute([])?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO rollup_start (rollup, since_micros) VALUES (?, ?)")?;
+    for start in &versions.starts {
+        insert.execute(params![start.0, start.1])?;
+    }
     Ok(())
 }
