@@ -8,6 +8,7 @@ pub mod demo;
 pub mod explain;
 pub mod findings;
 pub mod quarantine;
+pub mod rebuild;
 pub mod replay;
 pub mod run;
 pub mod schema;
@@ -63,6 +64,8 @@ enum Command {
     WhyNot(explain::WhyNotArguments),
     /// Lists what could not be decoded, shows it, tries it again
     Quarantine(quarantine::QuarantineArguments),
+    /// Makes the rows of rollups whose query changed anew from Kafka, while the daemon is stopped
+    Rebuild(rebuild::RebuildArguments),
 }
 
 /// Parses the process's arguments and runs the command.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Explain(a) => explain::main(&a),
         Command::WhyNot(a) => explain::main_why_not(&a),
         Command::Quarantine(a) => quarantine::main(&a),
+        Command::Rebuild(a) => rebuild::main(&a),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("{error:?}");

@@ -77,6 +77,10 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
 
+/// Rows of one stored segment that a rebuild writes: a rollup of ROLLUP_GROUPS_MAX becomes twenty of some 100 MB, a
+/// tenth of what SQLite takes in one value.
+pub const REBUILT_SEGMENT_ROWS_MAX: usize = 1_000_000;
+
 /// Tokens remembered with their issuers, and with those who present them, each: 4 million at some 60 bytes. Beyond it
 /// a new token links nobody, which is counted as overflow.
 pub const LINKS_MAX: usize = 4_000_000;

@@ -5,6 +5,7 @@
 
 mod commit;
 mod gauges;
+mod rebuild;
 mod recover;
 mod reload;
 mod tick;
@@ -37,6 +38,7 @@ use crate::rollup::{RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
 use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError};
 
+pub use rebuild::{Finished, Rebuild, RebuildError, Rebuilt};
 pub use recover::Parts;
 pub use warming::Warming;
 

@@ -1,7 +1,7 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`] and [`process`], see [`kafka`]; the scenarios of fixtures/ for [`golden`] and
-//! [`process`]. Out: facts.
+//! In: a broker for [`broker`], [`process`] and [`rebuild`], see [`kafka`]; the scenarios of fixtures/ for [`golden`],
+//! [`process`] and [`rebuild`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]
@@ -24,6 +24,9 @@ mod process;
 #[cfg(test)]
 #[path = "suite/quarantine.rs"]
 mod quarantine;
+#[cfg(test)]
+#[path = "suite/rebuild.rs"]
+mod rebuild;
 #[cfg(test)]
 #[path = "suite/secrets.rs"]
 mod secrets;

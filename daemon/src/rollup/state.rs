@@ -13,6 +13,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashSet;
 
+use crate::limits::DETECTION_GRID_MICROS_MAX;
 use crate::query::DetectionQuery;
 use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
 use crate::rollup::intervals::{Buckets, Intervals};
@@ -275,6 +276,16 @@ impl Rollups {
         state.load(rows, settled, subjects)?;
         note_links(&mut self.links[state.kind], state, rows, subjects);
         Ok(())
+    }
+
+    /// Every row of one rollup that is within retention, with the grid column, as it is stored.
+    pub fn export(&self, index: usize) -> Result<RecordBatch, RollupError> {
+        Ok(self.states[index].export(self.settled)?)
+    }
+
+    /// Of partial rows those that the rollup would still keep.
+    pub fn still_kept(&self, index: usize, rows: &RecordBatch) -> Result<RecordBatch, RollupError> {
+        Ok(self.states[index].in_retention(rows, self.settled.saturating_sub(DETECTION_GRID_MICROS_MAX))?)
     }
 
     /// Stored partial rows of several segments as one batch: settled intervals folded, rows out of retention

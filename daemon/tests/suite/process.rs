@@ -19,13 +19,13 @@ struct Log {
 }
 
 /// A scenario of fixtures/ with topics of its own, and a folder for config, logs and state.
-struct Scenario {
+pub struct Scenario {
     dir: tempfile::TempDir,
     logs: Vec<Log>,
 }
 
 impl Scenario {
-    fn new(name: &str, address: &str) -> Self {
+    pub fn new(name: &str, address: &str) -> Self {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scenarios").join(name);
         let mut logs = Vec::new();
         for (file, format) in [("gateway", "envoy"), ("cloudtrail", "cloudtrail")] {
@@ -43,7 +43,7 @@ impl Scenario {
         scenario
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("shadowprod.toml")
     }
 
@@ -58,7 +58,26 @@ impl Scenario {
         text + "[serve]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n"
     }
 
-    fn create_topics(&self, address: &str) {
+    /// The first topic.
+    pub fn topic(&self) -> &str {
+        &self.logs[0].topic
+    }
+
+    /// Copies of these files of queries/, which its daemon reads instead of the built-in ones.
+    pub fn own_queries(&self, files: &[&str]) -> PathBuf {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
+        let to = self.dir.path().join("queries");
+        for file in files {
+            let copy = to.join(file);
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(from.join(file), copy).unwrap();
+        }
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), config + "[queries]\npath = \"queries\"\n").unwrap();
+        to
+    }
+
+    pub fn create_topics(&self, address: &str) {
         let admin = Admin::new(address);
         for log in &self.logs {
             admin.create(&log.topic, 1);
@@ -66,7 +85,7 @@ impl Scenario {
     }
 
     /// Sends the part of every log between two shares of it.
-    fn produce(&self, address: &str, from: f64, to: f64) {
+    pub fn produce(&self, address: &str, from: f64, to: f64) {
         let producer = new_producer(address);
         for log in &self.logs {
             let at = |share: f64| (log.lines.len() as f64 * share) as usize;
@@ -74,12 +93,12 @@ impl Scenario {
         }
     }
 
-    fn messages(&self) -> usize {
+    pub fn messages(&self) -> usize {
         self.logs.iter().map(|l| l.lines.len()).sum()
     }
 
     /// What `replay` finds in the same messages, one JSON object a finding, by id.
-    fn replayed(&self) -> Vec<String> {
+    pub fn replayed(&self) -> Vec<String> {
         let output = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
             .args(["replay", "--config"])
             .arg(self.config())
@@ -170,7 +189,7 @@ impl Daemon {
         samples.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
-    fn confirmed(&self) -> Vec<String> {
+    pub fn confirmed(&self) -> Vec<String> {
         let all = self.get("/api/v1/findings?format=ndjson");
         sorted(&all).into_iter().filter(|line| line.contains("\"confirmed\":true")).collect()
     }
