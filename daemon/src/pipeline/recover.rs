@@ -51,14 +51,20 @@ pub struct Parts {
 impl Pipeline {
     /// Plans the queries, loads the state.
     pub fn open(parts: Parts) -> Result<Self, PipelineError> {
-        let Parts { sources, time, rhythm, texts, registry, signals, key, metrics, mut store, recovered } =
+        let queries =
+            QuerySet::plan(&parts.texts, &parts.registry.tables()).map_err(PipelineError::Queries)?;
+        Self::open_planned(parts, queries)
+    }
+
+    /// Loads the state; `queries` are the parts' texts, planned over the parts' registry.
+    pub fn open_planned(parts: Parts, queries: QuerySet) -> Result<Self, PipelineError> {
+        let Parts { sources, time, rhythm, texts: _, registry, signals, key, metrics, mut store, recovered } =
             parts;
         let names: Vec<String> = sources.iter().map(|(topic, _)| topic.clone()).collect();
         store.register_topics(&names)?;
         let topics = store.topics()?;
         let spec = |topic: &String| sources.iter().find(|(t, _)| t == topic).map(|(_, s)| s.clone());
         let specs: Vec<Option<SourceSpec>> = topics.iter().map(spec).collect();
-        let queries = QuerySet::plan(&texts, &registry.tables()).map_err(PipelineError::Queries)?;
         let mut pipeline = Self {
             decoder: Decoder::new(specs.clone()),
             sources: specs,
@@ -95,6 +101,11 @@ impl Pipeline {
         pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
         pipeline.start_rejects_at_zero();
         Ok(pipeline)
+    }
+
+    /// Closes the pipeline; its planned queries can be opened again with another state.
+    pub fn into_queries(self) -> QuerySet {
+        self.queries
     }
 
     /// The first reject of a reason is an increase only where the series was there before it.

@@ -1,0 +1,143 @@
+//! The batch side: the same SQL over the same events, from nothing at every grid point.
+//!
+//! In: an [`Arrival`], and of the journal when a reload took effect. Out: history and findings. No incremental
+//! state is shared with the pipeline.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use jiff::Timestamp;
+use shadowprod::decode::Decoder;
+use shadowprod::detect::{self, Context};
+use shadowprod::enrich::Enricher;
+use shadowprod::findings::lifecycle::{Evaluated, Lifecycle};
+use shadowprod::findings::silence::Silence;
+use shadowprod::findings::{Finding, FindingChange};
+use shadowprod::ingest::RawBatch;
+use shadowprod::metrics::Metrics;
+use shadowprod::query::QueryTexts;
+use shadowprod::query::plan::QuerySet;
+use shadowprod::rollup::{Rollups, View};
+use shadowprod::schema::EnrichedBatch;
+
+use super::streams::Arrival;
+use super::world::{self, GRID_SECONDS, Journal, REGISTRY_START, START, World};
+
+/// A world with the queries of each of its versions planned once.
+pub(super) struct Batch<'a> {
+    world: &'a World,
+    planned: Vec<QuerySet>,
+    topics: Vec<String>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(world: &'a World) -> Self {
+        let planned = world.versions.iter().map(world::Version::plan).collect();
+        Self { world, planned, topics: World::sources().into_iter().map(|(t, _)| t).collect() }
+    }
+
+    /// Every grid point of the detections, from the registry's first fact to the end of the log.
+    pub(super) fn run(
+        &self,
+        arrival: &Arrival,
+        journal: Option<&Journal>,
+    ) -> (Vec<FindingChange>, Vec<Finding>) {
+        let events = self.enriched(arrival, journal);
+        let newest = events.iter().flat_map(|e| world::times(e.record_batch())).max().unwrap_or(START);
+        let close = (newest.div_euclid(HOUR) + 1) * HOUR;
+        let grid = self.world.detection_grid_seconds * 1_000_000;
+        let mut lifecycle = Lifecycle::default();
+        let (mut history, mut findings) = (Vec::new(), BTreeMap::new());
+        let mut at = (REGISTRY_START + grid - 1).div_euclid(grid) * grid;
+        while at <= close {
+            let version = version_at(arrival, journal.is_some_and(|j| at > j.settled));
+            for change in self.changes_at(at, version, &events, &mut lifecycle) {
+                findings.insert(change.finding.finding_id.clone(), change.finding.clone());
+                if change.kind.is_history() {
+                    history.push(change);
+                }
+            }
+            at += grid;
+        }
+        (history, findings.into_values().collect())
+    }
+
+    fn changes_at(
+        &self,
+        at: i64,
+        version: usize,
+        events: &[EnrichedBatch],
+        lifecycle: &mut Lifecycle,
+    ) -> Vec<FindingChange> {
+        let (queries, in_force) = (&self.planned[version], &self.world.versions[version]);
+        let mut rollups = Rollups::new(queries);
+        for events in events {
+            rollups.absorb(queries, &before(events, at)).expect("rollups absorb");
+        }
+        let mut schedules = rollups.schedules(queries);
+        rollups.settle(at, queries, &mut schedules).expect("rollups settle");
+        let tells = |index: &usize| queries.detections[*index].query.tells_silence;
+        let (first, others): (Vec<usize>, Vec<usize>) = (0..queries.detections.len()).partition(tells);
+        let mut changes = Vec::new();
+        for index in first.into_iter().chain(others) {
+            let context = Context { registry: &in_force.registry, topics: &self.topics };
+            let hits = detect::evaluate(queries, index, &rollups, None, View::Settled, at, context)
+                .expect("detections run");
+            let query = &queries.detections[index].query;
+            let instant = Timestamp::from_microsecond(at).expect("within range");
+            let silence = match query.tells_silence {
+                true => Silence::default(),
+                false => silence_as_of(&in_force.texts, at, lifecycle),
+            };
+            let outcome = lifecycle.apply_grid(&query.rule(), instant, Evaluated::All, hits, &silence);
+            changes.extend(outcome.changes);
+        }
+        changes
+    }
+
+    /// The events that came before a reload, attributed by the registry of then, and those after it.
+    fn enriched(&self, arrival: &Arrival, journal: Option<&Journal>) -> Vec<EnrichedBatch> {
+        let sources = World::sources();
+        let (mut old, mut new) = (RawBatch::default(), RawBatch::default());
+        let mut seen = HashSet::new();
+        for (index, raw) in world::batches(arrival).iter().enumerate() {
+            let part = if journal.is_some_and(|j| index > j.after) { &mut new } else { &mut old };
+            for message in &raw.messages {
+                let payload = raw.payload(message);
+                let dedupes = sources[usize::from(message.position.topic)].1.dedupe;
+                if !dedupes || seen.insert(payload.to_vec()) {
+                    part.push(message.position, None, payload);
+                }
+            }
+        }
+        let enrich = |(part, reloaded): (RawBatch, bool)| {
+            let registry = self.world.versions[version_at(arrival, reloaded)].registry.clone();
+            let decoded = Decoder::new(sources.iter().map(|(_, s)| Some(s.clone())).collect()).decode(&part);
+            assert!(decoded.rejects.is_empty(), "the oracle sends only good events: {:?}", decoded.rejects);
+            let mut enricher =
+                Enricher::new(registry, self.world.signals.clone(), World::key(), GRID_SECONDS);
+            enricher.enrich(decoded.events, &Metrics::new()).expect("enrichment never fails on input")
+        };
+        [(old, false), (new, true)].into_iter().map(enrich).collect()
+    }
+}
+
+const HOUR: i64 = GRID_SECONDS as i64 * 1_000_000;
+
+fn version_at(arrival: &Arrival, reloaded: bool) -> usize {
+    arrival.reload.as_ref().map_or(0, |reload| if reloaded { reload.to } else { reload.from })
+}
+
+fn silence_as_of(texts: &QueryTexts, at: i64, lifecycle: &Lifecycle) -> Silence {
+    let detections = texts.detections.iter().filter(|d| d.tells_silence);
+    let sources = World::sources();
+    let topics = sources.iter().map(|(topic, source)| (topic.as_str(), source.name.as_str()));
+    Silence::as_of(at, lifecycle, detections.map(|d| d.text.id.as_str()), topics)
+}
+
+fn before(events: &EnrichedBatch, at: i64) -> EnrichedBatch {
+    let keep: BooleanArray = world::times(events.record_batch()).into_iter().map(|t| Some(t < at)).collect();
+    EnrichedBatch::new(filter_record_batch(events.record_batch(), &keep).expect("filtering works"))
+        .expect("same schema")
+}
