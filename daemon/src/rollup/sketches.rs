@@ -68,9 +68,9 @@ mod tests {
     use arrow::record_batch::RecordBatch;
 
     use crate::ingest::Position;
-    use crate::query::QueryTexts;
     use crate::query::cases::{CaseEvent, Cell, enriched};
     use crate::query::plan::QuerySet;
+    use crate::query::{QueryTexts, Worked};
     use crate::registry::Registry;
     use crate::rollup::{Rollups, View, segments};
     use crate::sketch::Sketch;
@@ -183,7 +183,9 @@ mod tests {
             assert_eq!(whole.num_rows(), 4 * DAYS as usize);
             assert_eq!(incremental(&queries, &mut dice, uses.clone()), whole);
 
-            let answer = queries.run_detection(0, START, vec![whole]).expect("the detection runs");
+            let mut worked = Worked::default();
+            worked.views.insert(0, whole);
+            let answer = queries.run_detection(0, START, &mut worked).expect("the detection runs");
             let people = |service: u8| {
                 let of_service = uses.iter().filter(|(s, ..)| *s == service);
                 of_service.map(|(_, person, _)| *person).collect::<BTreeSet<_>>()
