@@ -4,6 +4,7 @@
 //! No query reads a clock, a file or a URL.
 
 pub mod cases;
+pub mod conditions;
 mod dissect;
 pub mod functions;
 #[cfg(test)]

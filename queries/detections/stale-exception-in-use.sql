@@ -28,7 +28,7 @@ WITH used AS (
     SELECT t.*
     FROM pilot_caller_day t
     WHERE t.day >= as_of() - INTERVAL '7 days'
-      AND t.answered > 0
+      AND t.answered > 0 -- no case: where nothing was answered, last_seen is null and meets no exception
       AND t.stage IN ('proposed', 'pilot', 'approved')
       AND t.p_production >= $p_production_min
       AND t.confidence >= $confidence_min
@@ -43,14 +43,14 @@ allowing AS (
     WHERE allows = 'production_traffic'
 ),
 renewed AS (
-    SELECT t.pilot, t.day, t.last_seen
+    SELECT t.pilot, t.last_seen
     FROM used t
     JOIN allowing e
         ON e.pilot = t.pilot
        AND e.granted_at <= t.last_seen
        AND e.expires_at > t.last_seen
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.looked_at) < $review_days * 86400
-    GROUP BY t.pilot, t.day, t.last_seen
+    GROUP BY t.pilot, t.last_seen
 ),
 stale AS (
     SELECT
@@ -71,7 +71,6 @@ stale AS (
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.looked_at) >= $review_days * 86400
     LEFT JOIN renewed r
         ON r.pilot = t.pilot
-       AND r.day = t.day
        AND r.last_seen = t.last_seen
     WHERE t.excepted
       AND r.pilot IS NULL

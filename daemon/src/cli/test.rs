@@ -1,5 +1,6 @@
 //! `shadowprod test`: runs the cases that detections carry through the real rollups, detections and findings.
 
+mod conditions;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ use crate::registry::errors::nearest;
 /// A detection's cases stand beside it in <id>.cases.toml: events after enrichment, an instant, and the
 /// findings that must be open then. Each case runs through the same rollups, detections and finding states as
 /// live events do. Exit code 0 if all hold, 1 if one does not, 2 if the queries cannot be read or planned.
+///
+/// With --conditions each condition is taken out of its query in turn: an operand of AND or OR, a WHERE, HAVING,
+/// ON, FILTER or CASE WHEN. Some case must then fail, or nobody would notice if the condition were wrong. Where no
+/// case can tell, end its line with `-- no case: <reason>`. Exit code 1 if no case misses some condition.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Detections to test, such as shared-credential; all if none is given
@@ -26,6 +31,9 @@ pub struct TestArguments {
     /// Folder with rollups/ and detections/; the built-in queries if absent
     #[arg(long = "queries", value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Say instead which conditions of a query no case would miss if they were taken out; takes minutes for all
+    #[arg(long)]
+    conditions: bool,
     /// How to print: text for people, json (one object a line) for programs
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
@@ -36,6 +44,9 @@ pub fn main(arguments: &TestArguments) -> miette::Result<ExitCode> {
     let texts = read(arguments.folder.as_deref())?;
     let detections = selected(&texts, &arguments.queries)?;
     run::plan(&texts).map_err(|e| miette!("{e}"))?;
+    if arguments.conditions {
+        return conditions::main(&texts, &detections, arguments.format);
+    }
     let (mut held, mut failed, mut without) = (0_usize, 0_usize, Vec::new());
     for detection in detections {
         if detection.cases.is_empty() {

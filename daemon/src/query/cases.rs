@@ -67,6 +67,9 @@ pub struct Expectation {
     /// Least score.
     #[serde(default)]
     pub score_min: Option<f64>,
+    /// Greatest score.
+    #[serde(default)]
+    pub score_max: Option<f64>,
     /// Coverage, to four digits.
     #[serde(default)]
     pub coverage: Option<f64>,

@@ -257,6 +257,9 @@ fn shown(expected: &Expectation) -> String {
     if let Some(score) = expected.score_min {
         text.push_str(&format!(", score at least {score}"));
     }
+    if let Some(score) = expected.score_max {
+        text.push_str(&format!(", score at most {score}"));
+    }
     if let Some(coverage) = expected.coverage {
         text.push_str(&format!(", coverage {coverage}"));
     }
@@ -271,6 +274,7 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
     let same = resolved == expected.resolved
         && expected.severity.is_none_or(|s| s == finding.severity)
         && expected.score_min.is_none_or(|s| finding.score >= s)
+        && expected.score_max.is_none_or(|s| finding.score <= s)
         && expected.coverage.is_none_or(|c| (finding.coverage - c).abs() < 5e-5);
     let explained = expected.explains.as_ref().is_none_or(|part| finding.explanation.contains(part));
     let mut differences = Vec::new();
