@@ -9,6 +9,7 @@ use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
+use crate::rollup::schedule::Schedule;
 use crate::rollup::segments;
 use crate::store::{ClockState, Commit, NewSegment, Versions};
 
@@ -106,10 +107,17 @@ impl Pipeline {
     /// What is in force.
     pub(super) fn versions(&self) -> Versions {
         let rollups = self.queries.rollups.iter().map(|r| &r.query.text);
-        let detections = self.queries.detections.iter().map(|d| &d.query.text);
-        let queries =
-            rollups.chain(detections).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
-        Versions { registry: self.registry.version().to_owned(), queries, starts: self.starts() }
+        // What waits to be evaluated for everybody does so after a restart too: as if it were new then.
+        let waits = |schedule: &Schedule| schedule.awaits_all(self.rollups.settled());
+        let detections = self.queries.detections.iter().zip(&self.schedules);
+        let registry = if detections.clone().any(|(d, schedule)| d.reads_registry && waits(schedule)) {
+            String::new()
+        } else {
+            self.registry.version().to_owned()
+        };
+        let evaluated = detections.filter(|(_, schedule)| !waits(schedule)).map(|(d, _)| &d.query.text);
+        let queries = rollups.chain(evaluated).map(|t| (t.id.clone(), t.version, t.sha256.clone())).collect();
+        Versions { registry, queries, starts: self.starts() }
     }
 
     pub(super) fn clock_state(&self) -> ClockState {

@@ -174,7 +174,10 @@ impl Pipeline {
         }
         self.schedule_boundaries();
         for index in 0..self.schedules.len() {
-            if !self.is_unchanged(&self.queries.detections[index], before) {
+            // Whom rows that settled since its last grid point concern is not stored: with a grid coarser than the
+            // base grid it may be anybody.
+            let is_between = !self.schedules[index].is_point(self.rollups.settled());
+            if is_between || !self.is_unchanged(&self.queries.detections[index], before) {
                 self.schedule_next(index, None);
             }
         }

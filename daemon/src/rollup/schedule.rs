@@ -69,6 +69,16 @@ impl Schedule {
         if floor == instant { floor } else { floor + self.grid_micros }
     }
 
+    /// Whether `instant` is a point of the grid.
+    pub fn is_point(&self, instant: i64) -> bool {
+        instant.rem_euclid(self.grid_micros) == 0
+    }
+
+    /// Whether every subject is due at the first grid point after `settled`.
+    pub fn awaits_all(&self, settled: i64) -> bool {
+        self.due.range(..=self.after(settled)).any(|(_, due)| *due == Due::All)
+    }
+
     /// The first grid point after `instant`.
     pub fn after(&self, instant: i64) -> i64 {
         instant.div_euclid(self.grid_micros) * self.grid_micros + self.grid_micros
