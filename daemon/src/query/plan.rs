@@ -3,8 +3,9 @@
 //! In: query texts and the registry's tables. Out: planned rollups and detections that turn batches into
 //! batches. A plan never runs twice at once and is reset before each run. Plans see registered tables only.
 
+mod errors;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, StringArray};
@@ -36,6 +37,9 @@ use crate::query::slot::Slot;
 use crate::query::{DetectionQuery, QueryText, QueryTexts, RollupQuery};
 use crate::schema::ENRICHED_SCHEMA;
 
+pub use errors::PlanError;
+pub(super) use errors::failed;
+
 /// Name of the column that every rollup carries besides its own: the end of the base grid interval.
 pub const GRID_COLUMN: &str = "grid_time";
 
@@ -54,78 +58,6 @@ pub enum Merge {
     Or,
     /// hll_sketch: bytes of crate::sketch.
     Sketch,
-}
-
-/// Why a query cannot be planned or run. Names the file; `Display` is for people.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// The SQL is refused by the planner or by our rules.
-    #[error("{path}:{line}: {message}")]
-    Refused {
-        /// The query's file.
-        path: String,
-        /// Line in that file, from 1.
-        line: usize,
-        /// What was found and what to do.
-        message: String,
-    },
-    /// The engine failed while running.
-    #[error("query `{id}` failed: {source}")]
-    Run {
-        /// The query.
-        id: String,
-        /// DataFusion's words.
-        #[source]
-        source: Box<DataFusionError>,
-    },
-    /// The engine cannot start.
-    #[error("query engine: {0}")]
-    Engine(#[source] std::io::Error),
-}
-
-impl PlanError {
-    pub(super) fn refused(text: &QueryText, message: impl fmt::Display) -> Self {
-        let message = message.to_string();
-        let line = line_in(&message).or_else(|| line_of_named(&text.sql, &message)).unwrap_or(1);
-        Self::at(text, line, message)
-    }
-
-    /// What the engine says of `text`, at the place that it points to.
-    pub(super) fn refused_by_engine(text: &QueryText, error: &DataFusionError) -> Self {
-        let message = match error.find_root() {
-            DataFusionError::SQL(error, _) => return Self::not_valid_sql(text, &error.to_string()),
-            _ => error.strip_backtrace(),
-        };
-        match error.diagnostic().and_then(|d| d.span) {
-            Some(span) => Self::at(text, span.start.line as usize, message),
-            None => Self::refused(text, message),
-        }
-    }
-
-    /// The parser says `sql parser error: Expected: ... at Line: 3, Column: 7`.
-    fn not_valid_sql(text: &QueryText, parser: &str) -> Self {
-        let what =
-            parser.trim_start_matches("sql parser error: ").split(" at Line: ").next().unwrap_or(parser);
-        Self::at(text, line_in(parser).unwrap_or(1), format!("not valid SQL: {what}; correct the syntax"))
-    }
-
-    fn at(text: &QueryText, line: usize, message: String) -> Self {
-        let line = text.sql_line + line.saturating_sub(1);
-        Self::Refused { path: text.path.display().to_string(), line, message }
-    }
-}
-
-/// DataFusion's parser says `Line: 3, Column: 7`.
-fn line_in(message: &str) -> Option<usize> {
-    let after = message.split("Line: ").nth(1)?;
-    after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
-}
-
-/// Line of the SQL with the first word that `message` puts in backticks.
-fn line_of_named(sql: &str, message: &str) -> Option<usize> {
-    let word = message.split('`').nth(1)?;
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    sql.lines().position(|line| line.split(|c| !is_word(c)).any(|found| found == word)).map(|i| i + 1)
 }
 
 /// A rollup ready to run.
@@ -268,10 +200,6 @@ impl QuerySet {
         };
         rows.iter().map(|rows| names(rows).map_err(|e| failed(&query.text.id, e.into()))).collect()
     }
-}
-
-pub(super) fn failed(id: &str, source: DataFusionError) -> PlanError {
-    PlanError::Run { id: id.to_owned(), source: Box::new(source) }
 }
 
 /// A physical plan and the context it runs in.
