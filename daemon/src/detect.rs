@@ -3,7 +3,7 @@
 //! In: views of rollups, subjects, an instant. Out: [`Hit`]s, at most one a subject, in subject order.
 //! Nothing here remembers; what a hit becomes is for `findings`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -16,9 +16,9 @@ use crate::findings::{Evidence, Hit, Level, Owner, Parameter, Severity};
 use crate::ingest::Position;
 use crate::limits::EARLY_FAMILY_MAX;
 use crate::query::plan::{Candidates, PlanError, QuerySet};
-use crate::query::{DetectionQuery, Worked};
+use crate::query::{DetectionQuery, Read, Worked};
 use crate::registry::Registry;
-use crate::rollup::{RollupError, Rollups, SubjectId, View};
+use crate::rollup::{RollupError, Rollups, Selection, SubjectId, View};
 
 /// What turns ids into names and names into people.
 #[derive(Clone, Copy)]
@@ -48,8 +48,8 @@ pub enum DetectError {
     },
 }
 
-/// Evaluates detection `index` as of `as_of` (microseconds) for `subjects`, or for all; its candidates are not asked
-/// for.
+/// Evaluates detection `index` as of `as_of` (microseconds) for `subjects`, in order of number, or for all; its
+/// candidates are not asked for.
 pub fn evaluate(
     queries: &QuerySet,
     index: usize,
@@ -74,6 +74,8 @@ pub struct Round {
 struct Scope {
     kind: String,
     subjects: Option<Vec<SubjectId>>,
+    /// By rollup.
+    rows: HashMap<usize, Selection>,
     worked: Worked,
 }
 
@@ -83,7 +85,7 @@ impl Round {
         Self { view, as_of, scopes: Vec::new() }
     }
 
-    /// Evaluates detection `index` for `subjects`, or for all: those of its candidates among them.
+    /// Evaluates detection `index` for `subjects`, in order of number, or for all: those of its candidates among them.
     pub fn evaluate(
         &mut self,
         queries: &QuerySet,
@@ -115,13 +117,12 @@ impl Round {
     ) -> Result<Vec<SubjectId>, DetectError> {
         let kind = &queries.detections[index].query.subject_kind;
         let as_of = self.as_of;
-        let worked = self.worked(rollups, kind, subjects, &candidates.reads)?;
+        let worked = self.worked(rollups, kind, subjects, &candidates.columns)?;
         let names = queries.run_candidates(index, candidates, as_of, worked)?;
-        let asked: Option<HashSet<SubjectId>> = subjects.map(|s| s.iter().copied().collect());
         let known = rollups.subjects(kind);
         let ids = names.iter().flatten().flatten().filter_map(|name| known?.find(name));
         let mut ids: Vec<SubjectId> =
-            ids.filter(|id| asked.as_ref().is_none_or(|asked| asked.contains(id))).collect();
+            ids.filter(|id| subjects.is_none_or(|asked| asked.binary_search(id).is_ok())).collect();
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)
@@ -140,14 +141,13 @@ impl Round {
         let family = subjects.filter(|_| detection.follows_links);
         let family = family.map(|s| rollups.family(kind, s, largest(self.view)));
         let as_of = self.as_of;
-        let worked = self.worked(rollups, kind, family.as_deref().or(subjects), &detection.reads)?;
+        let worked = self.worked(rollups, kind, family.as_deref().or(subjects), &detection.columns)?;
         let rows = queries.run_detection(index, as_of, worked)?;
         let mut hits = hits_of(&rows, &detection.query, context)?;
         if let Some(subjects) = subjects {
             // Of the others only a part was seen: a family's members, or what the registry alone says of them.
-            let asked: HashSet<SubjectId> = subjects.iter().copied().collect();
             let number = |name: &str| rollups.subjects(kind).and_then(|s| s.find(name));
-            hits.retain(|hit| number(&hit.subject).is_some_and(|id| asked.contains(&id)));
+            hits.retain(|hit| number(&hit.subject).is_some_and(|id| subjects.binary_search(&id).is_ok()));
         }
         hits.sort_by(|a, b| a.subject.cmp(&b.subject));
         if let Some(pair) = hits.windows(2).find(|w| w[0].subject == w[1].subject) {
@@ -157,24 +157,29 @@ impl Round {
         Ok(hits)
     }
 
-    /// What was worked out for `subjects`, with a view of each of the rollups `reads`.
+    /// What was worked out for `subjects`, with the columns that are read of rollups.
     fn worked(
         &mut self,
         rollups: &Rollups,
         kind: &str,
         subjects: Option<&[SubjectId]>,
-        reads: &[usize],
+        reads: &[Read],
     ) -> Result<&mut Worked, RollupError> {
         let same = |scope: &Scope| scope.subjects.as_deref() == subjects && scope.kind == kind;
         let found = self.scopes.iter().position(same).unwrap_or_else(|| {
             let subjects = subjects.map(<[SubjectId]>::to_vec);
-            self.scopes.push(Scope { kind: kind.to_owned(), subjects, worked: Worked::default() });
+            let (rows, worked) = Default::default();
+            self.scopes.push(Scope { kind: kind.to_owned(), subjects, rows, worked });
             self.scopes.len() - 1
         });
-        let worked = &mut self.scopes[found].worked;
-        for index in reads {
-            if !worked.views.contains_key(index) {
-                worked.views.insert(*index, rollups.view(*index, kind, subjects, self.view, self.as_of)?);
+        let Scope { rows, worked, .. } = &mut self.scopes[found];
+        for Read { rollup, columns } in reads {
+            if !rows.contains_key(rollup) {
+                rows.insert(*rollup, rollups.select(*rollup, kind, subjects, self.view, self.as_of)?);
+            }
+            let rows = rows.get_mut(rollup).expect("put there above");
+            if rows.lacks(columns) || !worked.views.contains_key(rollup) {
+                worked.views.insert(*rollup, rollups.read(*rollup, rows, columns)?);
             }
         }
         Ok(worked)
@@ -196,19 +201,22 @@ pub fn hits_of(
     Ok(hits)
 }
 
-/// The subjects whose answers may differ when something is new of `changed`: what `evaluate` is to be asked for.
+/// The subjects whose answers may differ when something is new of `changed`, in order of number: what `evaluate` is to
+/// be asked for. The same subjects are then the same question to every detection.
 pub fn concerned(
     queries: &QuerySet,
     index: usize,
     rollups: &Rollups,
-    changed: &[SubjectId],
+    changed: Vec<SubjectId>,
     view: View,
 ) -> Vec<SubjectId> {
     let detection = &queries.detections[index];
-    if !detection.follows_links {
-        return changed.to_vec();
+    let mut subjects = changed;
+    if detection.follows_links {
+        subjects = rollups.family(&detection.query.subject_kind, &subjects, largest(view));
     }
-    rollups.family(&detection.query.subject_kind, changed, largest(view))
+    subjects.sort_unstable();
+    subjects
 }
 
 /// Subjects of the largest family that is read: an early look answers soon or not at all.

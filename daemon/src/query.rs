@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use crate::findings::lifecycle::Rule;
 
-pub use parts::Worked;
+pub use parts::{Read, Worked};
 
 /// What both kinds of query share.
 #[derive(Debug, Clone)]

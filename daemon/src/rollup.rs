@@ -13,5 +13,5 @@ pub mod table;
 pub mod watermark;
 
 pub use state::{Absorbed, RollupError, Rollups, View};
-pub use table::{SubjectId, Subjects};
+pub use table::{Selection, SubjectId, Subjects};
 pub use watermark::{Partition, Watermark, WatermarkState};

@@ -128,4 +128,4 @@ SELECT
     names AS fact_callers,
     place AS fact_place
 FROM judged
-WHERE fires OR answered >= $hold_requests_min
+WHERE answered >= least($requests_min, $hold_requests_min)

@@ -96,7 +96,7 @@ pub fn take(
     let kind = &detection.query.subject_kind;
     let number = rollups.subjects(kind).and_then(|subjects| subjects.find(&ask.subject));
     let own: Vec<SubjectId> = number.into_iter().collect();
-    let seen = || detect::concerned(queries, index, rollups, &own, view);
+    let seen = || detect::concerned(queries, index, rollups, own.clone(), view);
     let subjects = (!detection.query.all_subjects).then(seen);
     let tables = tables(queries, rollups, detection, subjects.as_deref(), view, as_of)?;
     Ok(Snapshot {

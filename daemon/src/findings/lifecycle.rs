@@ -31,7 +31,7 @@ pub struct Rule {
 /// Subjects that an evaluation covered.
 #[derive(Debug, Clone, Copy)]
 pub enum Evaluated<'a> {
-    /// These, in order.
+    /// These, in order; who has no finding may be left out.
     Some(&'a [String]),
     /// All.
     All,
@@ -73,6 +73,11 @@ impl Lifecycle {
     /// What is remembered of a subject.
     pub fn get(&self, detection: &str, subject: &str) -> Option<&Tracked> {
         self.tracked.get(detection)?.get(subject)
+    }
+
+    /// Of how many subjects one detection has findings.
+    pub fn count(&self, detection: &str) -> usize {
+        self.tracked.get(detection).map_or(0, BTreeMap::len)
     }
 
     /// What is remembered of one detection, in subject order.

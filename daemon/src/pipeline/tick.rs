@@ -4,6 +4,7 @@
 //! changed, not what is kept.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -90,10 +91,8 @@ impl Pipeline {
             Due::All => None,
             Due::Some(_) if self.queries.detections[index].query.all_subjects => None,
             Due::Some(ids) => {
-                let mut ids: Vec<SubjectId> = ids.into_iter().collect();
-                // In order: the same subjects are then the same question to every detection.
-                ids.sort_unstable();
-                Some(detect::concerned(&self.queries, index, &self.rollups, &ids, View::Settled))
+                let ids = ids.into_iter().collect();
+                Some(detect::concerned(&self.queries, index, &self.rollups, ids, View::Settled))
             }
         };
         let Some(hits) = self.evaluate(index, ids.as_deref(), round, "grid")? else {
@@ -104,7 +103,7 @@ impl Pipeline {
             let label = QueryLabel { query: rule.detection.clone() };
             self.metrics.detect_not_observable.get_or_create(&label).set(unseen as i64);
         }
-        let names = ids.map(|ids| self.names(&rule.subject_kind, &ids));
+        let names = ids.map(|ids| self.remembered(&rule, &ids));
         let evaluated = names.as_deref().map_or(Evaluated::All, Evaluated::Some);
         let outcome = self.lifecycle.apply_grid(&rule, timestamp(at), evaluated, hits, silence);
         self.take_outcome(index, &rule, outcome);
@@ -121,9 +120,18 @@ impl Pipeline {
         Silence::as_of(at, &self.lifecycle, detections, named)
     }
 
-    fn names(&self, kind: &str, ids: &[SubjectId]) -> Vec<String> {
-        let Some(subjects) = self.rollups.subjects(kind) else { return Vec::new() };
-        let mut names: Vec<String> = ids.iter().map(|id| subjects.name(*id).to_string()).collect();
+    /// Names of those of `ids`, which are in order, of whom the detection has a finding.
+    fn remembered(&self, rule: &Rule, ids: &[SubjectId]) -> Vec<String> {
+        let Some(subjects) = self.rollups.subjects(&rule.subject_kind) else { return Vec::new() };
+        let mut names: Vec<String> = if ids.len() < self.lifecycle.count(&rule.detection) {
+            let known = |name: &&Arc<str>| self.lifecycle.get(&rule.detection, name).is_some();
+            ids.iter().map(|id| subjects.name(*id)).filter(known).map(|name| name.to_string()).collect()
+        } else {
+            let is_meant =
+                |name: &&String| subjects.find(name).is_some_and(|id| ids.binary_search(&id).is_ok());
+            let names = self.lifecycle.of(&rule.detection).map(|tracked| &tracked.finding.subject.id);
+            names.filter(is_meant).cloned().collect()
+        };
         names.sort_unstable();
         names
     }
@@ -177,8 +185,7 @@ impl Pipeline {
             let kind = &detection.query.subject_kind;
             let driven_by = detection.driven_by.iter().filter(|i| self.rollups.is_about(**i, kind));
             let changed: BTreeSet<SubjectId> = driven_by.flat_map(|i| &touched[*i]).copied().collect();
-            let changed: Vec<SubjectId> = changed.into_iter().collect();
-            self.look_early_at(index, &changed, as_of, &mut round)?;
+            self.look_early_at(index, changed.into_iter().collect(), as_of, &mut round)?;
         }
         Ok(())
     }
@@ -186,7 +193,7 @@ impl Pipeline {
     fn look_early_at(
         &mut self,
         index: usize,
-        touched: &[SubjectId],
+        touched: Vec<SubjectId>,
         as_of: i64,
         round: &mut Round,
     ) -> Result<(), PipelineError> {

@@ -73,6 +73,9 @@ pub struct Expectation {
     /// Coverage, to four digits.
     #[serde(default)]
     pub coverage: Option<f64>,
+    /// When the evidence begins.
+    #[serde(default)]
+    pub first_seen: Option<Timestamp>,
     /// A part of the explanation.
     #[serde(default)]
     pub explains: Option<String>,

@@ -3,7 +3,7 @@
 //! In: a detection's statement. Out: plans of its WITH parts, shared by detections that say the same with the same
 //! parameters, and of its final SELECT. The engine alone would work a part out anew wherever it is named.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -31,6 +31,17 @@ pub(super) struct Inputs {
 pub(super) struct Step {
     pub plan: Runnable,
     pub inputs: Inputs,
+    /// Of the rollups among its inputs.
+    pub columns: Vec<Read>,
+}
+
+/// Columns of a rollup that a query reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Index into [`QuerySet::rollups`](super::plan::QuerySet::rollups).
+    pub rollup: usize,
+    /// Indices, in order.
+    pub columns: Vec<usize>,
 }
 
 /// A WITH part ready to run.
@@ -115,9 +126,8 @@ impl Parts {
         if let Some(index) = self.known.get(&meaning) {
             return Ok(*index);
         }
-        let plan = desk.engine.physical(desk.context, desk.text, &logical)?;
-        let schema = nullable(&plan.schema(), &columns);
-        let step = Step { plan, inputs: meaning.inputs.clone() };
+        let step = desk.planned(&logical, meaning.inputs.clone())?;
+        let schema = nullable(&step.plan.schema(), &columns);
         self.planned.push(Part { step, output: Slot::empty(schema.clone()), schema });
         self.known.insert(meaning, self.planned.len() - 1);
         Ok(self.planned.len() - 1)
@@ -174,14 +184,20 @@ impl Parts {
         &self.planned[index].schema
     }
 
-    /// Rollups that a part reads, by way of other parts too.
-    pub fn reads(&self, index: usize) -> Vec<usize> {
-        let inputs = &self.planned[index].step.inputs;
-        let deeper = inputs.parts.iter().flat_map(|part| self.reads(*part));
-        let mut reads: Vec<usize> = inputs.rollups.iter().copied().chain(deeper).collect();
-        reads.sort_unstable();
-        reads.dedup();
-        reads
+    /// What a part reads of rollups, by way of other parts too.
+    pub fn reads(&self, index: usize) -> Vec<Read> {
+        self.reads_of(&self.planned[index].step)
+    }
+
+    /// What a plan reads of rollups, by way of parts too: one for each rollup.
+    pub fn reads_of(&self, step: &Step) -> Vec<Read> {
+        let deeper = step.inputs.parts.iter().flat_map(|part| self.reads(*part));
+        let mut reads: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for read in step.columns.iter().cloned().chain(deeper) {
+            reads.entry(read.rollup).or_default().extend(read.columns);
+        }
+        let read = |(rollup, columns): (usize, BTreeSet<usize>)| Read { rollup, columns: columns.into_iter().collect() };
+        reads.into_iter().map(read).collect()
     }
 }
 
@@ -197,8 +213,17 @@ impl Desk<'_> {
 
     fn step(&self, query: &Query, named: &[(String, usize)]) -> Result<Step, PlanError> {
         let logical = self.logical(query)?;
-        let plan = self.engine.physical(self.context, self.text, &logical)?;
-        Ok(Step { plan, inputs: self.inputs(&logical, named) })
+        self.planned(&logical, self.inputs(&logical, named))
+    }
+
+    fn planned(&self, logical: &LogicalPlan, inputs: Inputs) -> Result<Step, PlanError> {
+        let (plan, scans) = self.engine.physical(self.context, self.text, logical)?;
+        let read = |(table, columns): (String, Vec<usize>)| {
+            let rollup = (self.rollup_of)(&table).filter(|rollup| inputs.rollups.contains(rollup))?;
+            Some(Read { rollup, columns })
+        };
+        let columns = scans.into_iter().filter_map(read).collect();
+        Ok(Step { plan, inputs, columns })
     }
 
     fn inputs(&self, plan: &LogicalPlan, named: &[(String, usize)]) -> Inputs {

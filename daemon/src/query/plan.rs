@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as Parsed};
 
 use crate::limits::QUERY_MEMORY_BYTES_MAX;
 use crate::query::functions::{self, AsOf};
-use crate::query::parts::{Desk, Parts, Step, Worked};
+use crate::query::parts::{Desk, Parts, Read, Step, Worked};
 use crate::query::shape::{
     check_functions, check_named_columns, check_nodes, check_timeless, merges_of, plain_schema, shape_of,
     with_grid,
@@ -89,14 +89,16 @@ pub struct PlannedDetection {
     pub output: SchemaRef,
     /// Whom it may say anything of at all, where its query names a part that tells.
     pub candidates: Option<Candidates>,
+    /// Columns that it reads of each of `reads`.
+    pub columns: Vec<Read>,
     last: Step,
 }
 
 /// The part of a detection that names everybody of whom the detection may say anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidates {
-    /// Rollups that the part reads.
-    pub reads: Vec<usize>,
+    /// What the part reads of rollups.
+    pub columns: Vec<Read>,
     part: usize,
 }
 
@@ -169,7 +171,7 @@ impl QuerySet {
             .collect()
     }
 
-    /// Rows of one detection as of an instant. `worked` holds a view of each of [`PlannedDetection::reads`]; what other
+    /// Rows of one detection as of an instant. `worked` holds a view of each of [`PlannedDetection::columns`]; what other
     /// detections left there is not worked out again.
     pub fn run_detection(
         &self,
@@ -183,7 +185,7 @@ impl QuerySet {
     }
 
     /// Names of those of whom a detection may say anything as of an instant. `worked` holds a view of each of
-    /// [`Candidates::reads`].
+    /// [`Candidates::columns`].
     pub fn run_candidates(
         &self,
         index: usize,
@@ -293,17 +295,20 @@ impl Engine {
         Ok(plan)
     }
 
+    /// A plan to run, and which columns of which tables it scans.
     pub(super) fn physical(
         &self,
         context: &SessionContext,
         text: &QueryText,
         plan: &LogicalPlan,
-    ) -> Result<Runnable, PlanError> {
-        let plan = self
-            .runtime
-            .block_on(context.state().create_physical_plan(plan))
-            .map_err(|e| PlanError::refused_by_engine(text, &e))?;
-        Ok(Runnable { plan, context: context.task_ctx() })
+    ) -> Result<(Runnable, Vec<(String, Vec<usize>)>), PlanError> {
+        let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
+        let state = context.state();
+        let plan = state.optimize(plan).map_err(refused)?;
+        let scans = scans_of(&plan);
+        let plan = state.query_planner().create_physical_plan(&plan, &state);
+        let plan = self.runtime.block_on(plan).map_err(refused)?;
+        Ok((Runnable { plan, context: context.task_ctx() }, scans))
     }
 
     fn plan_rollup(&self, query: &RollupQuery) -> Result<PlannedRollup, PlanError> {
@@ -318,7 +323,7 @@ impl Engine {
         let plan = with_grid(projection, aggregate).map_err(|e| PlanError::refused_by_engine(text, &e))?;
         let schema = plain_schema(text, plan.schema().as_arrow(), &merges)?;
         check_named_columns(query, &schema, &merges)?;
-        let plan = self.physical(&context, text, &plan)?;
+        let (plan, _) = self.physical(&context, text, &plan)?;
         Ok(PlannedRollup { query: query.clone(), schema, merges, plan, events })
     }
 
@@ -357,6 +362,7 @@ impl Engine {
         let taken = parts.take(&desk, query_of(text, &statement)?)?;
         let candidates = candidates(query, &taken.named, parts)?;
         let query = Arc::new(query.clone());
+        let columns = parts.reads_of(&taken.last);
         let last = taken.last;
         Ok(PlannedDetection {
             query,
@@ -366,6 +372,7 @@ impl Engine {
             follows_links,
             output,
             candidates,
+            columns,
             last,
         })
     }
@@ -401,7 +408,7 @@ fn candidates(
     };
     match named.iter().find(|(n, _)| n == name) {
         Some((_, part)) if names_subjects(*part) => {
-            Ok(Some(Candidates { reads: parts.reads(*part), part: *part }))
+            Ok(Some(Candidates { columns: parts.reads(*part), part: *part }))
         }
         Some(_) => {
             let message = format!("candidates `{name}` has no text column `{kind}`: select it there");
@@ -435,15 +442,22 @@ fn table_schema(schema: &SchemaRef) -> SchemaRef {
 
 /// Names of the tables that a plan reads.
 pub(super) fn tables_of(plan: &LogicalPlan) -> Vec<String> {
-    let mut names = Vec::new();
+    scans_of(plan).into_iter().map(|(table, _)| table).collect()
+}
+
+/// The tables that a plan reads, and which of their columns; a table may come more than once.
+fn scans_of(plan: &LogicalPlan) -> Vec<(String, Vec<usize>)> {
+    let mut scans = Vec::new();
     let visit = |node: &LogicalPlan| {
         if let LogicalPlan::TableScan(scan) = node {
-            names.push(scan.table_name.table().to_owned());
+            let all = || (0..scan.source.schema().fields().len()).collect();
+            let columns = scan.projection.clone().unwrap_or_else(all);
+            scans.push((scan.table_name.table().to_owned(), columns));
         }
         Ok(TreeNodeRecursion::Continue)
     };
     plan.apply_with_subqueries(visit).expect("the visitor never fails");
-    names
+    scans
 }
 
 fn reads_of(names: &[String], rollups: &[PlannedRollup]) -> Vec<usize> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch, not};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
@@ -15,7 +15,7 @@ use arrow::row::RowConverter;
 use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
-use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, SubjectId, Subjects};
+use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Selection, SubjectId, Subjects};
 
 /// Subjects by bucket of settled rows: windows that will run out.
 pub type Buckets = BTreeMap<i64, HashSet<SubjectId>>;
@@ -171,18 +171,32 @@ impl Intervals {
 
     /// Rows whose bucket is within the retention as of `as_of`.
     pub fn in_retention(&self, rows: &RecordBatch, as_of: i64) -> Result<RecordBatch, ArrowError> {
-        let oldest = as_of.saturating_sub(self.retention_micros);
-        let buckets = rows.column(self.layout.bucket).as_primitive::<TimestampMicrosecondType>();
-        if buckets.iter().flatten().all(|b| b >= oldest) {
-            return Ok(rows.clone());
+        match self.kept(rows.column(self.layout.bucket), as_of) {
+            Some(kept) => filter_record_batch(rows, &kept),
+            None => Ok(rows.clone()),
         }
-        let kept: BooleanArray = buckets.iter().map(|b| Some(b.is_none_or(|b| b >= oldest))).collect();
-        filter_record_batch(rows, &kept)
     }
 
-    /// Settled rows, all or of some subjects, in key order.
-    pub fn settled(&self, subjects: Option<&[SubjectId]>) -> Result<RecordBatch, ArrowError> {
-        self.settled.rows(subjects)
+    /// Which buckets are within the retention as of `as_of`; `None` where all are.
+    fn kept(&self, buckets: &ArrayRef, as_of: i64) -> Option<BooleanArray> {
+        let oldest = as_of.saturating_sub(self.retention_micros);
+        let buckets = buckets.as_primitive::<TimestampMicrosecondType>();
+        let is_kept = |bucket: Option<i64>| bucket.is_none_or(|bucket| bucket >= oldest);
+        (!buckets.iter().all(is_kept)).then(|| buckets.iter().map(|bucket| Some(is_kept(bucket))).collect())
+    }
+
+    /// Settled rows, all or of some subjects, within the retention as of `as_of`, in key order.
+    pub fn settled(&self, subjects: Option<&[SubjectId]>, as_of: i64) -> Result<Selection, ArrowError> {
+        let mut rows = self.settled.select(subjects)?;
+        if let Some(kept) = self.kept(rows.key(self.layout.bucket), as_of) {
+            rows.retain(&kept)?;
+        }
+        Ok(rows)
+    }
+
+    /// A selection of [`Intervals::settled`] with these columns.
+    pub fn read(&self, rows: &mut Selection, columns: &[usize]) -> Result<RecordBatch, ArrowError> {
+        rows.batch(&self.settled, columns)
     }
 
     /// Rows of all intervals merged, all or of some subjects, in key order.

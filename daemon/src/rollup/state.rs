@@ -19,7 +19,7 @@ use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
 use crate::rollup::intervals::{Buckets, Intervals};
 use crate::rollup::links::Links;
 use crate::rollup::schedule::{Ages, Schedule};
-use crate::rollup::table::{Layout, SubjectId, Subjects};
+use crate::rollup::table::{Layout, Selection, SubjectId, Subjects};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::schema::EnrichedBatch;
 
@@ -224,14 +224,39 @@ impl Rollups {
         view: View,
         as_of: i64,
     ) -> Result<RecordBatch, RollupError> {
+        let mut rows = self.select(index, kind, subjects, view, as_of)?;
+        let all: Vec<usize> = (0..self.states[index].layout.grid).collect();
+        self.read(index, &mut rows, &all)
+    }
+
+    /// The rows of [`Rollups::view`]; [`Rollups::read`] reads their columns as long as no row changes.
+    pub fn select(
+        &self,
+        index: usize,
+        kind: &str,
+        subjects: Option<&[SubjectId]>,
+        view: View,
+        as_of: i64,
+    ) -> Result<Selection, RollupError> {
         let state = &self.states[index];
         let (own, numbers) = &self.kinds[state.kind];
         let subjects = subjects.filter(|_| own == kind);
-        let rows = match view {
-            View::Settled => state.settled(subjects)?,
-            View::Everything => state.everything(subjects, numbers)?,
-        };
-        Ok(state.in_retention(&rows, as_of)?)
+        Ok(match view {
+            View::Settled => state.settled(subjects, as_of)?,
+            View::Everything => {
+                Selection::of(&state.in_retention(&state.everything(subjects, numbers)?, as_of)?)
+            }
+        })
+    }
+
+    /// Rows of one rollup with these columns of [`Layout::schema`], and those that were read before; others are blank.
+    pub fn read(
+        &self,
+        index: usize,
+        rows: &mut Selection,
+        columns: &[usize],
+    ) -> Result<RecordBatch, RollupError> {
+        Ok(self.states[index].read(rows, columns)?)
     }
 
     /// Subjects that changed since the last call, by rollup, in the query set's order.

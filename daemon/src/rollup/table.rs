@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, make_array,
+    new_null_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -257,30 +258,105 @@ impl RollupTable {
 
     /// All rows, or those of the given subjects, in key order, in [`Layout::schema`].
     pub fn rows(&self, subjects: Option<&[SubjectId]>) -> Result<RecordBatch, ArrowError> {
-        let mut slots: Vec<u32> = match subjects {
+        let mut selection = self.select(subjects)?;
+        let all: Vec<usize> = (0..self.layout.merges.len()).collect();
+        selection.batch(self, &all)
+    }
+
+    /// All rows, or those of the given subjects, in key order; of columns only the keys are read.
+    pub fn select(&self, subjects: Option<&[SubjectId]>) -> Result<Selection, ArrowError> {
+        let slots: Vec<u32> = match subjects {
             None => (0..self.keys.len() as u32).collect(),
             Some(ids) => ids.iter().filter_map(|id| self.by_subject.get(id)).flatten().copied().collect(),
         };
-        slots.sort_unstable_by(|a, b| self.keys[*a as usize].cmp(&self.keys[*b as usize]));
-        self.gather(&slots)
-    }
-
-    fn gather(&self, slots: &[u32]) -> Result<RecordBatch, ArrowError> {
+        // A key is a pointer away: its first bytes come along and seldom leave two keys level.
+        let key = |slot: u32| &*self.keys[slot as usize];
+        let mut order: Vec<(u128, u32)> = slots.into_iter().map(|slot| (first_bytes(key(slot)), slot)).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+        let slots: Vec<u32> = order.into_iter().map(|(_, slot)| slot).collect();
         let converter = self.layout.converter();
         let parser = converter.parser();
-        let keys = converter.convert_rows(slots.iter().map(|s| parser.parse(&self.keys[*s as usize])))?;
-        let (mut keys, mut values) = (keys.into_iter(), self.values.iter());
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.layout.merges.len());
-        for (index, merge) in self.layout.merges.iter().enumerate() {
-            let data_type = self.layout.schema.field(index).data_type();
-            let column = match merge {
-                Merge::Key => keys.next().expect("one key array for each key column"),
-                _ => gather_values(values.next().expect("one value column for each aggregate"), slots),
-            };
-            columns.push(if column.data_type() == data_type { column } else { cast(&column, data_type)? });
+        let keys = converter.convert_rows(slots.iter().map(|s| parser.parse(key(*s))))?;
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.layout.merges.len()];
+        for (index, column) in self.layout.keys.iter().zip(keys) {
+            columns[*index] = Some(self.as_declared(*index, column)?);
         }
-        RecordBatch::try_new(self.layout.schema.clone(), columns)
+        Ok(Selection { slots, columns })
     }
+
+    fn as_declared(&self, index: usize, column: ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let data_type = self.layout.schema.field(index).data_type();
+        if column.data_type() == data_type { Ok(column) } else { cast(&column, data_type) }
+    }
+}
+
+/// Rows picked from a table while it does not change; their columns are read as somebody asks for them.
+#[derive(Debug)]
+pub struct Selection {
+    slots: Vec<u32>,
+    columns: Vec<Option<ArrayRef>>,
+}
+
+impl Selection {
+    /// Rows that are all there already.
+    pub fn of(rows: &RecordBatch) -> Self {
+        Self { slots: Vec::new(), columns: rows.columns().iter().cloned().map(Some).collect() }
+    }
+
+    /// A key column.
+    pub fn key(&self, index: usize) -> &ArrayRef {
+        self.columns[index].as_ref().expect("keys are read first")
+    }
+
+    /// Leaves the rows that `kept` says.
+    pub fn retain(&mut self, kept: &BooleanArray) -> Result<(), ArrowError> {
+        let mut place = 0;
+        self.slots.retain(|_| {
+            place += 1;
+            kept.value(place - 1)
+        });
+        for column in self.columns.iter_mut().flatten() {
+            *column = filter(column, kept)?;
+        }
+        Ok(())
+    }
+
+    /// Whether one of `columns` was not read yet.
+    pub fn lacks(&self, columns: &[usize]) -> bool {
+        columns.iter().any(|index| self.columns[*index].is_none())
+    }
+
+    /// The rows with these columns, and others that were read before; what was not read is blank.
+    pub fn batch(&mut self, table: &RollupTable, columns: &[usize]) -> Result<RecordBatch, ArrowError> {
+        let layout = &table.layout;
+        let aggregates = (0..layout.merges.len()).filter(|index| layout.merges[*index] != Merge::Key);
+        for (index, values) in aggregates.zip(&table.values) {
+            if self.columns[index].is_none() && columns.contains(&index) {
+                self.columns[index] = Some(table.as_declared(index, gather_values(values, &self.slots))?);
+            }
+        }
+        let len = self.columns.iter().flatten().next().map_or(0, |column| column.len());
+        let columns = self.columns.iter().zip(layout.schema.fields());
+        let columns = columns.map(|(column, field)| match column {
+            Some(column) => Ok(column.clone()),
+            None => blank(field.data_type(), len),
+        });
+        RecordBatch::try_new(layout.schema.clone(), columns.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A column that nobody reads: zeros, empty texts.
+fn blank(data_type: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
+    let zeros = new_null_array(data_type, len).to_data().into_builder().nulls(None).build()?;
+    Ok(make_array(zeros))
+}
+
+/// Sixteen bytes of a key, in the key's order.
+fn first_bytes(key: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let len = key.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&key[..len]);
+    u128::from_be_bytes(bytes)
 }
 
 fn empty_values(data_type: &DataType) -> Values {

@@ -164,8 +164,8 @@ impl<'s> Run<'s> {
     fn tick(&mut self, at: i64, due: Due) -> Result<(), Failure> {
         let ids: Option<Vec<SubjectId>> = match due {
             Due::Some(ids) if !self.queries.detections[0].query.all_subjects => {
-                let ids: Vec<SubjectId> = ids.into_iter().collect();
-                Some(detect::concerned(self.queries, 0, &self.rollups, &ids, View::Settled))
+                let ids = ids.into_iter().collect();
+                Some(detect::concerned(self.queries, 0, &self.rollups, ids, View::Settled))
             }
             Due::Some(_) | Due::All => None,
         };
@@ -263,6 +263,9 @@ fn shown(expected: &Expectation) -> String {
     if let Some(coverage) = expected.coverage {
         text.push_str(&format!(", coverage {coverage}"));
     }
+    if let Some(at) = expected.first_seen {
+        text.push_str(&format!(", seen first at {at}"));
+    }
     if let Some(part) = &expected.explains {
         text.push_str(&format!(", explained with \"{part}\""));
     }
@@ -275,7 +278,8 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
         && expected.severity.is_none_or(|s| s == finding.severity)
         && expected.score_min.is_none_or(|s| finding.score >= s)
         && expected.score_max.is_none_or(|s| finding.score <= s)
-        && expected.coverage.is_none_or(|c| (finding.coverage - c).abs() < 5e-5);
+        && expected.coverage.is_none_or(|c| (finding.coverage - c).abs() < 5e-5)
+        && expected.first_seen.is_none_or(|at| at == finding.first_seen);
     let explained = expected.explains.as_ref().is_none_or(|part| finding.explanation.contains(part));
     let mut differences = Vec::new();
     if !same {
@@ -289,8 +293,10 @@ fn differences(expected: &Expectation, finding: &Finding) -> Vec<String> {
 
 fn summary_of(finding: &Finding) -> String {
     let (state, severity) = (finding.state.name(), finding.severity.name());
-    let (score, coverage) = (finding.score, finding.coverage);
-    format!("{state}, {severity}, score {score}, coverage {coverage}, \"{}\"", finding.explanation)
+    let Finding { score, coverage, first_seen, explanation, .. } = finding;
+    format!(
+        "{state}, {severity}, score {score}, coverage {coverage}, seen first at {first_seen}, \"{explanation}\""
+    )
 }
 
 /// What the query says of a subject at the end: its level and terms.

@@ -176,7 +176,7 @@ impl<'a> Desk<'a> {
         let subject = Some((SUBJECT, self.asked.subject));
         let plan = self.engine.checked(context, text, statement, subject)?;
         let schema = plan.schema().inner().clone();
-        let runnable = self.engine.physical(context, text, &plan)?;
+        let (runnable, _) = self.engine.physical(context, text, &plan)?;
         let batches = self.engine.run(&text.id, &runnable)?;
         let schema = batches.first().map_or(schema, RecordBatch::schema);
         Ok((schema, batches))
