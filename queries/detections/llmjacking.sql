@@ -134,7 +134,10 @@ pasts AS (
             AND u.slice >= a.slice - INTERVAL '10 days'
         ), false) AS used_lately,
         coalesce(bool_or(u.network = a.network AND u.slice < a.slice - INTERVAL '10 days'), false) AS used_long_ago,
-        coalesce(bool_or(u.network <> a.network AND u.first_seen < a.arrived), false) AS used_elsewhere,
+        coalesce(bool_or(
+            u.network <> a.network -- no case: an earlier half hour in the same network is known, this one is the arrival
+            AND u.first_seen < a.arrived
+        ), false) AS used_elsewhere,
         count(DISTINCT CASE
             WHEN u.network <> a.network AND u.first_seen < a.arrived AND u.slice >= a.slice - INTERVAL '10 days'
             THEN u.network END) AS other_networks

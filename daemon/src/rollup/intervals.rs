@@ -4,6 +4,7 @@
 //! move one way: fresh → pending → settled → forgotten once out of retention.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
@@ -96,10 +97,16 @@ impl Intervals {
         for (grid_point, table) in std::mem::take(&mut self.fresh) {
             let rows = table.rows(None)?;
             self.unsaved.push(self.with_grid(&rows, grid_point)?);
-            let target =
-                self.pending.entry(grid_point).or_insert_with(|| RollupTable::new(self.layout.clone()));
-            self.overflow +=
-                gather(target, &self.layout, &self.converter, &rows, |name| subjects.number(name))?;
+            match self.pending.entry(grid_point) {
+                Entry::Vacant(place) => {
+                    place.insert(table);
+                }
+                Entry::Occupied(mut pending) => {
+                    let (layout, converter) = (&self.layout, &self.converter);
+                    let number = |name: &str| subjects.number(name);
+                    self.overflow += gather(pending.get_mut(), layout, converter, &rows, number)?;
+                }
+            }
         }
         Ok(())
     }
