@@ -196,7 +196,10 @@ impl Parts {
         for read in step.columns.iter().cloned().chain(deeper) {
             reads.entry(read.rollup).or_default().extend(read.columns);
         }
-        let read = |(rollup, columns): (usize, BTreeSet<usize>)| Read { rollup, columns: columns.into_iter().collect() };
+        let read = |(rollup, columns): (usize, BTreeSet<usize>)| Read {
+            rollup,
+            columns: columns.into_iter().collect(),
+        };
         reads.into_iter().map(read).collect()
     }
 }

@@ -271,7 +271,8 @@ impl RollupTable {
         };
         // A key is a pointer away: its first bytes come along and seldom leave two keys level.
         let key = |slot: u32| &*self.keys[slot as usize];
-        let mut order: Vec<(u128, u32)> = slots.into_iter().map(|slot| (first_bytes(key(slot)), slot)).collect();
+        let mut order: Vec<(u128, u32)> =
+            slots.into_iter().map(|slot| (first_bytes(key(slot)), slot)).collect();
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
         let slots: Vec<u32> = order.into_iter().map(|(_, slot)| slot).collect();
         let converter = self.layout.converter();

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde::Deserialize;
 use shadowprod::cli::replay::replay;
-use shadowprod::config::Config;
+use shadowprod::config::{Config, PathConfig};
 use shadowprod::enrich::CredentialKey;
 use shadowprod::findings::Finding;
-use shadowprod::metrics::Metrics;
+use shadowprod::metrics::{DetectionKindLabel, Metrics};
 
 /// Credentials are hashed under this key in golden files.
 const KEY: [u8; 32] = [7; 32];
@@ -40,9 +40,13 @@ fn scenarios() -> Vec<PathBuf> {
 }
 
 fn findings(scenario: &Path, batch_messages: usize) -> (Vec<Finding>, Arc<Metrics>) {
+    let config = Config::load(&scenario.join("shadowprod.toml")).expect("a valid config");
+    replayed(config, scenario, batch_messages)
+}
+
+fn replayed(mut config: Config, scenario: &Path, batch_messages: usize) -> (Vec<Finding>, Arc<Metrics>) {
     let state = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(state.path().join("credential.key"), KEY).expect("written");
-    let mut config = Config::load(&scenario.join("shadowprod.toml")).expect("a valid config");
     config.state.path = state.path().to_owned();
     let metrics = Arc::new(Metrics::new());
     let found = replay(&config, scenario, batch_messages, metrics.clone()).expect("the replay runs");
@@ -98,4 +102,37 @@ fn findings_do_not_depend_on_the_batch_size() {
         let (scenario, expected) = &all[which];
         prop_assert_eq!(&ndjson(&findings(scenario, batch).0), expected);
     });
+}
+
+#[test]
+fn detection_in_shadow_mode_is_counted_and_tells_nobody() {
+    const SHADOWED: &str = "unpromoted-production-traffic";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let queries = tempfile::tempdir().expect("a temporary folder");
+    for folder in ["rollups", "detections", "signals"] {
+        let target = queries.path().join(folder);
+        std::fs::create_dir(&target).expect("made");
+        for entry in std::fs::read_dir(root.join("queries").join(folder)).expect("the built-in queries") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a file");
+            std::fs::copy(&path, target.join(name)).expect("copied");
+        }
+    }
+    let file = queries.path().join("detections").join(format!("{SHADOWED}.sql"));
+    let active = std::fs::read_to_string(&file).expect("the detection");
+    let shadow = active.replacen("-- mode = \"active\"", "-- mode = \"shadow\"", 1);
+    assert_ne!(active, shadow, "the front matter says its mode");
+    std::fs::write(&file, shadow).expect("written");
+
+    let scenario = root.join("fixtures/scenarios").join(SHADOWED);
+    let mut config = Config::load(&scenario.join("shadowprod.toml")).expect("a valid config");
+    config.queries = Some(PathConfig { path: queries.path().to_owned() });
+    let (shadowed, metrics) = replayed(config, &scenario, 8_192);
+    let (told, _) = findings(&scenario, 8_192);
+    let others: Vec<Finding> = told.iter().filter(|f| f.detection != SHADOWED).cloned().collect();
+    assert!(others.len() < told.len(), "the scenario has findings of it");
+    assert_eq!(ndjson(&shadowed), ndjson(&others), "all others are told as ever");
+    let label = DetectionKindLabel { detection: SHADOWED.to_owned(), kind: "opened" };
+    let opened = metrics.findings_changes.get_or_create(&label).get();
+    assert_eq!(opened as usize, told.len() - others.len(), "what it would have told is counted");
 }
