@@ -139,7 +139,9 @@ pasts AS (
             AND u.first_seen < a.arrived
         ), false) AS used_elsewhere,
         count(DISTINCT CASE
-            WHEN u.network <> a.network AND u.first_seen < a.arrived AND u.slice >= a.slice - INTERVAL '10 days'
+            WHEN u.network <> a.network -- no case: where the arrival is new, its network has no earlier use in ten days
+                AND u.first_seen < a.arrived
+                AND u.slice >= a.slice - INTERVAL '10 days'
             THEN u.network END) AS other_networks
     FROM arrivals a
     LEFT JOIN uses u ON u.credential = a.credential

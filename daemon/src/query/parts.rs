@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{Cte, Query, Statement as Parsed};
 
 use super::QueryText;
 use super::dissect::folded;
-use super::plan::{Engine, PlanError, Runnable, failed, register, tables_of};
+use super::plan::{Engine, PlanError, Runnable, Scan, failed, register, tables_of};
 use super::slot::Slot;
 
 /// What a plan reads besides the registry.
@@ -221,9 +221,9 @@ impl Desk<'_> {
 
     fn planned(&self, logical: &LogicalPlan, inputs: Inputs) -> Result<Step, PlanError> {
         let (plan, scans) = self.engine.physical(self.context, self.text, logical)?;
-        let read = |(table, columns): (String, Vec<usize>)| {
-            let rollup = (self.rollup_of)(&table).filter(|rollup| inputs.rollups.contains(rollup))?;
-            Some(Read { rollup, columns })
+        let read = |scan: Scan| {
+            let rollup = (self.rollup_of)(&scan.table).filter(|rollup| inputs.rollups.contains(rollup))?;
+            Some(Read { rollup, columns: scan.columns })
         };
         let columns = scans.into_iter().filter_map(read).collect();
         Ok(Step { plan, inputs, columns })

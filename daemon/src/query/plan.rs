@@ -4,6 +4,7 @@
 //! batches. A plan never runs twice at once and is reset before each run. Plans see registered tables only.
 
 mod errors;
+mod scans;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use arrow::array::{AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -39,6 +39,8 @@ use crate::schema::ENRICHED_SCHEMA;
 
 pub use errors::PlanError;
 pub(super) use errors::failed;
+use scans::scans_of;
+pub(super) use scans::{Scan, tables_of};
 
 /// Name of the column that every rollup carries besides its own: the end of the base grid interval.
 pub const GRID_COLUMN: &str = "grid_time";
@@ -301,7 +303,7 @@ impl Engine {
         context: &SessionContext,
         text: &QueryText,
         plan: &LogicalPlan,
-    ) -> Result<(Runnable, Vec<(String, Vec<usize>)>), PlanError> {
+    ) -> Result<(Runnable, Vec<Scan>), PlanError> {
         let refused = |e: DataFusionError| PlanError::refused_by_engine(text, &e);
         let state = context.state();
         let plan = state.optimize(plan).map_err(refused)?;
@@ -438,26 +440,6 @@ pub(super) fn register(
 fn table_schema(schema: &SchemaRef) -> SchemaRef {
     let fields: Vec<_> = schema.fields().iter().filter(|f| f.name() != GRID_COLUMN).cloned().collect();
     Arc::new(Schema::new(fields))
-}
-
-/// Names of the tables that a plan reads.
-pub(super) fn tables_of(plan: &LogicalPlan) -> Vec<String> {
-    scans_of(plan).into_iter().map(|(table, _)| table).collect()
-}
-
-/// The tables that a plan reads, and which of their columns; a table may come more than once.
-fn scans_of(plan: &LogicalPlan) -> Vec<(String, Vec<usize>)> {
-    let mut scans = Vec::new();
-    let visit = |node: &LogicalPlan| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let all = || (0..scan.source.schema().fields().len()).collect();
-            let columns = scan.projection.clone().unwrap_or_else(all);
-            scans.push((scan.table_name.table().to_owned(), columns));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    plan.apply_with_subqueries(visit).expect("the visitor never fails");
-    scans
 }
 
 fn reads_of(names: &[String], rollups: &[PlannedRollup]) -> Vec<usize> {
