@@ -30,7 +30,16 @@ const WAL_BYTES_KEPT: i64 = 64 << 20;
 
 /// Held while a store is open. The system releases it when the process ends, however it ends.
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
+}
+
+/// Closing the file would not do: a child that another thread is starting holds a copy of it until it executes its
+/// program, and the lock lives as long as any copy (`flock(2)`). Unlocking ends it for all of them.
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Fails for a file that is not locked at most, and then there is nothing to release.
+        let _released = self.file.unlock();
+    }
 }
 
 impl FolderLock {
@@ -54,7 +63,7 @@ impl FolderLock {
         }
         file.set_len(0).map_err(failed)?;
         write!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -191,4 +200,21 @@ pub(super) fn folder_bytes(dir: &Path) -> Result<u64, StoreError> {
 pub(super) fn page_bytes(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
     Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))? as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_ends_with_its_holder_though_a_child_has_a_copy_of_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let lock = FolderLock::acquire(dir.path()).expect("nobody holds it");
+        let second = FolderLock::acquire(dir.path());
+        assert!(matches!(second, Err(StoreError::Locked { .. })));
+        let copy = lock.file.try_clone().expect("a file can be copied");
+        drop(lock);
+        FolderLock::acquire(dir.path()).expect("its holder is gone");
+        drop(copy);
+    }
 }
