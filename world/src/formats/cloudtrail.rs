@@ -1,35 +1,35 @@
 //! AWS CloudTrail records (docs.aws.amazon.com, "CloudTrail record contents"): bare, in a `Records`
 //! envelope, or as EventBridge delivers them.
-//!
-//! In: an identity, a client, an action. Out: one message. Values are invented.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
-use super::pattern::{HOUR, MINUTE};
-use super::place::Place;
+use crate::dice::Dice;
+use crate::template::{Alphabet, Form, Mix, blank};
 
-/// One API call: event source, event name, whether it reads, its request parameters.
+/// One API call: event source, event name, whether it reads, its request parameters, its error.
 #[derive(Debug, Clone)]
-pub(super) struct Action {
-    pub(super) source: &'static str,
-    pub(super) name: &'static str,
-    pub(super) read_only: bool,
-    pub(super) parameters: Value,
+pub(crate) struct Action {
+    pub(crate) source: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) read_only: bool,
+    pub(crate) parameters: Value,
+    pub(crate) error: Option<&'static str>,
 }
 
 impl Action {
-    pub(super) fn new(source: &'static str, name: &'static str, read_only: bool, parameters: Value) -> Self {
-        Self { source, name, read_only, parameters }
+    pub(crate) fn new(source: &'static str, name: &'static str, read_only: bool, parameters: Value) -> Self {
+        Self { source, name, read_only, parameters, error: None }
+    }
+
+    /// The same call, refused so.
+    pub(crate) fn refused(self, error: &'static str) -> Self {
+        Self { error: Some(error), ..self }
     }
 }
 
 /// How a role session came to be.
 #[derive(Debug, Clone)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// By another principal or SSO, without MFA in the session.
     Assumed,
     /// A person signed in with MFA; true: the session's credentials are the console's.
@@ -42,7 +42,7 @@ pub(super) enum Delivery {
 
 /// Who signs the call.
 #[derive(Debug, Clone)]
-pub(super) enum Signer {
+pub(crate) enum Signer {
     /// IAM user with a long-lived key.
     Key { user: String, key: String },
     /// Role session.
@@ -53,94 +53,90 @@ pub(super) enum Signer {
 
 /// One signer's use of one account.
 #[derive(Debug, Clone)]
-pub(super) struct AwsUse {
-    pub(super) account: &'static str,
-    pub(super) signer: Signer,
-    pub(super) clients: Vec<&'static str>,
-    pub(super) place: Place,
-    pub(super) actions: Arc<Vec<Action>>,
+pub(crate) struct AwsUse {
+    pub(crate) account: &'static str,
+    pub(crate) signer: Signer,
+    /// User agents, each as likely.
+    pub(crate) clients: Vec<&'static str>,
+    /// Each as likely.
+    pub(crate) actions: Vec<Action>,
 }
 
 impl AwsUse {
-    /// The message of one call.
-    pub(super) fn message(&self, at: i64, dice: &mut Dice) -> String {
-        let action = dice.pick(&self.actions).clone();
-        let record = self.record(&action, at, dice);
-        match dice.below(20) {
-            0 => json!({ "Records": [record] }).to_string(),
-            1 => event_bridge(record, action.source, self.account, dice).to_string(),
-            _ => record.to_string(),
+    /// The records of these calls.
+    pub(crate) fn mix(&self) -> Mix {
+        let mut mix = Mix::default();
+        for action in &self.actions {
+            mix = mix.and(18, &self.record(action));
         }
+        let first = self.actions.first().expect("a use has actions");
+        let record = self.record(first);
+        mix.and(1, &json!({ "Records": [record] })).and(1, &event_bridge(&record, first.source, self.account))
     }
 
-    fn record(&self, action: &Action, at: i64, dice: &mut Dice) -> Value {
-        let host = format!("{}.eu-west-1.amazonaws.com", endpoint(action));
+    fn record(&self, action: &Action) -> Value {
+        let (address, client) = match &self.signer {
+            Signer::Service(name) => (json!(name), json!(name)),
+            Signer::Key { .. } | Signer::Session { .. } => {
+                (json!(blank::address()), json!(blank::one_of(&self.clients)))
+            }
+        };
         let mut record = json!({
             "eventVersion": "1.11",
-            "userIdentity": self.identity(at, dice),
-            "eventTime": seconds(at),
+            "userIdentity": self.identity(),
+            "eventTime": blank::time(Form::Seconds),
             "eventSource": action.source,
             "eventName": action.name,
             "awsRegion": "eu-west-1",
-            "sourceIPAddress": self.place.address(at),
-            "userAgent": dice.pick(&self.clients),
+            "sourceIPAddress": address,
+            "userAgent": client,
             "requestParameters": action.parameters,
             "responseElements": null,
-            "requestID": dice.uuid(),
-            "eventID": dice.uuid(),
+            "requestID": blank::uuid(),
+            "eventID": blank::uuid(),
             "readOnly": action.read_only,
             "eventType": "AwsApiCall",
             "managementEvent": true,
             "recipientAccountId": self.account,
             "eventCategory": "Management",
-            "tlsDetails": { "tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": host },
+            "tlsDetails": {
+                "tlsVersion": "TLSv1.3",
+                "cipherSuite": "TLS_AES_128_GCM_SHA256",
+                "clientProvidedHostHeader": format!("{}.eu-west-1.amazonaws.com", endpoint(action)),
+            },
         });
-        self.adjust(&mut record);
-        record
-    }
-
-    /// What differs for console sessions and for AWS's own calls.
-    fn adjust(&self, record: &mut Value) {
+        if let Some(error) = action.error {
+            record["errorCode"] = json!(error);
+            record["errorMessage"] = json!("The request was refused.");
+        }
         match &self.signer {
             Signer::Session { delivery: Delivery::Person { console: true }, .. } => {
                 record["sessionCredentialFromConsole"] = json!("true");
             }
-            Signer::Service(name) => {
-                record["sourceIPAddress"] = json!(name);
-                record["userAgent"] = json!(name);
-                record["tlsDetails"] = Value::Null;
-            }
+            Signer::Service(_) => record["tlsDetails"] = Value::Null,
             Signer::Key { .. } | Signer::Session { .. } => {}
         }
+        record
     }
 
-    fn identity(&self, at: i64, dice: &mut Dice) -> Value {
+    fn identity(&self) -> Value {
         match &self.signer {
             Signer::Key { user, key } => json!({
                 "type": "IAMUser",
-                "principalId": Dice::of(0, user, 0).aws_id("AIDA", 21),
+                "principalId": Dice::of(0, user, 0).id("AIDA", Alphabet::Upper, 21),
                 "arn": format!("arn:aws:iam::{}:user/{user}", self.account),
                 "accountId": self.account,
                 "accessKeyId": key,
                 "userName": user,
             }),
-            Signer::Session { role, session, delivery } => {
-                self.session_identity(role, session, delivery, at, dice)
-            }
+            Signer::Session { role, session, delivery } => self.session_identity(role, session, delivery),
             Signer::Service(name) => json!({ "type": "AWSService", "invokedBy": name }),
         }
     }
 
-    fn session_identity(
-        &self,
-        role: &str,
-        session: &str,
-        delivery: &Delivery,
-        at: i64,
-        dice: &mut Dice,
-    ) -> Value {
+    fn session_identity(&self, role: &str, session: &str, delivery: &Delivery) -> Value {
         let account = self.account;
-        let role_id = Dice::of(0, role, 0).aws_id("AROA", 21);
+        let role_id = Dice::of(0, role, 0).id("AROA", Alphabet::Upper, 21);
         let short = role.rsplit('/').next().unwrap_or(role);
         let mfa = matches!(delivery, Delivery::Person { .. });
         let mut context = json!({
@@ -152,7 +148,7 @@ impl AwsUse {
                 "userName": short,
             },
             "attributes": {
-                "creationDate": seconds(at.div_euclid(HOUR) * HOUR - 3 * MINUTE),
+                "creationDate": blank::hour_start(Form::Seconds, 180),
                 "mfaAuthenticated": if mfa { "true" } else { "false" },
             },
         });
@@ -168,7 +164,7 @@ impl AwsUse {
             "principalId": format!("{role_id}:{session}"),
             "arn": format!("arn:aws:sts::{account}:assumed-role/{short}/{session}"),
             "accountId": account,
-            "accessKeyId": dice.aws_id("ASIA", 20),
+            "accessKeyId": format!("ASIA{}", blank::periodic(&format!("{role} {session}"), 1, Alphabet::Upper, 16)),
             "sessionContext": context,
         })
     }
@@ -182,20 +178,16 @@ fn endpoint(action: &Action) -> &str {
     }
 }
 
-fn event_bridge(record: Value, source: &str, account: &str, dice: &mut Dice) -> Value {
+fn event_bridge(record: &Value, source: &str, account: &str) -> Value {
     json!({
         "version": "0",
-        "id": dice.uuid(),
+        "id": blank::uuid(),
         "detail-type": "AWS API Call via CloudTrail",
         "source": format!("aws.{}", source.split('.').next().unwrap_or(source)),
         "account": account,
-        "time": record["eventTime"],
+        "time": blank::time(Form::Seconds),
         "region": "eu-west-1",
         "resources": [],
         "detail": record,
     })
-}
-
-fn seconds(at: i64) -> String {
-    format!("{:.0}", Timestamp::from_microsecond(at).unwrap_or_default())
 }

@@ -1,18 +1,14 @@
-//! Okta System Log events (developer.okta.com, "System Log API").
-//!
-//! In: an actor and how it authenticates. Out: one event. Values are invented; like Okta's own, they hold
-//! the literal strings "null" and "unknown" where nothing is known.
+//! Okta System Log events (developer.okta.com, "System Log API"). Like Okta's own, they hold the literal strings "null"
+//! and "unknown" where nothing is known.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
-use super::pattern::DAY;
-use super::place::Place;
+use crate::dice::Dice;
+use crate::template::{Alphabet, Form, Mix, blank};
 
 /// How the actor proves who it is.
 #[derive(Debug, Clone)]
-pub(super) enum OktaAccess {
+pub(crate) enum OktaAccess {
     /// A browser session with factors: a new session a day.
     Browser,
     /// An API token (SSWS) with this id.
@@ -23,13 +19,12 @@ pub(super) enum OktaAccess {
 
 /// One actor at work.
 #[derive(Debug, Clone)]
-pub(super) struct OktaUse {
-    pub(super) id: String,
-    pub(super) login: String,
-    pub(super) name: String,
-    pub(super) access: OktaAccess,
-    pub(super) user_agent: &'static str,
-    pub(super) place: Place,
+pub(crate) struct OktaUse {
+    pub(crate) id: String,
+    pub(crate) login: String,
+    pub(crate) name: String,
+    pub(crate) access: OktaAccess,
+    pub(crate) user_agent: &'static str,
 }
 
 /// Event type, display message, and the request path behind it.
@@ -50,53 +45,61 @@ const CLIENT_KINDS: &[Kind] =
     &[("app.oauth2.token.grant.access_token", "OAuth2 access token is granted", "/oauth2/v1/token")];
 
 impl OktaUse {
-    /// The event of one step.
-    pub(super) fn event(&self, at: i64, dice: &mut Dice) -> String {
-        let kind = *dice.pick(match self.access {
+    /// The events of its steps.
+    pub(crate) fn mix(&self) -> Mix {
+        let kinds = match self.access {
             OktaAccess::Browser => PERSON_KINDS,
             OktaAccess::Token(_) => TOKEN_KINDS,
             OktaAccess::Client => CLIENT_KINDS,
-        });
-        let mut event = self.frame(kind, at, dice);
-        self.add_access(&mut event, at, dice);
-        event.to_string()
+        };
+        kinds.iter().fold(Mix::default(), |mix, kind| mix.and(1, &self.event(*kind)))
     }
 
-    fn frame(&self, (event_type, message, path): Kind, at: i64, dice: &mut Dice) -> Value {
-        let address = self.place.address(at);
-        let time = Timestamp::from_microsecond(at).unwrap_or_default();
-        let actor_type = if matches!(self.access, OktaAccess::Client) { "PublicClientApp" } else { "User" };
-        let version = if address.contains(':') { "V6" } else { "V4" };
-        json!({
-            "actor": { "id": self.id, "type": actor_type, "alternateId": self.login, "displayName": self.name, "detailEntry": null },
+    fn event(&self, (event_type, message, path): Kind) -> Value {
+        let is_client = matches!(self.access, OktaAccess::Client);
+        let is_person = matches!(self.access, OktaAccess::Browser);
+        let mut event = json!({
+            "actor": {
+                "id": self.id,
+                "type": if is_client { "PublicClientApp" } else { "User" },
+                "alternateId": self.login,
+                "displayName": self.name,
+                "detailEntry": null,
+            },
             "client": {
                 "userAgent": self.user_agent(),
                 "zone": "null",
-                "device": if matches!(self.access, OktaAccess::Browser) { "Computer" } else { "Unknown" },
+                "device": if is_person { "Computer" } else { "Unknown" },
                 "id": null,
-                "ipAddress": address,
+                "ipAddress": blank::address(),
                 "geographicalContext": null,
             },
             "authenticationContext": { "authenticationStep": 0, "externalSessionId": "unknown", "credentialType": null },
             "displayMessage": message,
             "eventType": event_type,
             "outcome": { "result": "SUCCESS", "reason": null },
-            "published": format!("{time:.3}"),
+            "published": blank::time(Form::Millis),
             "securityContext": {},
             "severity": "INFO",
-            "debugContext": { "debugData": { "requestId": dice.hex(32), "requestUri": path, "url": path } },
+            "debugContext": {
+                "debugData": { "requestId": blank::letters(Alphabet::Hex, 32), "requestUri": path, "url": path },
+            },
             "legacyEventType": null,
-            "transaction": { "type": "WEB", "id": dice.hex(32), "detail": {} },
-            "uuid": dice.uuid(),
+            "transaction": { "type": "WEB", "id": blank::letters(Alphabet::Hex, 32), "detail": {} },
+            "uuid": blank::uuid(),
             "version": "0",
-            "request": { "ipChain": [{ "ip": address, "version": version, "geographicalContext": null, "source": null }] },
+            "request": {
+                "ipChain": [{ "ip": blank::address(), "version": "V4", "geographicalContext": null, "source": null }],
+            },
             "target": null,
-        })
+        });
+        self.add_access(&mut event);
+        event
     }
 
     fn user_agent(&self) -> Value {
-        let (browser, os) = match (self.user_agent.contains("Mozilla"), self.user_agent.contains("Macintosh"))
-        {
+        let is_mac = self.user_agent.contains("Macintosh");
+        let (browser, os) = match (self.user_agent.contains("Mozilla"), is_mac) {
             (true, true) => ("CHROME", "Mac OS X"),
             (true, false) => ("CHROME", "Windows 10"),
             (false, _) => ("UNKNOWN", "Unknown"),
@@ -104,25 +107,28 @@ impl OktaUse {
         json!({ "rawUserAgent": self.user_agent, "os": os, "browser": browser })
     }
 
-    fn add_access(&self, event: &mut Value, at: i64, dice: &mut Dice) {
+    fn add_access(&self, event: &mut Value) {
+        let hex = |of: u64, count| Dice::of(of, &self.id, 0).id("", Alphabet::Hex, count);
         match &self.access {
             OktaAccess::Browser => {
-                let session = Dice::of(1, &self.id, at.div_euclid(DAY)).mixed_id("trs", 24);
+                let session = format!("trs{}", blank::periodic(&self.id, 24, Alphabet::Mixed, 21));
                 event["authenticationContext"]["externalSessionId"] = json!(session);
                 event["authenticationContext"]["credentialType"] = json!("OTP");
-                event["debugContext"]["debugData"]["dtHash"] = json!(Dice::of(2, &self.id, 0).hex(64));
-                event["debugContext"]["debugData"]["deviceFingerprint"] =
-                    json!(Dice::of(3, &self.id, 0).hex(32));
+                event["debugContext"]["debugData"]["dtHash"] = json!(hex(2, 64));
+                event["debugContext"]["debugData"]["deviceFingerprint"] = json!(hex(3, 32));
                 event["debugContext"]["debugData"]["factor"] = json!("OKTA_VERIFY_PUSH");
             }
             OktaAccess::Token(token) => {
-                event["transaction"]["detail"] = json!({ "requestApiTokenId": token })
+                event["transaction"]["detail"] = json!({ "requestApiTokenId": token });
             }
             OktaAccess::Client => {
                 event["debugContext"]["debugData"]["grantType"] = json!("client_credentials");
                 event["debugContext"]["debugData"]["clientAuthType"] = json!("private_key_jwt");
                 event["target"] = json!([{
-                    "id": dice.mixed_id("AT.", 30), "type": "access_token", "alternateId": null, "displayName": "Access Token",
+                    "id": format!("AT.{}", blank::letters(Alphabet::Mixed, 27)),
+                    "type": "access_token",
+                    "alternateId": null,
+                    "displayName": "Access Token",
                 }]);
             }
         }

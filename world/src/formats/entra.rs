@@ -1,21 +1,17 @@
 //! Microsoft Entra sign-in logs as diagnostic settings deliver them (learn.microsoft.com, "Sign-in log
 //! schema"), one message a record.
-//!
-//! In: an identity and how it signs in. Out: one record. Values are invented.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
-use super::pattern::HOUR;
-use super::place::Place;
+use crate::dice::Dice;
+use crate::template::{Alphabet, Form, Mix, blank};
 
 /// The tenant of the company.
-pub(super) const TENANT: &str = "5b0e7c1d-93a4-4f0e-8a62-d17c4be290f3";
+pub(crate) const TENANT: &str = "5b0e7c1d-93a4-4f0e-8a62-d17c4be290f3";
 
 /// How the identity signs in: decides the log category.
 #[derive(Debug, Clone)]
-pub(super) enum SignIn {
+pub(crate) enum SignIn {
     /// A person at a browser with a second factor on a managed device.
     Interactive,
     /// The same, to let a program have an access token for the next hour: one on the laptop or, true, an application
@@ -33,34 +29,34 @@ pub(super) enum SignIn {
 
 /// One identity at work.
 #[derive(Debug, Clone)]
-pub(super) struct EntraUse {
+pub(crate) struct EntraUse {
     /// Object id of the user or service principal.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// User principal name or service principal name.
-    pub(super) name: String,
-    pub(super) sign_in: SignIn,
-    pub(super) application: &'static str,
-    pub(super) user_agent: &'static str,
-    pub(super) place: Place,
+    pub(crate) name: String,
+    pub(crate) sign_in: SignIn,
+    pub(crate) application: &'static str,
+    pub(crate) user_agent: &'static str,
 }
 
-/// Id of the access token that a user got in the hour of `at`: the claim `uti` of the token.
-pub(super) fn access_token(user: &str, at: i64) -> String {
-    Dice::of(11, user, at.div_euclid(HOUR)).mixed_id("", 22)
+fn token_name(user: &str) -> String {
+    format!("{user} access token")
+}
+
+/// Id of the access token that a user got an hour ago: the claim `uti` of the token.
+pub(crate) fn access_token_of_an_hour_ago(user: &str) -> String {
+    blank::lagging(&token_name(user), 1, 1, Alphabet::Mixed, 22)
 }
 
 impl EntraUse {
-    /// The record of one sign-in.
-    pub(super) fn record(&self, at: i64, dice: &mut Dice) -> String {
-        let time = format!("{:.7}", Timestamp::from_microsecond(at).unwrap_or_default());
+    /// The records of its sign-ins.
+    pub(crate) fn mix(&self) -> Mix {
         let address = match self.sign_in {
             SignIn::Managed => String::new(),
-            _ => self.place.address(at),
+            _ => blank::address(),
         };
-        let mut properties = self.properties(&time, &address, dice);
-        self.add_identity(&mut properties, at);
-        json!({
-            "time": time,
+        Mix::of(&json!({
+            "time": blank::time(Form::Ticks),
             "resourceId": format!("/tenants/{TENANT}/providers/Microsoft.aadiam"),
             "operationName": "Sign-in activity",
             "operationVersion": "1.0",
@@ -70,12 +66,11 @@ impl EntraUse {
             "resultSignature": "SUCCESS",
             "durationMs": 0,
             "callerIpAddress": address,
-            "correlationId": dice.uuid(),
+            "correlationId": blank::uuid(),
             "Level": "4",
             "location": "PT",
-            "properties": properties,
-        })
-        .to_string()
+            "properties": self.properties(&address),
+        }))
     }
 
     fn category(&self) -> &'static str {
@@ -87,10 +82,10 @@ impl EntraUse {
         }
     }
 
-    fn properties(&self, time: &str, address: &str, dice: &mut Dice) -> Value {
-        json!({
-            "id": dice.uuid(),
-            "createdDateTime": time,
+    fn properties(&self, address: &str) -> Value {
+        let mut properties = json!({
+            "id": blank::uuid(),
+            "createdDateTime": blank::time(Form::Ticks),
             "appId": Dice::of(4, self.application, 0).uuid(),
             "appDisplayName": self.application,
             "ipAddress": address,
@@ -98,16 +93,18 @@ impl EntraUse {
             "isInteractive": self.category() == "SignInLogs",
             "resourceDisplayName": "Microsoft Graph",
             "resourceId": "00000003-0000-0000-c000-000000000000",
-            "uniqueTokenIdentifier": dice.mixed_id("", 22),
-            "correlationId": dice.uuid(),
+            "uniqueTokenIdentifier": blank::letters(Alphabet::Mixed, 22),
+            "correlationId": blank::uuid(),
             "conditionalAccessStatus": "success",
             "incomingTokenType": if matches!(self.sign_in, SignIn::Refresh) { "refreshToken" } else { "none" },
             "riskState": "none",
             "location": { "city": "Lisboa", "state": "Lisboa", "countryOrRegion": "PT" },
-        })
+        });
+        self.add_identity(&mut properties);
+        properties
     }
 
-    fn add_identity(&self, properties: &mut Value, at: i64) {
+    fn add_identity(&self, properties: &mut Value) {
         match &self.sign_in {
             SignIn::Interactive | SignIn::Refresh => {
                 self.add_user(properties);
@@ -118,7 +115,8 @@ impl EntraUse {
                 self.add_device(properties);
                 properties["clientCredentialType"] =
                     json!(if *application { "clientSecret" } else { "none" });
-                properties["uniqueTokenIdentifier"] = json!(access_token(&self.id, at));
+                properties["uniqueTokenIdentifier"] =
+                    json!(blank::periodic(&token_name(&self.id), 1, Alphabet::Mixed, 22));
             }
             SignIn::Password => {
                 self.add_user(properties);
@@ -149,7 +147,7 @@ impl EntraUse {
     fn add_device(&self, properties: &mut Value) {
         properties["deviceDetail"] = json!({
             "deviceId": Dice::of(5, &self.id, 0).uuid(),
-            "displayName": format!("LT-{}", Dice::of(6, &self.id, 0).digits(5)),
+            "displayName": Dice::of(6, &self.id, 0).id("LT-", Alphabet::Digits, 8),
             "operatingSystem": if self.user_agent.contains("Macintosh") { "MacOs" } else { "Windows10" },
             "browser": "Chrome 129.0.0",
             "isCompliant": true,
@@ -161,7 +159,7 @@ impl EntraUse {
         properties["clientAppUsed"] = json!("Browser");
         properties["authenticationRequirement"] = json!("multiFactorAuthentication");
         properties["authenticationDetails"] = json!([{
-            "authenticationStepDateTime": properties["createdDateTime"],
+            "authenticationStepDateTime": blank::time(Form::Ticks),
             "authenticationMethod": "Mobile app notification",
             "succeeded": true,
             "authenticationStepResultDetail": "MFA completed in Azure AD",
