@@ -5,8 +5,12 @@
 pub mod check;
 pub mod decode;
 pub mod demo;
+pub mod evaluate;
 pub mod explain;
 pub mod findings;
+pub mod generate;
+mod judge;
+mod progress;
 pub mod quarantine;
 pub mod rebuild;
 pub mod replay;
@@ -52,6 +56,10 @@ enum Command {
     Test(test::TestArguments),
     /// Runs the same pipeline over files and prints the findings as NDJSON; no network
     Replay(replay::ReplayArguments),
+    /// Writes an invented company's logs, registry and what must be found in them
+    Generate(generate::GenerateArguments),
+    /// Measures precision, recall and time to detect over generated companies
+    Evaluate(evaluate::EvaluateArguments),
     /// Shows what shadowprod sees in your logs, as NDJSON
     Decode(decode::DecodeArguments),
     /// Prints the tables that queries read: columns, types, meanings
@@ -77,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Check(a) => check::main(&a),
         Command::Test(a) => test::main(&a),
         Command::Replay(a) => replay::main(&a),
+        Command::Generate(a) => generate::main(&a),
+        Command::Evaluate(a) => evaluate::main(&a),
         Command::Decode(a) => decode::main(&a),
         Command::Schema(a) => schema::main(&a),
         Command::Findings(a) => findings::main(&a),

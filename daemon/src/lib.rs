@@ -25,5 +25,4 @@ pub mod serve;
 pub mod notify;
 pub mod daemon;
 
-pub mod world;
 pub mod cli;

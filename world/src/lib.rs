@@ -117,9 +117,23 @@ pub struct Plan {
     pub end: Timestamp,
 }
 
+/// What a folder says of the world in it: `world.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Seed of the plan.
+    pub seed: u64,
+    /// Scale of the plan.
+    pub scale: Scale,
+    /// First instant of the history.
+    pub start: Timestamp,
+    /// The instant after the last.
+    pub end: Timestamp,
+}
+
 /// A generated company.
 pub struct World {
     seed: u64,
+    scale: Scale,
     span: Range<i64>,
     registry: Vec<(String, String)>,
     streams: Vec<Stream>,
@@ -209,6 +223,7 @@ impl World {
         scenarios::plant(&mut draft);
         Self {
             seed: plan.seed,
+            scale: plan.scale,
             span: draft.start..draft.end,
             registry: draft.governance.into_files(),
             streams: draft.streams,
@@ -261,10 +276,13 @@ impl World {
         Timestamp::from_microsecond(self.span.end).unwrap_or_default()
     }
 
-    /// Writes `<topic>.jsonl`, `registry/*.toml`, `expected.ndjson` and `look_alikes.ndjson` into `dir`, which is made;
-    /// returns the number of messages. `told` hears of every message.
+    /// Writes `<topic>.jsonl`, `registry/*.toml`, `world.json`, `expected.ndjson` and `look_alikes.ndjson` into `dir`, which
+    /// is made; returns the number of messages. `told` hears of every message.
     pub fn write_dir(&self, dir: &Path, told: &mut dyn FnMut(&WorldEvent)) -> std::io::Result<u64> {
         self.write_registry(&dir.join("registry"))?;
+        let Self { seed, scale, .. } = *self;
+        let manifest = Manifest { seed, scale, start: self.start(), end: self.end() };
+        write_lines(&dir.join("world.json"), &[manifest])?;
         write_lines(&dir.join("expected.ndjson"), &self.expected)?;
         write_lines(&dir.join("look_alikes.ndjson"), &self.look_alikes)?;
         let mut files = BTreeMap::new();

@@ -3,8 +3,6 @@
 //! In: a seed. Out: findings, and whether they are exactly what was planted. Nothing leaves the machine.
 
 pub mod folder;
-pub mod judge;
-pub mod progress;
 pub mod report;
 pub mod send;
 
@@ -17,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use miette::{Context, IntoDiagnostic, miette};
+use miette::{IntoDiagnostic, miette};
+use shadowprod_world::{Plan, Scale, TOPICS, World, WorldEvent};
 
 use self::folder::{DemoFolder, Settings};
-use self::judge::{Verdict, judge};
-use self::progress::Progress;
 use self::report::{NextSteps, VerdictText};
 use self::send::{send_history, send_live};
+use super::judge::{Sighting, Verdict, judge, subject_id};
+use super::progress::Progress;
 use crate::config::{Clock, Config};
 use crate::daemon::{self, RunningDaemon};
 use crate::enrich::CredentialKey;
@@ -32,8 +31,9 @@ use crate::ingest::embedded::{EmbeddedBroker, TrafficProducer};
 use crate::limits;
 use crate::metrics::TopicLabel;
 use crate::store::{ListQuery, Reader};
-use crate::world::{ExpectedSubject, TOPICS, World, WorldEvent};
 
+/// Long enough for two weeks of evidence.
+const HISTORY_DAYS: u32 = 16;
 /// Partitions of each topic of the embedded broker.
 const PARTITIONS: i32 = 2;
 /// Longest wait for the daemon to have read, settled and committed what was sent.
@@ -62,19 +62,17 @@ pub struct DemoArguments {
     /// Keep registry, config and state in this folder
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// Write logs, registry and labels into this folder and stop: try `replay` on it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["once", "keep", "alertmanager"])]
-    pub export: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn main(arguments: &DemoArguments) -> miette::Result<ExitCode> {
     super::start_quiet_logging();
-    let world = World::new(arguments.seed, Timestamp::now());
-    match &arguments.export {
-        Some(dir) => export(&world, dir),
-        None => run(arguments, &world),
-    }
+    run(arguments, &world(arguments.seed, Timestamp::now()))
+}
+
+/// The company of a demo.
+pub(super) fn world(seed: u64, end: Timestamp) -> World {
+    World::new(&Plan { seed, scale: Scale::Small, days: HISTORY_DAYS, end })
 }
 
 fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
@@ -100,7 +98,7 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
 
     let producer = broker.producer().map_err(|e| miette!("{e}"))?;
     let mut line = BrokerLine { producer, running: &running };
-    let mut progress = Progress::new(world.start(), world.end());
+    let mut progress = Progress::new(world.start(), world.end(), "sent");
     let sent = send_history(world, &mut |event| line.produce(event), &mut progress)?;
     progress.finish();
     wait_until_settled(&running, &sent, world.end())?;
@@ -205,11 +203,8 @@ fn all_findings(state: &Path) -> miette::Result<Vec<Finding>> {
 fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Result<Verdict> {
     let key =
         CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
-    let subject_id = |subject: &ExpectedSubject| match subject {
-        ExpectedSubject::Pilot(id) | ExpectedSubject::Caller(id) => id.clone(),
-        ExpectedSubject::Credential { kind, secret } => key.id(kind, secret),
-    };
-    Ok(judge(world, findings, &subject_id))
+    let seen: Vec<Sighting> = findings.iter().map(Sighting::of_finding).collect();
+    Ok(judge(world.expected(), world.look_alikes(), &seen, &subject_id(&key)))
 }
 
 /// Live traffic until Ctrl-C.
@@ -226,14 +221,4 @@ fn go_on(world: &World, line: &mut BrokerLine<'_>) -> miette::Result<()> {
         told.store(true, Ordering::Relaxed);
     });
     send_live(world, world.end(), &mut |event| line.produce(event), &stop)
-}
-
-/// Writes the world as files: `<topic>.jsonl`, `registry/`, `expected.ndjson`.
-fn export(world: &World, dir: &Path) -> miette::Result<ExitCode> {
-    let count = world
-        .write_dir(dir)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("{} cannot be written: name a folder that can be", dir.display()))?;
-    eprintln!("wrote {count} messages, the registry and the labels to {}", dir.display());
-    Ok(ExitCode::SUCCESS)
 }

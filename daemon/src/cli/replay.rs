@@ -16,6 +16,7 @@ use crate::ingest::{Source, Topics};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::query::DetectionQuery;
 
 /// Runs the daemon's own pipeline over files and prints the findings as NDJSON, one a line.
 ///
@@ -60,10 +61,23 @@ pub fn replay(
     batch_messages: usize,
     metrics: Arc<Metrics>,
 ) -> Result<Vec<Finding>, DaemonError> {
+    Ok(run(config, input, batch_messages, metrics, &[])?.findings()?)
+}
+
+/// The pipeline after it read the files of `input`; detections `besides` run with the config's own.
+pub(super) fn run(
+    config: &Config,
+    input: &Path,
+    batch_messages: usize,
+    metrics: Arc<Metrics>,
+    besides: &[DetectionQuery],
+) -> Result<Pipeline, DaemonError> {
     let mut config = config.clone();
     config.time.clock = Clock::Log;
     config.time.idle_after_ms = 0;
-    let mut pipeline = Pipeline::open(daemon::parts(&config, metrics, None)?)?;
+    let mut parts = daemon::parts(&config, metrics, None)?;
+    parts.texts.detections.extend_from_slice(besides);
+    let mut pipeline = Pipeline::open(parts)?;
     let topics: Topics = pipeline.topics().into();
     let mut source =
         FileSource::open(input, &topics, &daemon::read_topics(&config, &topics), batch_messages)?;
@@ -74,7 +88,7 @@ pub fn replay(
         }
     }
     pipeline.commit(|| 0)?;
-    Ok(pipeline.findings()?)
+    Ok(pipeline)
 }
 
 fn summary(metrics: &Metrics, findings: usize) -> String {

@@ -193,17 +193,27 @@ impl fmt::Display for QueryErrors {
 
 impl std::error::Error for QueryErrors {}
 
+const BASELINES: &[(&str, &str)] = &[
+    ("any-production-hit.sql", include_str!("../../../queries/baselines/any-production-hit.sql")),
+    ("two-clients-on-one-key.sql", include_str!("../../../queries/baselines/two-clients-on-one-key.sql")),
+];
+
 /// Files of one folder by name.
 type Files = BTreeMap<String, String>;
 
 impl QueryTexts {
     /// The queries of this repository.
     pub fn builtin() -> Self {
-        let files = |list: &[(&str, &str)]| -> Files {
-            list.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-        };
         read("builtin:", files(BUILTIN_ROLLUPS), files(BUILTIN_DETECTIONS), Problems::default())
             .expect("a test reads the built-in queries")
+    }
+
+    /// Rules as simple as people write them first, over the built-in rollups: no part of any installation, but what
+    /// `evaluate` compares the detections with.
+    pub fn baselines() -> Vec<DetectionQuery> {
+        read("builtin:", Files::new(), files(BASELINES), Problems::default())
+            .expect("a test reads the built-in queries")
+            .detections
     }
 
     /// Reads `dir/rollups/*.sql`, `dir/detections/*.sql` and the cases beside them. Errors: every mistake.
@@ -237,6 +247,10 @@ impl QueryTexts {
         texts.for_each(|t| hash.update(format!("{}\0{}\0", t.id, t.sha256)));
         hex(&hash.finalize())
     }
+}
+
+fn files(list: &[(&str, &str)]) -> Files {
+    list.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

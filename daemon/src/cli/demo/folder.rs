@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use miette::{Context, IntoDiagnostic};
+use shadowprod_world::World;
 
 use crate::config::Clock;
-use crate::world::{TOPICS, World};
+
 
 /// What the config says besides the folders.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ impl DemoFolder {
     pub fn write(&self, world: &World, settings: &Settings) -> miette::Result<()> {
         let written = world
             .write_registry(&self.path.join("registry"))
-            .and_then(|()| std::fs::write(self.config(), config_text(settings)));
+            .and_then(|()| std::fs::write(self.config(), config_text(&world.sources(), settings)));
         written.into_diagnostic().wrap_err_with(|| format!("{} cannot be written", self.path.display()))
     }
 }
@@ -85,12 +86,11 @@ impl Drop for DemoFolder {
     }
 }
 
-fn config_text(settings: &Settings) -> String {
+fn config_text(sources: &str, settings: &Settings) -> String {
     let clock = match settings.clock {
         Clock::Wall => "wall",
         Clock::Log => "log",
     };
-    let sources: String = TOPICS.iter().map(|topic| source_text(topic)).collect();
     format!(
         "[kafka]\nbrokers = \"{}\"\n\n{sources}[registry]\npath = \"registry\"\n\n[state]\npath = \"state\"\n\n\
          [time]\nclock = \"{clock}\"\n\n[serve]\ngrpc = \"{}\"\nhttp = \"{}\"\n\n[notify]\nalertmanagers = {:?}\n",
@@ -98,16 +98,16 @@ fn config_text(settings: &Settings) -> String {
     )
 }
 
-/// Okta's records do not say whose they are; the others do, or need not.
-fn source_text(topic: &str) -> String {
-    let account = if topic == "okta" { "account = \"halden.okta.example\"\n" } else { "" };
-    format!("[[source]]\ntopic = \"{topic}\"\n{account}\n")
-}
-
 #[cfg(test)]
 mod tests {
+    use shadowprod_world::TOPICS;
+
     use super::*;
     use crate::config::Config;
+
+    fn world() -> World {
+        crate::cli::demo::world(1, "2026-03-11T14:23:00Z".parse().unwrap())
+    }
 
     fn settings() -> Settings {
         Settings {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn config_of_a_demo_is_a_config() {
-        let config: Config = toml::from_str(&config_text(&settings())).unwrap();
+        let config: Config = toml::from_str(&config_text(&world().sources(), &settings())).unwrap();
         let topics: Vec<&str> = config.sources.iter().map(|s| s.topic.as_str()).collect();
         assert_eq!(topics, TOPICS);
         assert_eq!(config.time.clock, Clock::Log);
@@ -132,9 +132,8 @@ mod tests {
     fn kept_folder_stays_and_refuses_a_second_demo() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("kept");
-        let world = World::new(1, jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(490_000));
         let folder = DemoFolder::create(Some(&path)).unwrap();
-        folder.write(&world, &settings()).unwrap();
+        folder.write(&world(), &settings()).unwrap();
         std::fs::write(folder.state().join("shadowprod.db"), "").unwrap();
         drop(folder);
         assert!(path.join("registry/pilots.toml").exists() && path.join("shadowprod.toml").exists());

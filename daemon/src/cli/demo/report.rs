@@ -6,8 +6,10 @@ use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::judge::Verdict;
-use crate::world::{ExpectedSubject, Label};
+use shadowprod_world::{ExpectedSubject, Label};
+
+use crate::cli::judge::{Unexpected, Verdict};
+
 
 /// Planted against found, and the look-alikes.
 pub struct VerdictText<'a>(pub &'a Verdict);
@@ -16,15 +18,16 @@ impl Display for VerdictText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Verdict { found, missed, unexpected, quiet } = self.0;
         writeln!(f, "Planted incidents: {} found, {} missed", found.len(), missed.len())?;
-        for label in found {
-            writeln!(f, "  found   {}", LabelText(label))?;
+        for one in found {
+            writeln!(f, "  found   {}", LabelText(&one.label))?;
         }
         for label in missed {
             writeln!(f, "  MISSED  {}", LabelText(label))?;
         }
         writeln!(f, "Findings that nobody planted: {}", unexpected.len())?;
-        for (finding, name) in unexpected {
-            let name = name.map(|n| format!(" (look-alike: {n})")).unwrap_or_default();
+        for Unexpected { sighting, look_alike } in unexpected {
+            let finding = &sighting.finding;
+            let name = look_alike.as_ref().map(|n| format!(" (look-alike: {n})")).unwrap_or_default();
             writeln!(
                 f,
                 "  UNEXPECTED  {} {}{name}: {}",
@@ -44,6 +47,7 @@ impl Display for LabelText<'_> {
         match subject {
             ExpectedSubject::Pilot(pilot) => write!(f, "{detection:<30} pilot {pilot}: {why}"),
             ExpectedSubject::Caller(caller) => write!(f, "{detection:<30} {caller}: {why}"),
+            ExpectedSubject::Source(source) => write!(f, "{detection:<30} source {source}: {why}"),
             ExpectedSubject::Credential { kind, .. } => write!(f, "{detection:<30} {kind}: {why}"),
         }
     }

@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use shadowprod_world::{World, WorldEvent};
 
-use super::progress::Progress;
-use crate::world::{World, WorldEvent};
+use crate::cli::progress::Progress;
+
 
 /// Live traffic is sent in steps of this length.
 const LIVE_STEP: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub fn send_history(
     for event in world.events() {
         produce(&event)?;
         *sent.entry(event.topic).or_default() += 1;
-        progress.sent(event.at);
+        progress.passed(event.at);
     }
     Ok(sent)
 }
@@ -61,13 +62,13 @@ mod tests {
 
     #[test]
     fn a_message_that_is_not_taken_ends_the_sending() {
-        let world = World::new(1, "2026-03-11T14:23:00Z".parse().unwrap());
+        let world = crate::cli::demo::world(1, "2026-03-11T14:23:00Z".parse().unwrap());
         let mut taken = Vec::new();
         let mut produce = |event: &WorldEvent| {
             taken.push(event.clone());
             if taken.len() < 100 { Ok(()) } else { Err(miette!("the daemon reads no more")) }
         };
-        let mut progress = Progress::new(world.start(), world.end());
+        let mut progress = Progress::new(world.start(), world.end(), "sent");
         let stopped = send_history(&world, &mut produce, &mut progress).unwrap_err().to_string();
         assert_eq!(stopped, "the daemon reads no more");
         assert_eq!(taken, world.events().take(100).collect::<Vec<_>>());

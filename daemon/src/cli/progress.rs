@@ -1,4 +1,4 @@
-//! How far the sending is: a bar on a terminal, a line now and then otherwise.
+//! How far something is that goes through a stretch of event time: a bar on a terminal, a line now and then otherwise.
 //!
 //! In: event times. Out: text on stderr.
 
@@ -15,20 +15,21 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     start: Timestamp,
     minutes: i64,
+    done: &'static str,
     messages: u64,
     lines: i64,
 }
 
 impl Progress {
-    /// From `start` to `end` of the history.
-    pub fn new(start: Timestamp, end: Timestamp) -> Self {
+    /// From `start` to `end` of the history; `done` says what is done with a message: `sent`.
+    pub fn new(start: Timestamp, end: Timestamp, done: &'static str) -> Self {
         let minutes = end.duration_since(start).as_mins().max(1);
         let bar = std::io::stderr().is_terminal().then(|| bar(minutes as u64));
-        Self { bar, start, minutes, messages: 0, lines: 0 }
+        Self { bar, start, minutes, done, messages: 0, lines: 0 }
     }
 
-    /// One more message was sent.
-    pub fn sent(&mut self, at: Timestamp) {
+    /// One more message is done with.
+    pub fn passed(&mut self, at: Timestamp) {
         self.messages += 1;
         if !self.messages.is_multiple_of(256) {
             return;
@@ -41,18 +42,18 @@ impl Progress {
             }
             None if passed * LINES / self.minutes > self.lines => {
                 self.lines = passed * LINES / self.minutes;
-                eprintln!("sent {}", self.text(passed));
+                eprintln!("{} {}", self.done, self.text(passed));
             }
             None => {}
         }
     }
 
-    /// Takes the bar away and says how many messages were sent.
+    /// Takes the bar away and says how many messages there were.
     pub fn finish(self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("sent {} messages, {} days of event time", self.messages, self.minutes / 1_440);
+        eprintln!("{} {} messages, {} days of event time", self.done, self.messages, self.minutes / 1_440);
     }
 
     fn text(&self, passed: i64) -> String {

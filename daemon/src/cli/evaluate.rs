@@ -1,0 +1,109 @@
+//! `shadowprod evaluate`: how good the detections are, measured over worlds whose truth is known.
+//!
+//! In: folders that `generate` wrote. Out: precision, recall, time to detect of each detection, beside what simple rules
+//! would have said; as a table, as JSON, as a page.
+
+mod interval;
+mod page;
+mod report;
+mod run;
+mod sweep;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use miette::{Context, IntoDiagnostic, miette};
+
+use self::report::Report;
+use self::run::{Extra, WorldVerdict};
+use super::OutputFormat;
+use crate::query::QueryTexts;
+
+/// Measures precision, recall and time to detect over generated companies.
+///
+/// Each DIR is a folder that `shadowprod generate` wrote. The daemon's own pipeline reads its logs, in memory; what comes
+/// out is compared with expected.ndjson. A finding counts once a subject, however often it was reopened; found is what
+/// was told at or after the incident began. Precision and recall carry Wilson's 95% intervals. Beside the detections
+/// stand two rules as simple as people write them first, judged by the same labels.
+///
+/// With --sweep every parameter of one detection is varied in turn and the same table is printed for each value: how
+/// sharp a threshold is, and what a signal or term adds (its weight or cap set to 0).
+#[derive(Debug, clap::Args)]
+pub struct EvaluateArguments {
+    /// Folder that `generate` wrote; may be given several times
+    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// How to print: text for people, json (one object) for programs
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
+    /// Write the report as a page with plots, too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Worlds read at the same time
+    #[arg(long, value_name = "N", default_value_t = run::cores())]
+    jobs: usize,
+    /// Vary each parameter of this detection instead
+    #[arg(long, value_name = "DETECTION", conflicts_with = "html")]
+    sweep: Option<String>,
+    /// Seconds between grid points, in place of the config's: a coarser grid is faster, and tells later
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    grid_seconds: Option<u32>,
+}
+
+/// Runs the command.
+pub fn main(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
+    super::start_quiet_logging();
+    match &arguments.sweep {
+        Some(detection) => sweep(arguments, detection),
+        None => evaluate(arguments),
+    }
+}
+
+fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
+    let baselines = QueryTexts::baselines().into_iter().map(|query| {
+        let stands_for = match query.subject_kind.as_str() {
+            "credential" => shadowprod_world::SHARED_CREDENTIAL,
+            _ => shadowprod_world::UNPROMOTED,
+        };
+        Extra { query, stands_for: stands_for.to_owned() }
+    });
+    let verdicts = all(arguments, &baselines.collect::<Vec<_>>())?;
+    let report = Report::new(&verdicts);
+    match arguments.format {
+        OutputFormat::Json => println!("{}", serde_json::to_string(&report).into_diagnostic()?),
+        OutputFormat::Text => print!("{}", table::Text(&report)),
+    }
+    if let Some(path) = &arguments.html {
+        std::fs::write(path, page::html(&report))
+            .into_diagnostic()
+            .wrap_err_with(|| format!("{} cannot be written: name a file that can be", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitCode> {
+    let texts = QueryTexts::builtin();
+    let ids = texts.detections.iter().map(|d| d.text.id.as_str());
+    let query = texts.detections.iter().find(|d| d.text.id == detection).ok_or_else(|| {
+        let near = crate::registry::errors::nearest(detection, ids);
+        miette!("there is no detection {detection}{}", near.map(|n| format!(": did you mean {n}?")).unwrap_or_default())
+    })?;
+    let variants = sweep::variants(query);
+    let extras: Vec<Extra> = variants
+        .iter()
+        .map(|v| Extra { query: v.query.clone(), stands_for: detection.to_owned() })
+        .collect();
+    let verdicts = all(arguments, &extras)?;
+    let rows = sweep::rows(query, &variants, &Report::new(&verdicts));
+    match arguments.format {
+        OutputFormat::Json => println!("{}", serde_json::to_string(&rows).into_diagnostic()?),
+        OutputFormat::Text => print!("{}", sweep::Text(&rows)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn all(arguments: &EvaluateArguments, extras: &[Extra]) -> miette::Result<Vec<WorldVerdict>> {
+    run::all(&arguments.input, extras, arguments.jobs.max(1), arguments.grid_seconds)
+}
