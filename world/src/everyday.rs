@@ -84,6 +84,7 @@ fn add_people(draft: &mut Draft) {
 fn add_services(draft: &mut Draft) {
     for service in draft.company.services.clone() {
         let address = format!("{}/32", service.pod().address(0));
+        let (called_as, route) = gateway_of(&service).selector(&api_target(&service));
         let selectors = [
             ("spiffe", service.peer()),
             ("role", super::company::role_arn(&service.role())),
@@ -91,6 +92,7 @@ fn add_services(draft: &mut Draft) {
             ("api_key", service.api_key_id()),
             ("service_account", service.service_account()),
             ("ip", address),
+            (called_as, route),
         ];
         add_service(draft, &service.name, &service.team, None, true, &selectors);
         let selectors = [("spiffe", service.staging_peer())];

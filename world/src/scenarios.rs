@@ -3,6 +3,7 @@
 //! In: a draft. Out: pilots, traffic and labels. Which variants a world holds, and how often, follows its seed;
 //! incidents are rare, look-alikes common.
 
+mod dependency;
 mod unpromoted;
 
 use super::Scale;
@@ -30,7 +31,7 @@ pub(crate) struct Chapter {
 }
 
 /// Every chapter.
-const CHAPTERS: &[&Chapter] = &[&unpromoted::CHAPTER];
+const CHAPTERS: &[&Chapter] = &[&unpromoted::CHAPTER, &dependency::CHAPTER];
 
 /// Plants what this world holds.
 pub(crate) fn plant(draft: &mut Draft) {

@@ -37,6 +37,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
     ],
 };
 
+/// Less than a working week: production, yes; a business that depends on it, no.
+const SHORT: i64 = 4 * DAY;
 /// Gateways in front of what is made with AI.
 const GATEWAYS: &[Gateway] = &[Gateway::EnvoyAi];
 
@@ -84,26 +86,25 @@ fn quick_rollout(draft: &mut Draft, dice: &mut Dice) {
     let callers = draft.services_outside(dice, &pilot.team, 2);
     for caller in &callers {
         let rate = dice.real(15.0, 60.0);
-        draft.call(gateway, caller, &target, Pattern::Steady(rate), None).within(since..i64::MAX);
+        draft.call(gateway, caller, &target, Pattern::Steady(rate), None).within(since..since + SHORT);
     }
     alternative(draft, &pilot, gateway, &callers, &Pattern::Customers(30.0));
     let why = "two services of other teams were switched over at once";
     draft.expect(UNPROMOTED, &pilot.subject(), (since, since + HOUR), why);
 }
 
-/// Somebody puts one call into a service; it comes to a few a day, and never stops.
+/// Somebody puts one call into a service; it comes to a few a day.
 fn slow_start(draft: &mut Draft, dice: &mut Dice) {
     let (pilot, gateway, target) = routed(draft, dice);
     pilot.register(draft);
-    let since = draft.moment(dice, 1, -7);
+    let since = draft.moment(dice, 1, -6);
     let callers = draft.services_outside(dice, &pilot.team, 2);
-    for (index, caller) in (0..).zip(&callers) {
-        let from = since + index * 2 * DAY;
-        draft.call(gateway, caller, &target, Pattern::Steady(0.4), None).within(from..i64::MAX);
+    for caller in &callers {
+        draft.call(gateway, caller, &target, Pattern::Steady(0.3), None).within(since..since + SHORT);
     }
     alternative(draft, &pilot, gateway, &callers, &Pattern::Customers(12.0));
-    let why = "two services call it ten times a day each, day after day";
-    draft.expect(UNPROMOTED, &pilot.subject(), (since, since + 3 * DAY), why);
+    let why = "two services call it a few times a day each, day after day";
+    draft.expect(UNPROMOTED, &pilot.subject(), (since, since + 2 * DAY), why);
 }
 
 /// One production job, every night.
@@ -142,7 +143,7 @@ fn refused(draft: &mut Draft, dice: &mut Dice) {
         actions: invocations("anthropic.claude-3-haiku-20240307-v1:0"),
     };
     let rate = dice.real(4.0, 9.0);
-    draft.aws(&role, Pattern::Steady(rate), Place::Production(5), &own).within(since..i64::MAX);
+    draft.aws(&role, Pattern::Steady(rate), Place::Production(5), &own).within(since..since + SHORT);
     for service in draft.services_outside(dice, &pilot.team, 1) {
         let call = AwsUse {
             account: PRODUCTION,
@@ -152,7 +153,7 @@ fn refused(draft: &mut Draft, dice: &mut Dice) {
         };
         let name = format!("{} for {}", service.name, pilot.id);
         let place = Place::Production(service.number);
-        draft.aws(&name, Pattern::Steady(8.0), place, &call).within(since..i64::MAX);
+        draft.aws(&name, Pattern::Steady(8.0), place, &call).within(since..since + SHORT);
     }
     let why = "its promotion was refused, and it is live in the production account";
     draft.expect(UNPROMOTED, &pilot.subject(), (since, since + 4 * HOUR), why);
@@ -164,7 +165,7 @@ fn spread(draft: &mut Draft, dice: &mut Dice) {
     pilot.register(draft);
     let since = draft.moment(dice, 1, -3);
     for caller in draft.services_outside(dice, &pilot.team, 8) {
-        draft.call(gateway, &caller, &target, Pattern::Steady(0.3), None).within(since..i64::MAX);
+        draft.call(gateway, &caller, &target, Pattern::Steady(0.3), None).within(since..since + SHORT);
     }
     let why = "eight services call it now and then";
     draft.expect(UNPROMOTED, &pilot.subject(), (since, since + DAY), why);
