@@ -104,7 +104,7 @@ purposes AS (
     FROM (
         SELECT purpose, pilot AS target FROM pilots
         UNION ALL
-        SELECT purpose, service AS target FROM services WHERE purpose IS NOT NULL
+        SELECT purpose, service AS target FROM services
     )
     GROUP BY purpose
 ),
@@ -349,7 +349,7 @@ terms AS (
         q.*, c.callers, c.names, p.name, p.team, r.business_days, r.active_days,
         f.outages, f.outages_to_follow, f.followed, f.lift, n.services, g.callers_a_week,
         t.slope, t.slope_low, t.slope_high,
-        CASE WHEN h.people > 0 THEN CAST(h.people AS DOUBLE) END AS people,
+        CAST(nullif(h.people, 0) AS DOUBLE) AS people,
         CASE WHEN q.teams = 0
             THEN least(1.0, c.callers / $callers_full)
             ELSE (least(1.0, c.callers / $callers_full) + least(1.0, q.teams / $teams_full)) / 2
@@ -486,12 +486,13 @@ SELECT
     CAST(business_days AS DOUBLE) AS term_business_days,
     CAST(outages AS DOUBLE) AS term_outages,
     round(lift, 4) AS term_lift,
-    CASE WHEN centrality IS NOT NULL THEN CAST(services AS DOUBLE) END AS term_services_within_two_hops,
+    CASE WHEN centrality IS NOT NULL -- no case: none compares terms
+        THEN CAST(services AS DOUBLE) END AS term_services_within_two_hops,
     people AS term_people_within_two_hops,
     round(callers_a_week, 4) AS term_callers_a_week,
-    CASE WHEN is_foreseen THEN days_left END AS term_days_left,
-    CASE WHEN is_foreseen THEN days_left_min END AS term_days_left_min,
-    CASE WHEN is_foreseen THEN days_left_max END AS term_days_left_max,
+    CASE WHEN is_foreseen THEN days_left END AS term_days_left, -- no case: none compares terms
+    CASE WHEN is_foreseen THEN days_left_min END AS term_days_left_min, -- no case: none compares terms
+    CASE WHEN is_foreseen THEN days_left_max END AS term_days_left_max, -- no case: none compares terms
     stage AS fact_stage,
     names AS fact_callers
 FROM foreseen

@@ -4,7 +4,6 @@
 -- title = "One credential is used by people and by workloads"
 -- subject_kind = "credential"
 -- window_days = 14
--- revisit_days = [7]
 -- candidates = "suspects"
 -- grid_seconds = 300
 -- close_after_hours = 24
@@ -57,13 +56,13 @@ given AS (
     FROM token_issued
     GROUP BY issued_token, credential, token
 ),
--- The engine works a WITH part out anew wherever it is named: what follows is worked out for these credentials only.
+-- The candidates: the daemon asks for them first and works out all else for them only.
 suspects AS (
     SELECT credential
     FROM credential_session
-    WHERE slice >= as_of() - INTERVAL '14 days'
-      AND least(human_client, $family_cap) + least(human_network, $family_cap) + least(human_flow, $family_cap)
-          >= $human_at
+    WHERE slice >= as_of() - INTERVAL '14 days' -- no case: spares work; sessions leaves older ones out
+      AND least(human_client, $family_cap) -- no case: spares work; judged asks for as much
+          + least(human_network, $family_cap) + least(human_flow, $family_cap) >= $human_at
     GROUP BY credential
 ),
 sessions AS (
@@ -73,7 +72,8 @@ sessions AS (
         coalesce(attribution, 1.0) AS attribution, label, first_seen, last_seen, sample_first, sample_last,
         credential_kind, shared, pilot, team
     FROM credential_session
-    WHERE slice >= as_of() - INTERVAL '14 days' AND credential IN (SELECT credential FROM suspects)
+    WHERE slice >= as_of() - INTERVAL '14 days'
+      AND credential IN (SELECT credential FROM suspects) -- no case: spares work; without people nothing is shared
     UNION ALL
     SELECT
         credential, token, slice, network, client_family, minutes,
@@ -113,7 +113,7 @@ evidence AS (
     JOIN days d
         ON d.credential = s.credential AND d.own = (s.token IS NULL) AND d.network = s.network
        AND d.client_family = s.client_family AND d.day = date_trunc('day', s.slice)
-    WHERE s.token IS NULL OR s.token IN (SELECT issued_token FROM given)
+    WHERE s.token IS NULL OR s.token IN (SELECT issued_token FROM given) -- no case: spares work; linked takes no other
 ),
 judged AS (
     SELECT
@@ -128,7 +128,6 @@ own AS (
     FROM judged j
     JOIN known k ON k.credential = j.credential
     WHERE j.token IS NULL
-      AND k.first_slice < as_of() - INTERVAL '7 days'
       AND j.slice >= k.first_slice + INTERVAL '7 days'
 ),
 people AS (
@@ -155,11 +154,11 @@ chains AS (
 steps AS (
     SELECT *, 1 AS place, issuer_1 AS issuer FROM chains
     UNION ALL
-    SELECT *, 2 AS place, issuer_2 AS issuer FROM chains WHERE issuer_2 IS NOT NULL
+    SELECT *, 2 AS place, issuer_2 AS issuer FROM chains
     UNION ALL
-    SELECT *, 3 AS place, issuer_3 AS issuer FROM chains WHERE issuer_3 IS NOT NULL
+    SELECT *, 3 AS place, issuer_3 AS issuer FROM chains
     UNION ALL
-    SELECT *, 4 AS place, issuer_4 AS issuer FROM chains WHERE issuer_4 IS NOT NULL
+    SELECT *, 4 AS place, issuer_4 AS issuer FROM chains
 ),
 reached AS (
     SELECT
@@ -260,9 +259,9 @@ totals AS (
         max(pilot) AS pilot,
         max(team) AS team,
         min(first_seen) FILTER (WHERE who <> 'unknown') AS first_seen,
-        max(last_seen) FILTER (WHERE who <> 'unknown') AS last_seen,
-        min(sample_first) FILTER (WHERE who = 'human') AS sample_first,
-        max(sample_last) FILTER (WHERE who = 'workload') AS sample_last
+        max(last_seen) FILTER (WHERE who <> 'unknown') AS last_seen, -- no case: none compares when it was seen last
+        min(sample_first) FILTER (WHERE who = 'human') AS sample_first, -- no case: none compares samples
+        max(sample_last) FILTER (WHERE who = 'workload') AS sample_last -- no case: none compares samples
     FROM counted
     GROUP BY credential
 ),
@@ -274,7 +273,6 @@ terms AS (
         least(1.0, least(human_days, workload_days) / $days_full) AS persistence,
         CASE WHEN shared THEN $shared_factor ELSE 1.0 END AS prior
     FROM totals
-    WHERE human_sessions > 0 AND workload_sessions > 0
 ),
 scored AS (
     SELECT
