@@ -3,6 +3,7 @@
 //! In: one call a fact. Out: what [`super::World`] keeps. Labels never reach the logs.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -73,6 +74,8 @@ pub(crate) struct Draft {
     pub(crate) company: Company,
     pub(crate) governance: Governance,
     pub(crate) streams: Vec<Stream>,
+    /// Topics that deliver nothing of what happens in a stretch of time.
+    pub(crate) mutes: Vec<(Topic, Range<i64>)>,
     pub(crate) expected: Vec<Label>,
     pub(crate) look_alikes: Vec<LookAlike>,
     /// Name of the story that is being told.
@@ -96,6 +99,7 @@ impl Draft {
             company,
             governance: Governance::default(),
             streams: Vec::new(),
+            mutes: Vec::new(),
             expected: Vec::new(),
             look_alikes: Vec::new(),
             story: "",
@@ -132,6 +136,11 @@ impl Draft {
                 return name;
             }
         }
+    }
+
+    /// Whether nothing was named so before; from now on something is.
+    pub(crate) fn claim_name(&mut self, name: &str) -> bool {
+        self.names.insert(name.to_owned())
     }
 
     /// Somebody, by chance.
