@@ -15,7 +15,7 @@ use super::formats::entra::EntraUse;
 use super::formats::okta::OktaUse;
 use super::formats::{Answer, Gateway, Request, Target};
 use super::governance::Governance;
-use super::pattern::{DAY, Pattern};
+use super::pattern::{DAY, Pattern, SECOND};
 use super::place::Place;
 use super::stream::{Outages, Stream};
 use super::template::Mix;
@@ -122,7 +122,8 @@ impl Draft {
     /// A moment between these days of the history; negative days count from its end.
     pub(crate) fn moment(&self, dice: &mut Dice, from_day: i64, to_day: i64) -> i64 {
         let place = |day: i64| if day < 0 { self.end + day * DAY } else { self.start + day * DAY };
-        dice.between(place(from_day), place(to_day))
+        // Registries know whole seconds.
+        dice.between(place(from_day), place(to_day)).div_euclid(SECOND) * SECOND
     }
 
     /// A name of something made with AI that nothing else has: `quote-writer`.

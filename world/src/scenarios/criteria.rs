@@ -21,11 +21,11 @@ pub(super) const CHAPTER: Chapter = Chapter {
     ],
     look_alikes: &[
         Scenario { name: "refused for what was missing", days_min: 3, plant: refused },
-        Scenario { name: "complete", days_min: 3, plant: complete },
-        Scenario { name: "made good before it counted", days_min: 2, plant: made_good },
-        Scenario { name: "refused after an incomplete approval", days_min: 2, plant: taken_back },
+        Scenario { name: "all that was asked for", days_min: 3, plant: complete },
+        Scenario { name: "a whole approval stands behind it", days_min: 3, plant: stands_behind },
+        Scenario { name: "refused first, approved whole later", days_min: 4, plant: second_try },
         Scenario { name: "no risk to sign for", days_min: 3, plant: standard },
-        Scenario { name: "incomplete and revoked since", days_min: 2, plant: revoked },
+        Scenario { name: "paper that came after the end", days_min: 3, plant: after_the_end },
     ],
 };
 
@@ -143,13 +143,13 @@ fn complete(draft: &mut Draft, dice: &mut Dice) {
     draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
 }
 
-/// A first approval lacked something; a complete one settled it before the history begins.
-fn made_good(draft: &mut Draft, dice: &mut Dice) {
+/// Promoted by the book long ago; a later note of approval for the same pilot leaves things out.
+fn stands_behind(draft: &mut Draft, dice: &mut Dice) {
     let (mut pilot, gateway, target) = routed(draft, dice);
-    let live_at = draft.start - dice.between(1, 15) * DAY;
+    pilot.promote(draft, draft.start - dice.between(5, 60) * DAY);
     let (by, shown) = (decider(&pilot), some_of_standard(dice));
-    pilot.decide(draft, live_at - 4 * DAY, "approved", &by, &shown);
-    pilot.promote(draft, live_at);
+    let at = draft.moment(dice, 1, -1);
+    pilot.decide(draft, at, "approved", &by, &shown);
     pilot.register(draft);
     for caller in draft.services_outside(dice, &pilot.team, 2) {
         draft.call(gateway, &caller, &target, Pattern::Customers(3.0), None);
@@ -157,16 +157,18 @@ fn made_good(draft: &mut Draft, dice: &mut Dice) {
     draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
 }
 
-/// A first approval lacked something, and was taken back before the history begins.
-fn taken_back(draft: &mut Draft, dice: &mut Dice) {
-    let (pilot, gateway, target) = routed(draft, dice);
-    let refused_at = draft.start - dice.between(1, 10) * DAY;
+/// Sent back for what was missing, and approved when it was there.
+fn second_try(draft: &mut Draft, dice: &mut Dice) {
+    let (mut pilot, gateway, target) = routed(draft, dice);
+    let at = draft.moment(dice, 2, -1);
     let (by, shown) = (decider(&pilot), some_of_standard(dice));
-    pilot.decide(draft, refused_at - dice.between(1, 9) * DAY, "approved", &by, &shown);
-    pilot.decide(draft, refused_at, "refused", &by, &shown);
+    pilot.decide(draft, at - dice.between(2, 9) * DAY, "refused", &by, &shown);
+    pilot.promote(draft, at);
     pilot.register(draft);
-    tried(draft, dice, &pilot, (gateway, &target));
-    draft.look_alike(&[CRITERIA], &pilot.subject());
+    for caller in draft.services_outside(dice, &pilot.team, 2) {
+        draft.call(gateway, &caller, &target, Pattern::Steady(2.0), None).within(at..i64::MAX);
+    }
+    draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
 }
 
 /// A standard pilot needs neither the sign-off nor the stages.
@@ -181,13 +183,13 @@ fn standard(draft: &mut Draft, dice: &mut Dice) {
     draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
 }
 
-/// Nobody minds any more what it lacked.
-fn revoked(draft: &mut Draft, dice: &mut Dice) {
+/// It had been revoked when somebody filed an approval of it.
+fn after_the_end(draft: &mut Draft, dice: &mut Dice) {
     let (mut pilot, ..) = routed(draft, dice);
-    let revoked_at = draft.start - dice.between(1, 12) * DAY;
-    pilot.stages.push(("revoked", revoked_at));
+    let at = draft.moment(dice, 0, -1);
+    pilot.stages.push(("revoked", at - dice.between(1, 12) * DAY));
     let (by, shown) = (decider(&pilot), some_of_standard(dice));
-    pilot.decide(draft, revoked_at - dice.between(2, 8) * DAY, "approved", &by, &shown);
+    pilot.decide(draft, at, "approved", &by, &shown);
     pilot.register(draft);
     draft.look_alike(&[CRITERIA], &pilot.subject());
 }

@@ -26,6 +26,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
     ],
     look_alikes: &[
         Scenario { name: "approved before each call", days_min: 2, plant: approved },
+        Scenario { name: "approved by the registry's name of the tool", days_min: 2, plant: other_name },
         Scenario { name: "approved for any tool", days_min: 2, plant: any_tool },
         Scenario { name: "tools in scope by a wildcard", days_min: 2, plant: wildcard },
         Scenario { name: "a person at the keyboard", days_min: 3, plant: person },
@@ -117,9 +118,21 @@ impl Agent {
         granted: bool,
         moments: Vec<i64>,
     ) {
+        let tool = tool.map(|tool| format!("{}__{tool}", self.server.0));
+        self.answers_naming(draft, dice, tool.as_deref(), granted, moments);
+    }
+
+    /// The same, with the tool's name as it stands in the record.
+    fn answers_naming(
+        &self,
+        draft: &mut Draft,
+        dice: &mut Dice,
+        tool: Option<&str>,
+        granted: bool,
+        moments: Vec<i64>,
+    ) {
         let approver = draft.anybody(dice);
-        let tool = tool.map(|tool| format!("{}:{tool}", self.server.0));
-        let record = answer(&approver.email, &self.client, tool.as_deref(), granted);
+        let record = answer(&approver.email, &self.client, tool, granted);
         let name = format!("{} answers {}", approver.id, self.pilot.id);
         let times = Pattern::At(moments);
         draft.stream(&name, &self.client, Topic::Approvals, times, approver.laptop(), Mix::of(&record));
@@ -261,6 +274,20 @@ fn approved(draft: &mut Draft, dice: &mut Dice) {
     let calls = moments(draft, dice, 4, span);
     let granted = before(dice, &calls, (1, 28));
     agent.answers(draft, dice, Some(tool), true, granted);
+    agent.calls(draft, tool, Pattern::At(calls), Answer::Fine);
+    draft.look_alike(&[OVERSIGHT], &agent.pilot.subject());
+}
+
+/// The approval step names tools as the registry does, `server:tool`; the gateway writes `server__tool`.
+fn other_name(draft: &mut Draft, dice: &mut Dice) {
+    let agent = agent(draft, dice);
+    agent.pilot.register(draft);
+    let tool = agent.action(dice);
+    let span = all(draft);
+    let calls = moments(draft, dice, 4, span);
+    let granted = before(dice, &calls, (1, 28));
+    let name = format!("{}:{tool}", agent.server.0);
+    agent.answers_naming(draft, dice, Some(&name), true, granted);
     agent.calls(draft, tool, Pattern::At(calls), Answer::Fine);
     draft.look_alike(&[OVERSIGHT], &agent.pilot.subject());
 }
