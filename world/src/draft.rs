@@ -3,6 +3,7 @@
 //! In: one call a fact. Out: what [`super::World`] keeps. Labels never reach the logs.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use super::formats::entra::EntraUse;
 use super::formats::okta::OktaUse;
 use super::formats::{Answer, Gateway, Request, Target};
 use super::governance::Governance;
-use super::pattern::{DAY, Pattern};
+use super::pattern::{DAY, Pattern, SECOND};
 use super::place::Place;
 use super::stream::{Outages, Stream};
 use super::template::Mix;
@@ -73,6 +74,8 @@ pub(crate) struct Draft {
     pub(crate) company: Company,
     pub(crate) governance: Governance,
     pub(crate) streams: Vec<Stream>,
+    /// Topics that deliver nothing of what happens in a stretch of time.
+    pub(crate) mutes: Vec<(Topic, Range<i64>)>,
     pub(crate) expected: Vec<Label>,
     pub(crate) look_alikes: Vec<LookAlike>,
     /// Name of the story that is being told.
@@ -96,6 +99,7 @@ impl Draft {
             company,
             governance: Governance::default(),
             streams: Vec::new(),
+            mutes: Vec::new(),
             expected: Vec::new(),
             look_alikes: Vec::new(),
             story: "",
@@ -118,7 +122,8 @@ impl Draft {
     /// A moment between these days of the history; negative days count from its end.
     pub(crate) fn moment(&self, dice: &mut Dice, from_day: i64, to_day: i64) -> i64 {
         let place = |day: i64| if day < 0 { self.end + day * DAY } else { self.start + day * DAY };
-        dice.between(place(from_day), place(to_day))
+        // Registries know whole seconds.
+        dice.between(place(from_day), place(to_day)).div_euclid(SECOND) * SECOND
     }
 
     /// A name of something made with AI that nothing else has: `quote-writer`.
@@ -132,6 +137,11 @@ impl Draft {
                 return name;
             }
         }
+    }
+
+    /// Whether nothing was named so before; from now on something is.
+    pub(crate) fn claim_name(&mut self, name: &str) -> bool {
+        self.names.insert(name.to_owned())
     }
 
     /// Somebody, by chance.

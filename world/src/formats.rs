@@ -5,7 +5,7 @@
 
 pub(crate) mod cloudtrail;
 pub(crate) mod entra;
-mod envoy;
+pub(crate) mod envoy;
 pub(crate) mod okta;
 
 use serde_json::Value;

@@ -14,6 +14,7 @@ mod governance;
 mod pattern;
 mod pilot;
 mod place;
+mod roster;
 mod scenarios;
 mod stream;
 mod template;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use draft::Draft;
 use pattern::{DAY, HOUR, MINUTE};
 use stream::Stream;
+use topics::Topic;
 
 pub use topics::TOPICS;
 
@@ -137,6 +139,8 @@ pub struct World {
     span: Range<i64>,
     registry: Vec<(String, String)>,
     streams: Vec<Stream>,
+    /// What never arrived: a topic and the stretch of event time.
+    mutes: Vec<(Topic, Range<i64>)>,
     expected: Vec<Label>,
     look_alikes: Vec<LookAlike>,
 }
@@ -227,6 +231,7 @@ impl World {
             span: draft.start..draft.end,
             registry: draft.governance.into_files(),
             streams: draft.streams,
+            mutes: draft.mutes,
             expected: draft.expected,
             look_alikes: draft.look_alikes,
         }
@@ -245,6 +250,11 @@ impl World {
     /// The whole history in delivery order.
     pub fn events(&self) -> impl Iterator<Item = WorldEvent> + use<'_> {
         Events::new(self, self.span.clone())
+    }
+
+    fn is_muted(&self, event: &WorldEvent) -> bool {
+        let at = event.at.as_microsecond();
+        self.mutes.iter().any(|(topic, span)| topic.name() == event.topic && span.contains(&at))
     }
 
     /// What happens in this stretch of time, also after the history's end: the same for the same stretch.
@@ -347,6 +357,7 @@ impl<'w> Events<'w> {
         for stream in &self.world.streams {
             stream.hour(self.world.seed, self.hour, &self.span, &mut events);
         }
+        events.retain(|(_, event)| !self.world.is_muted(event));
         for (delivered, event) in events {
             self.waiting.push(Reverse((delivered, self.made)));
             self.events.insert(self.made, event);

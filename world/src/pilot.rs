@@ -118,6 +118,10 @@ impl Pilot {
 
     /// Makes it promoted by the book at that instant: stage, decision, everything that policy asks for.
     pub(crate) fn promote(&mut self, draft: &mut Draft, at: i64) {
+        // It was tried before, however long ago that is.
+        if let [(_, tried_from)] = self.stages.as_mut_slice() {
+            *tried_from = (*tried_from).min(at - 30 * DAY);
+        }
         self.stages.push(("production", at));
         self.environments.push("production");
         let by = self.control_owner.clone().expect("who is promoted by the book has a control owner");

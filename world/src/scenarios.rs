@@ -3,7 +3,16 @@
 //! In: a draft. Out: pilots, traffic and labels. Which variants a world holds, and how often, follows its seed;
 //! incidents are rare, look-alikes common.
 
+mod criteria;
 mod dependency;
+mod duties;
+mod environment;
+mod exceptions;
+mod oversight;
+mod promotions;
+mod revoked;
+mod scope;
+mod silence;
 mod unpromoted;
 
 use super::Scale;
@@ -31,7 +40,20 @@ pub(crate) struct Chapter {
 }
 
 /// Every chapter.
-const CHAPTERS: &[&Chapter] = &[&unpromoted::CHAPTER, &dependency::CHAPTER];
+const CHAPTERS: &[&Chapter] = &[
+    &unpromoted::CHAPTER,
+    &dependency::CHAPTER,
+    &exceptions::CHAPTER,
+    &promotions::CHAPTER,
+    &criteria::CHAPTER,
+    &duties::CHAPTER,
+    &scope::CHAPTER,
+    &oversight::CHAPTER,
+    &revoked::CHAPTER,
+    &environment::CHAPTER,
+    // The last: it must not hide what the others tell.
+    &silence::CHAPTER,
+];
 
 /// Plants what this world holds.
 pub(crate) fn plant(draft: &mut Draft) {

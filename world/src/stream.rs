@@ -57,7 +57,7 @@ struct Trouble {
 pub(crate) struct Stream {
     pub(crate) name: String,
     key: u64,
-    topic: Topic,
+    pub(crate) topic: Topic,
     pattern: Pattern,
     clock: Clock,
     active: Range<i64>,

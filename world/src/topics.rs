@@ -18,10 +18,12 @@ pub(crate) enum Topic {
     Auth0,
     AwsGateway,
     Azure,
+    Badges,
     Bedrock,
     CloudflareAi,
     CloudTrail,
     Entra,
+    Exports,
     Gateway,
     Gcp,
     Keycloak,
@@ -37,7 +39,7 @@ pub(crate) enum Topic {
 }
 
 /// Name of the topic, its format in the daemon's config.
-const NAMES: [(&str, &str); 24] = [
+const NAMES: [(&str, &str); 26] = [
     ("ai-gateway", "envoy"),
     ("apigee", "apigee"),
     ("apim", "azure_apim"),
@@ -46,10 +48,12 @@ const NAMES: [(&str, &str); 24] = [
     ("auth0", "auth0"),
     ("aws-gateway", "aws_api_gateway"),
     ("azure", "azure_activity"),
+    ("badges", "badges"),
     ("bedrock", "bedrock_invocation"),
     ("cloudflare-ai", "cloudflare_ai_gateway"),
     ("cloudtrail", "cloudtrail"),
     ("entra", "entra_signin"),
+    ("exports", "exports"),
     ("gateway", "envoy"),
     ("gcp", "gcp_audit"),
     ("keycloak", "keycloak"),
@@ -65,10 +69,10 @@ const NAMES: [(&str, &str); 24] = [
 ];
 
 /// Every topic, in name order.
-pub const TOPICS: [&str; 24] = {
-    let mut names = [""; 24];
+pub const TOPICS: [&str; 26] = {
+    let mut names = [""; 26];
     let mut index = 0;
-    while index < 24 {
+    while index < 26 {
         names[index] = NAMES[index].0;
         index += 1;
     }
@@ -90,7 +94,9 @@ impl Topic {
                 | Self::Apisix
                 | Self::Approvals
                 | Self::AwsGateway
+                | Self::Badges
                 | Self::CloudflareAi
+                | Self::Exports
                 | Self::Gateway
                 | Self::Kong
                 | Self::LiteLlm
@@ -117,7 +123,8 @@ pub(crate) fn sources() -> String {
     NAMES.iter().map(|(topic, format)| source(topic, format)).collect()
 }
 
-/// Okta's records do not say whose they are; the others do, or need not. Approvals come in a layout of their own.
+/// Okta's records do not say whose they are; the others do, or need not. Approvals, doors and nightly exports come in
+/// layouts of their own.
 fn source(topic: &str, format: &str) -> String {
     let account = match topic {
         "okta" => "account = \"halden.okta.example\"\n",
@@ -128,6 +135,16 @@ fn source(topic: &str, format: &str) -> String {
             "\n[layout.approvals]\nprincipal_kind = \"human\"\n[layout.approvals.fields]\nevent_time = \"at\"\n\
              event_id = \"id\"\naction = \"event\"\nprincipal = \"approver\"\nconsumer = \"requester\"\ntool = \
              \"tool\"\nsuccess = \"granted\"\n"
+        }
+        "badges" => {
+            "\n[layout.badges]\nprincipal_kind = \"human\"\n[layout.badges.fields]\nevent_time = \"at\"\n\
+             event_id = \"id\"\naction = \"event\"\nprincipal = \"holder\"\ntarget = \"door\"\nsuccess = \
+             \"opened\"\n"
+        }
+        "exports" => {
+            "\n[layout.exports]\nprincipal_kind = \"workload\"\n[layout.exports.fields]\nevent_time = \
+             \"written_at\"\nevent_id = \"id\"\naction = \"step\"\nprincipal = \"job\"\ntarget = \"file\"\n\
+             success = \"complete\"\n"
         }
         _ => "",
     };

@@ -109,6 +109,10 @@ impl AwsUse {
             record["errorCode"] = json!(error);
             record["errorMessage"] = json!("The request was refused.");
         }
+        if is_of_data(action) {
+            record["managementEvent"] = json!(false);
+            record["eventCategory"] = json!("Data");
+        }
         match &self.signer {
             Signer::Session { delivery: Delivery::Person { console: true }, .. } => {
                 record["sessionCredentialFromConsole"] = json!("true");
@@ -168,6 +172,15 @@ impl AwsUse {
             "sessionContext": context,
         })
     }
+}
+
+/// What is done to objects and rows is logged as data events.
+fn is_of_data(action: &Action) -> bool {
+    matches!(
+        (action.source, action.name),
+        ("s3.amazonaws.com", "GetObject" | "PutObject" | "ListObjects")
+            | ("dynamodb.amazonaws.com", "GetItem" | "Query" | "Scan")
+    )
 }
 
 /// First label of the endpoint that the client called.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Request, entra};
-use crate::template::{Form, blank};
+use crate::template::{Alphabet, Form, blank};
 
 /// The access log line of a request that was answered so.
 pub(super) fn record(request: &Request, status: u16) -> Value {
@@ -59,6 +59,19 @@ pub(super) fn record(request: &Request, status: u16) -> Value {
         line["gen_ai.request.model"] = json!(model);
         line["gen_ai.usage.input_tokens"] = json!(blank::integer(120, 3_120));
         line["gen_ai.usage.output_tokens"] = json!(blank::integer(20, 920));
+    }
+    line
+}
+
+/// The access log line of a tool call through Envoy AI Gateway, which names a tool `server__tool`.
+pub(crate) fn tool_call(request: &Request, status: u16, tool: &str) -> Value {
+    let mut line = record(request, status);
+    line["mcp.method.name"] = json!("tools/call");
+    line["mcp.provider.name"] = json!(tool.split("__").next());
+    line["mcp.session.id"] = json!(blank::periodic(&request.caller.name, 6, Alphabet::Hex, 32));
+    line["mcp.tool.name"] = json!(tool);
+    if let Some(key) = &request.caller.api_key_id {
+        line["api_key_id"] = json!(key);
     }
     line
 }
