@@ -3,7 +3,11 @@
 //! In: a draft. Out: pilots, traffic and labels. Which variants a world holds, and how often, follows its seed;
 //! incidents are rare, look-alikes common.
 
+mod credential;
+mod llmjacking;
+mod shared_credential;
 mod unpromoted;
+mod unregistered;
 
 use super::Scale;
 use super::dice::Dice;
@@ -30,7 +34,8 @@ pub(crate) struct Chapter {
 }
 
 /// Every chapter.
-const CHAPTERS: &[&Chapter] = &[&unpromoted::CHAPTER];
+const CHAPTERS: &[&Chapter] =
+    &[&unpromoted::CHAPTER, &shared_credential::CHAPTER, &llmjacking::CHAPTER, &unregistered::CHAPTER];
 
 /// Plants what this world holds.
 pub(crate) fn plant(draft: &mut Draft) {
