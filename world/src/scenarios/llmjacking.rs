@@ -280,7 +280,7 @@ fn moved(draft: &mut Draft, dice: &mut Dice) {
         1 => Place::Staging(dice.between(0, 50) as u32),
         _ => Place::Production(dice.between(0, 100) as u32),
     };
-    let rate = Pattern::Steady(dice.real(2.0, 20.0));
+    let rate = Pattern::Steady(dice.real(2.0, 9.0));
     let model = a_model(dice);
     for (place, within) in [(before, i64::MIN..at), (after, at..i64::MAX)] {
         key.calls(draft, (rate.clone(), place), &[BOTO3], invocations(model)).within(within);
@@ -293,7 +293,7 @@ fn lists_at_start(draft: &mut Draft, dice: &mut Dice) {
     let key = promoted_key(draft, dice);
     let at = if dice.chance(0.5) { i64::MAX } else { draft.moment(dice, 6, -1) };
     let hour = dice.between(3, 9);
-    let rate = Pattern::Steady(dice.real(2.0, 20.0));
+    let rate = Pattern::Steady(dice.real(2.0, 9.0));
     let model = a_model(dice);
     let places = [Place::Colo(dice.between(0, 100) as u32), Place::Production(dice.between(0, 100) as u32)];
     for (place, within) in places.into_iter().zip([i64::MIN..at, at..i64::MAX]) {
@@ -342,7 +342,7 @@ fn terraform(draft: &mut Draft, dice: &mut Dice) {
 fn policy_rollout(draft: &mut Draft, dice: &mut Dice) {
     let key = promoted_key(draft, dice);
     let (_, place) = runtime(dice);
-    let rate = Pattern::Steady(dice.real(5.0, 30.0));
+    let rate = Pattern::Steady(dice.real(4.0, 12.0));
     let at = draft.moment(dice, 2, -1);
     let until = at + dice.between(1, 8) * HOUR;
     let model = a_model(dice);

@@ -58,7 +58,7 @@ fn unlisted_role(draft: &mut Draft, dice: &mut Dice) {
     let role = unlisted(draft, dice);
     let (client, place) = runtime(dice);
     let since = draft.moment(dice, 1, -1);
-    let rate = dice.real(1.5, 20.0);
+    let rate = dice.real(1.5, 12.0);
     let calls = role.calls(draft, (Pattern::Steady(rate), place), &[client], invocations(HAIKU));
     calls.within(since..i64::MAX);
     let why = "a role that nobody listed invokes a model day and night";
@@ -120,7 +120,7 @@ fn through_gateway(draft: &mut Draft, dice: &mut Dice) {
     let target = ai_route(&draft.fresh_name(dice));
     let (caller, pod) = unlisted_peer(draft, dice);
     let since = draft.moment(dice, 1, -1);
-    let rate = dice.real(1.5, 30.0);
+    let rate = dice.real(1.5, 12.0);
     let request = Request { caller, target, method: "POST", answer: Answer::Fine };
     let calls = draft.request(Gateway::EnvoyAi, &request, pod, Pattern::Steady(rate));
     calls.within(since..i64::MAX);
@@ -133,7 +133,7 @@ fn sandbox_user(draft: &mut Draft, dice: &mut Dice) {
     let name = job_name(draft, dice);
     let key = Credential::key(dice, SANDBOX, &name);
     let since = draft.moment(dice, 1, -1);
-    let rate = dice.real(30.0, 90.0);
+    let rate = dice.real(20.0, 45.0);
     let (client, place) = machine(dice);
     let busy = Pattern::Steady(rate);
     key.calls(draft, (busy, place), &[client], invocations(HAIKU)).within(since..i64::MAX);
@@ -145,7 +145,7 @@ fn sandbox_user(draft: &mut Draft, dice: &mut Dice) {
 fn known_service(draft: &mut Draft, dice: &mut Dice) {
     let service = draft.services_outside(dice, "lab", 1).remove(0);
     let since = draft.moment(dice, 1, -1);
-    let rate = dice.real(2.0, 20.0);
+    let rate = dice.real(2.0, 12.0);
     if dice.chance(0.5) {
         let act = AwsUse {
             account: PRODUCTION,
@@ -182,7 +182,7 @@ fn few_calls(draft: &mut Draft, dice: &mut Dice) {
 fn selected_role(draft: &mut Draft, dice: &mut Dice) {
     let key = promoted_key(draft, dice);
     let (client, place) = machine(dice);
-    let busy = Pattern::Steady(dice.real(2.0, 40.0));
+    let busy = Pattern::Steady(dice.real(2.0, 12.0));
     key.calls(draft, (busy, place), &[client], invocations(HAIKU));
     draft.look_alike(&[UNREGISTERED], &key.caller());
 }
@@ -196,7 +196,7 @@ fn selected_profile(draft: &mut Draft, dice: &mut Dice) {
     let name = job_name(draft, dice);
     let role = Credential::session(SANDBOX, &name, &name, Delivery::Assumed);
     let (client, place) = runtime(dice);
-    let busy = Pattern::Steady(dice.real(2.0, 20.0));
+    let busy = Pattern::Steady(dice.real(2.0, 12.0));
     role.calls(draft, (busy, place), &[client], invocations(&profile));
     draft.look_alike(&[UNREGISTERED], &role.caller());
 }
