@@ -4,7 +4,7 @@
 //! wrong with: most of the world.
 
 mod audit;
-mod desks;
+pub(crate) mod desks;
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ use super::template::Alphabet;
 /// EKS's and GitHub's token providers.
 pub(crate) const EKS: &str =
     "arn:aws:iam::604417720931:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/4C1F0B7A92DE";
-const GITHUB: &str = "arn:aws:iam::857730214469:oidc-provider/token.actions.githubusercontent.com";
+pub(crate) const GITHUB: &str = "arn:aws:iam::857730214469:oidc-provider/token.actions.githubusercontent.com";
 
 /// Adds ordinary life.
 pub(crate) fn add(draft: &mut Draft) {

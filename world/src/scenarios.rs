@@ -3,17 +3,21 @@
 //! In: a draft. Out: pilots, traffic and labels. Which variants a world holds, and how often, follows its seed;
 //! incidents are rare, look-alikes common.
 
+mod credential;
 mod criteria;
 mod dependency;
 mod duties;
 mod environment;
 mod exceptions;
+mod llmjacking;
 mod oversight;
 mod promotions;
 mod revoked;
 mod scope;
+mod shared_credential;
 mod silence;
 mod unpromoted;
+mod unregistered;
 
 use super::Scale;
 use super::dice::Dice;
@@ -43,6 +47,9 @@ pub(crate) struct Chapter {
 const CHAPTERS: &[&Chapter] = &[
     &unpromoted::CHAPTER,
     &dependency::CHAPTER,
+    &shared_credential::CHAPTER,
+    &llmjacking::CHAPTER,
+    &unregistered::CHAPTER,
     &exceptions::CHAPTER,
     &promotions::CHAPTER,
     &criteria::CHAPTER,

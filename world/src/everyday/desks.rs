@@ -10,6 +10,7 @@ use crate::formats::cloudtrail::{Action, AwsUse, Delivery, Signer};
 use crate::formats::entra::{EntraUse, SignIn};
 use crate::formats::okta::{OktaAccess, OktaUse};
 use crate::pattern::Pattern;
+use crate::pilot::Pilot;
 use crate::template::Alphabet;
 
 /// SSO permission sets and the account each opens.
@@ -20,12 +21,33 @@ const PERMISSION_SETS: &[(&str, &str)] = &[
     ("AWSReservedSSO_Sandbox_91c4e7f2085ab3d6", SANDBOX),
 ];
 
+/// Inference profile of the playground that everybody may try models with.
+const PLAYGROUND: &str = "e5b1z9u6fop2";
+
+/// ARN of the playground's inference profile.
+pub(crate) fn playground_profile() -> String {
+    profile_arn(SANDBOX, PLAYGROUND)
+}
+
 /// Everybody's.
 pub(super) fn add(draft: &mut Draft) {
+    register_playground(draft);
     for person in draft.company.people.clone() {
         add_identity(draft, &person);
         add_cloud(draft, &person);
     }
+}
+
+/// A pilot like any other, which only ever lives in the sandbox.
+fn register_playground(draft: &mut Draft) {
+    let mut dice = draft.dice("playground");
+    let mut pilot = Pilot::new(draft, &mut dice);
+    pilot.id = "model-playground".to_owned();
+    pilot.purpose = "try-models".to_owned();
+    pilot.environments = vec!["sandbox"];
+    pilot.data_scope = vec!["s3://halden-model-playground".to_owned()];
+    pilot.selectors = vec![("inference_profile", playground_profile())];
+    pilot.register(draft);
 }
 
 fn add_identity(draft: &mut Draft, person: &Person) {
@@ -74,7 +96,7 @@ fn add_cloud(draft: &mut Draft, person: &Person) {
     draft.aws(&format!("{id} console"), Pattern::Sittings(0.2, 6), place, &console).by(clock);
     draft.aws(&format!("{id} terminal"), Pattern::Sittings(0.12, 6), place, &terminal).by(clock);
     if account == SANDBOX {
-        let actions = invocations(&profile_arn(SANDBOX, "e5b1z9u6fop2"));
+        let actions = invocations(&playground_profile());
         let trial = AwsUse { account, signer: signer(false), clients: vec![BOTO3], actions };
         draft.aws(&format!("{id} trial"), Pattern::Sittings(0.1, 8), place, &trial).by(clock);
     }

@@ -47,6 +47,8 @@ pub(crate) enum Signer {
     Key { user: String, key: String },
     /// Role session.
     Session { role: String, session: String, delivery: Delivery },
+    /// IAM user that AWS made for a Bedrock API key, which is sent as it is.
+    Bearer { user: String },
     /// An AWS service on the account's behalf.
     Service(&'static str),
 }
@@ -77,7 +79,7 @@ impl AwsUse {
     fn record(&self, action: &Action) -> Value {
         let (address, client) = match &self.signer {
             Signer::Service(name) => (json!(name), json!(name)),
-            Signer::Key { .. } | Signer::Session { .. } => {
+            Signer::Key { .. } | Signer::Session { .. } | Signer::Bearer { .. } => {
                 (json!(blank::address()), json!(blank::one_of(&self.clients)))
             }
         };
@@ -118,6 +120,7 @@ impl AwsUse {
                 record["sessionCredentialFromConsole"] = json!("true");
             }
             Signer::Service(_) => record["tlsDetails"] = Value::Null,
+            Signer::Bearer { .. } => record["additionalEventData"] = json!({ "callWithBearerToken": true }),
             Signer::Key { .. } | Signer::Session { .. } => {}
         }
         record
@@ -125,17 +128,25 @@ impl AwsUse {
 
     fn identity(&self) -> Value {
         match &self.signer {
-            Signer::Key { user, key } => json!({
-                "type": "IAMUser",
-                "principalId": Dice::of(0, user, 0).id("AIDA", Alphabet::Upper, 21),
-                "arn": format!("arn:aws:iam::{}:user/{user}", self.account),
-                "accountId": self.account,
-                "accessKeyId": key,
-                "userName": user,
-            }),
+            Signer::Key { user, key } => {
+                let mut identity = self.user_identity(user);
+                identity["accessKeyId"] = json!(key);
+                identity
+            }
+            Signer::Bearer { user } => self.user_identity(user),
             Signer::Session { role, session, delivery } => self.session_identity(role, session, delivery),
             Signer::Service(name) => json!({ "type": "AWSService", "invokedBy": name }),
         }
+    }
+
+    fn user_identity(&self, user: &str) -> Value {
+        json!({
+            "type": "IAMUser",
+            "principalId": Dice::of(0, user, 0).id("AIDA", Alphabet::Upper, 21),
+            "arn": format!("arn:aws:iam::{}:user/{user}", self.account),
+            "accountId": self.account,
+            "userName": user,
+        })
     }
 
     fn session_identity(&self, role: &str, session: &str, delivery: &Delivery) -> Value {

@@ -11,6 +11,8 @@ use crate::template::{Alphabet, Form, Mix, blank};
 pub(crate) enum OktaAccess {
     /// A browser session with factors: a new session a day.
     Browser,
+    /// A program that sends the user's name and password.
+    Password,
     /// An API token (SSWS) with this id.
     Token(String),
     /// OAuth client credentials of a service app.
@@ -36,6 +38,10 @@ const PERSON_KINDS: &[Kind] = &[
     ("user.authentication.sso", "User single sign on to app", "/app/aws_sso/exk4h2v9q/sso/saml"),
     ("policy.evaluate_sign_on", "Evaluation of sign-on policy", "/idp/idx/identify"),
 ];
+const PASSWORD_KINDS: &[Kind] = &[
+    ("user.session.start", "User login to Okta", "/api/v1/authn"),
+    ("user.authentication.sso", "User single sign on to app", "/app/halden_records/exk7c1m0d/sso/saml"),
+];
 const TOKEN_KINDS: &[Kind] = &[
     ("user.lifecycle.update", "Update user profile", "/api/v1/users"),
     ("group.user_membership.add", "Add user to group membership", "/api/v1/groups"),
@@ -49,6 +55,7 @@ impl OktaUse {
     pub(crate) fn mix(&self) -> Mix {
         let kinds = match self.access {
             OktaAccess::Browser => PERSON_KINDS,
+            OktaAccess::Password => PASSWORD_KINDS,
             OktaAccess::Token(_) => TOKEN_KINDS,
             OktaAccess::Client => CLIENT_KINDS,
         };
@@ -117,6 +124,11 @@ impl OktaUse {
                 event["debugContext"]["debugData"]["dtHash"] = json!(hex(2, 64));
                 event["debugContext"]["debugData"]["deviceFingerprint"] = json!(hex(3, 32));
                 event["debugContext"]["debugData"]["factor"] = json!("OKTA_VERIFY_PUSH");
+            }
+            OktaAccess::Password => {
+                let session = format!("trs{}", blank::letters(Alphabet::Mixed, 21));
+                event["authenticationContext"]["externalSessionId"] = json!(session);
+                event["authenticationContext"]["credentialType"] = json!("PASSWORD");
             }
             OktaAccess::Token(token) => {
                 event["transaction"]["detail"] = json!({ "requestApiTokenId": token });
