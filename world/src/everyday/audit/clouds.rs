@@ -124,7 +124,7 @@ fn add_google_service(draft: &mut Draft, service: &Service) {
         ..production.clone()
     };
     let place = Place::Staging(service.number);
-    draft.gcp(&format!("{name} in staging"), Pattern::Steady(0.15 * pace), place, &staging);
+    draft.gcp(&format!("{name} in staging"), Pattern::Steady(0.3 * pace), place, &staging);
     if service.number.is_multiple_of(3) {
         let export = GcpUse {
             actor: GcpActor::ServiceAccount {
@@ -136,7 +136,8 @@ fn add_google_service(draft: &mut Draft, service: &Service) {
             ..production
         };
         let place = Place::Colo(service.number);
-        draft.gcp(&format!("{name} export"), Pattern::Every(120), place, &export);
+        let every_hour = Pattern::Hourly(i64::from(service.number) * 7 % 60);
+        draft.gcp(&format!("{name} export"), every_hour, place, &export);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::company::{DOMAIN, GCP_PRODUCTION, Person, Service};
 use crate::draft::Draft;
 use crate::everyday::pace;
-use crate::formats::approvals::ApprovalUse;
+use crate::formats::approvals::{ApprovalStep, ApprovalUse};
 use crate::formats::auth0::{self, Auth0Actor, Auth0App, Auth0Event, Auth0Use};
 use crate::formats::keycloak::{KeycloakActor, KeycloakEvent, KeycloakUse};
 use crate::formats::workspace::{OauthApp, WorkspaceActor, WorkspaceDeed, WorkspaceUse};
@@ -32,12 +32,19 @@ pub(super) fn add(draft: &mut Draft) {
         add_clients(draft, &service);
         add_customers(draft, &service);
     }
-    let robot = WorkspaceUse {
-        actor: WorkspaceActor::Robot(format!("directory-sync@{GCP_PRODUCTION}.iam.gserviceaccount.com")),
-        deeds: vec![WorkspaceDeed::Admin("CHANGE_FIRST_NAME"), WorkspaceDeed::Admin("ADD_GROUP_MEMBER")],
-    };
-    let rate = 0.05 * draft.company.people.len() as f64;
-    draft.workspace("directory sync", Pattern::Steady(rate), Place::Production(77), &robot);
+    add_robots(draft);
+}
+
+/// Keep groups and names as the staff directory has them: one for every 120 people, each every ten minutes.
+fn add_robots(draft: &mut Draft) {
+    for number in 0..1 + draft.company.people.len() / 120 {
+        let name = format!("directory-sync-{number}");
+        let robot = WorkspaceUse {
+            actor: WorkspaceActor::Robot(format!("{name}@{GCP_PRODUCTION}.iam.gserviceaccount.com")),
+            deeds: vec![WorkspaceDeed::Admin("CHANGE_FIRST_NAME"), WorkspaceDeed::Admin("ADD_GROUP_MEMBER")],
+        };
+        draft.workspace(&name, Pattern::Every(10), Place::Production(77), &robot);
+    }
 }
 
 /// Signing in, documents, and what is built into the calendar while one works with it.
@@ -140,17 +147,16 @@ fn add_customers(draft: &mut Draft, service: &Service) {
     }
 }
 
-/// One person in two decides on what a service of the company asks for; few are refused.
+/// Services ask at any hour; somebody decides, and seldom refuses.
 fn add_approvals(draft: &mut Draft, person: &Person, requester: &Service) {
-    let tool = REQUESTS[person.number as usize % REQUESTS.len()];
-    let grants = ApprovalUse {
-        approver: person.email.clone(),
-        requester: requester.name.clone(),
-        tool: tool.map(str::to_owned),
-        granted: true,
-    };
-    let refuses = ApprovalUse { granted: false, ..grants.clone() };
+    let tool = REQUESTS[person.number as usize % REQUESTS.len()].map(str::to_owned);
+    let email = || person.email.clone();
+    let grants =
+        ApprovalUse { requester: requester.name.clone(), tool, step: ApprovalStep::Granted(email()) };
+    let refuses = ApprovalUse { step: ApprovalStep::Refused(email()), ..grants.clone() };
+    let asks = ApprovalUse { step: ApprovalStep::Asked, ..grants.clone() };
     let id = &person.id;
-    draft.approval(&format!("{id} grants"), Pattern::Office(0.55), &grants).by(&person.clock);
+    draft.approval(&format!("{id} is asked"), Pattern::Steady(0.15), &asks);
+    draft.approval(&format!("{id} grants"), Pattern::Office(0.4), &grants).by(&person.clock);
     draft.approval(&format!("{id} refuses"), Pattern::Office(0.03), &refuses).by(&person.clock);
 }
