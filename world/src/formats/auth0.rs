@@ -79,8 +79,8 @@ impl Auth0Use {
         mix
     }
 
-    /// The log and its id. The id begins with its time, so that ids are in order; the same blank would be filled twice,
-    /// so the envelope has one of its own.
+    /// The log, and the id of its envelope: a blank is drawn anew wherever it stands, so that the two ids differ, which
+    /// those of Auth0 do not. The inner one counts.
     fn log(&self, event: Auth0Event) -> (String, Value) {
         let id = || format!("900{}", blank::letters(Alphabet::Digits, 30));
         let mut log = json!({
