@@ -1,6 +1,6 @@
 -- ---
 -- id = "action-without-oversight"
--- version = 1
+-- version = 2
 -- title = "Pilot acts outside its tool scope and nobody approved it"
 -- subject_kind = "pilot"
 -- window_days = 7
@@ -22,7 +22,7 @@
 -- ---
 -- Tool scope and exceptions are those of event time; a pilot that declared no tool scope is not judged. An approval
 -- covers the calls of its tool, or of any tool where it names none, up to `approval_minutes` later; within one minute the
--- order is not told apart.
+-- order is not told apart. As in scopes, `:`, `/`, `.` and `__` in a tool's name are the same.
 --
 -- Where no approval of any pilot arrived in the window, the log of approvals may be missing: that is NOT OBSERVABLE. Such
 -- a row holds with a coverage of 0, opens nothing, and is counted (shadowprod_detect_not_observable_subjects). Where
@@ -51,7 +51,9 @@ approved AS (
         ON a.pilot = c.pilot
        AND a.first_seen <= c.last_seen
        AND date_part('epoch', c.first_seen) - date_part('epoch', a.last_seen) <= $approval_minutes * 60
-    WHERE coalesce(a.tool, c.tool) = c.tool
+    WHERE a.tool IS NULL
+       OR replace(replace(replace(replace(a.tool, '___', '.'), '__', '.'), ':', '.'), '/', '.')
+        = replace(replace(replace(replace(c.tool, '___', '.'), '__', '.'), ':', '.'), '/', '.')
     GROUP BY c.pilot, c.tool, c.minute
 ),
 unattended AS (

@@ -1,6 +1,6 @@
 -- ---
 -- id = "sensor-silence"
--- version = 2
+-- version = 3
 -- title = "A source has gone silent"
 -- subject_kind = "source"
 -- window_days = 14
@@ -18,12 +18,15 @@
 -- intervals_min = 3            # public: three times its normal interval
 -- interval_minutes_min = 10    # start value, not yet calibrated: less than half an hour is no silence
 -- events_min = 10              # start value, not yet calibrated: so many events have to be missing
+-- pause_factor = 1.5           # start value, not yet calibrated: a holiday beside a weekend is 1.4 times a weekend
 -- ---
 -- What is expected of a source is what it sent in the same hours of the week before: hours without traffic then, a
 -- night or a weekend, do not count, and its first week is learning. In each hour since its last event the normal
 -- interval is the longest run of minutes without traffic that the hour had a week ago; the intervals missed are added
--- up. A source of few events has gaps by chance: so the events missing must be many, too. On the first day after a
--- public holiday it says nothing; on the holiday itself it speaks of sources that only people feed.
+-- up. A source of few events has gaps by chance: so the events missing must be many, too. A source that only people feed
+-- pauses over night and over weekends: it is silent when it has been for `pause_factor` times its longest pause, so that a
+-- public holiday is none, at the price of telling late of a sensor that fails. On the first day after a holiday it says
+-- nothing.
 --
 -- Silence is judged in event time, where the watermark stands: behind the other sources by the lateness, and behind
 -- the clock when all are silent and the clock is `wall`. A source with unread messages holds the watermark, so a
@@ -37,6 +40,17 @@ WITH hours AS (
 latest AS (
     SELECT source, max(last_seen) AS last_seen, max(sample_last) AS sample_last
     FROM hours
+    GROUP BY source
+),
+pauses AS (
+    SELECT source, max(pause_minutes) AS pause_minutes
+    FROM (
+        SELECT
+            source,
+            (date_part('epoch', lead(hour) OVER (PARTITION BY source ORDER BY hour)) - date_part('epoch', hour))
+                / 60.0 - 60.0 AS pause_minutes
+        FROM hours
+    )
     GROUP BY source
 ),
 expected AS (
@@ -60,16 +74,16 @@ missed AS (
     GROUP BY source, last_seen, sample_last
 )
 SELECT
-    source AS subject,
+    m.source AS subject,
     'fire' AS level,
     round(1.0 - power(0.5, intervals / $intervals_min), 4) AS score,
     1.0 AS coverage,
     'medium' AS severity,
     last_seen AS first_seen,
     last_seen,
-    concat('Source ', source, ' has gone silent') AS title,
+    concat('Source ', m.source, ' has gone silent') AS title,
     concat(
-        'Nothing came from "', source, '" since ', to_char(last_seen, '%Y-%m-%d %H:%M'),
+        'Nothing came from "', m.source, '" since ', to_char(last_seen, '%Y-%m-%d %H:%M'),
         '. In the same hours a week ago it was never silent for more than ', CAST(interval_minutes AS BIGINT),
         ' minutes at a time. While it is silent, findings that rest on it stay open and new ones stay',
         ' unseen. Look whether the source, its delivery or its topic has stopped.'
@@ -81,5 +95,9 @@ SELECT
     intervals AS term_intervals_missed,
     events AS term_events_missed,
     interval_minutes AS term_interval_minutes
-FROM missed
-WHERE intervals >= $intervals_min AND events >= $events_min
+FROM missed m
+LEFT JOIN pauses p ON p.source = m.source
+WHERE intervals >= $intervals_min
+  AND events >= $events_min
+  AND (date_part('epoch', as_of()) - date_part('epoch', last_seen)) / 60.0
+      >= $pause_factor * coalesce(pause_minutes, 0.0)

@@ -1,6 +1,6 @@
 -- ---
 -- id = "stale-exception-in-use"
--- version = 1
+-- version = 2
 -- title = "An exception that has expired, or that nobody reviewed, is still used"
 -- subject_kind = "pilot"
 -- window_days = 7
@@ -21,11 +21,14 @@
 -- ---
 -- Expired is meant as of event time: a call that no exception or grace covered (`excepted`), of a pilot whose exception
 -- for it had ended by then. Of a valid exception the newest of grant and review counts; where another valid one covers
--- the same call, that one is asked too. Judged are exceptions for production traffic: what the others allow is no
--- single call. Whom to page is who granted it; that traffic is there at all pages its owner by
+-- the same call, that one is asked too. Data outside the scope and unattended actions that an exception covers are not
+-- among what the other rollups keep: of those exceptions it can be told that they expired, not that nobody reviewed them.
+-- Exceptions for shared credentials belong to no call of a pilot and are not judged. Whom to page is who granted it; that traffic is there at all pages its owner by
 -- unpromoted-production-traffic.
 WITH used AS (
-    SELECT t.*
+    SELECT
+        pilot, caller, answered, excepted, first_seen, last_seen, sample_first, sample_last,
+        'production_traffic' AS allows
     FROM pilot_caller_day t
     WHERE t.day >= as_of() - INTERVAL '7 days'
       AND t.answered > 0 -- no case: where nothing was answered, last_seen is null and meets no exception
@@ -34,19 +37,31 @@ WITH used AS (
       AND t.confidence >= $confidence_min
       AND NOT t.synthetic
       AND NOT t.own_team
+    UNION ALL
+    SELECT
+        pilot, data_store, requests, false, first_seen, last_seen, sample_first, sample_last, 'data_out_of_scope'
+    FROM pilot_data_day
+    WHERE day >= as_of() - INTERVAL '7 days'
+      AND answered
+      AND confidence >= $confidence_min
+    UNION ALL
+    SELECT pilot, tool, calls, false, first_seen, last_seen, sample_first, sample_last, 'unattended_actions'
+    FROM unscoped_tool_minute
+    WHERE minute >= as_of() - INTERVAL '7 days'
+      AND confidence >= $confidence_min
 ),
 allowing AS (
     SELECT
         *,
         coalesce(greatest(granted_at, reviewed_at), granted_at) AS looked_at
     FROM exceptions
-    WHERE allows = 'production_traffic'
 ),
 renewed AS (
     SELECT t.pilot, t.last_seen
     FROM used t
     JOIN allowing e
         ON e.pilot = t.pilot
+       AND e.allows = t.allows
        AND e.granted_at <= t.last_seen
        AND e.expires_at > t.last_seen
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.looked_at) < $review_days * 86400
@@ -58,6 +73,7 @@ stale AS (
     FROM used t
     JOIN allowing e
         ON e.pilot = t.pilot
+       AND e.allows = t.allows
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.expires_at) >= $grace_minutes * 60
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.expires_at) < $horizon_days * 86400
     WHERE NOT t.excepted
@@ -67,6 +83,7 @@ stale AS (
     FROM used t
     JOIN allowing e
         ON e.pilot = t.pilot
+       AND e.allows = t.allows
        AND e.expires_at > t.last_seen
        AND date_part('epoch', t.last_seen) - date_part('epoch', e.looked_at) >= $review_days * 86400
     LEFT JOIN renewed r
@@ -77,7 +94,7 @@ stale AS (
 ),
 by_exception AS (
     SELECT
-        pilot, exception, granted_by, granted_at, expires_at, reason, since,
+        pilot, exception, granted_by, granted_at, expires_at, reason, since, allows,
         sum(answered) AS answered,
         count(DISTINCT caller) AS callers,
         min(first_seen) AS first_seen,
@@ -85,7 +102,7 @@ by_exception AS (
         min(sample_first) AS sample_first,
         max(sample_last) AS sample_last
     FROM stale
-    GROUP BY pilot, exception, granted_by, granted_at, expires_at, reason, since
+    GROUP BY pilot, exception, granted_by, granted_at, expires_at, reason, since, allows
 ),
 ranked AS (
     SELECT
@@ -110,10 +127,22 @@ SELECT
         CASE WHEN q.reason = 'expired'
             THEN concat(', expired on ', to_char(q.expires_at, '%Y-%m-%d'))
             ELSE concat(' and last looked at on ', to_char(q.since, '%Y-%m-%d'), ', is still valid') END,
-        '. In the last 7 days "', p.name, '" answered ', q.answered, ' production requests of ', q.callers,
-        CASE WHEN q.callers = 1 THEN ' caller' ELSE ' callers' END,
+        '. In the last 7 days "', p.name, '" ',
+        CASE q.allows
+            WHEN 'production_traffic' THEN concat('answered ', q.answered, ' production requests of ', q.callers,
+                CASE WHEN q.callers = 1 THEN ' caller' ELSE ' callers' END)
+            WHEN 'data_out_of_scope' THEN concat('touched ', q.callers,
+                CASE WHEN q.callers = 1 THEN ' data store' ELSE ' data stores' END, ' outside its data scope ',
+                q.answered, ' times')
+            ELSE concat('called ', q.callers, CASE WHEN q.callers = 1 THEN ' tool' ELSE ' tools' END,
+                ' outside its tool scope ', q.answered, ' times')
+        END,
         CASE WHEN q.reason = 'expired' THEN ' that no exception covers any more.' ELSE ' under it.' END,
-        ' Renew it, promote the pilot, or take it out of production.'
+        CASE q.allows
+            WHEN 'production_traffic' THEN ' Renew it, promote the pilot, or take it out of production.'
+            WHEN 'data_out_of_scope' THEN ' Renew it, have the data scope approved, or take the access away.'
+            ELSE ' Renew it, have the tool scope approved, or put a person before these tools.'
+        END
     ) AS explanation,
     q.sample_first,
     q.sample_last,
@@ -123,6 +152,7 @@ SELECT
     CAST(q.answered AS DOUBLE) AS term_requests,
     CAST(q.callers AS DOUBLE) AS term_callers,
     q.exception AS fact_exception,
+    q.allows AS fact_allows,
     q.reason AS fact_reason,
     q.names AS fact_exceptions
 FROM ranked q

@@ -1,6 +1,6 @@
 -- ---
 -- id = "unregistered-ai-day"
--- version = 1
+-- version = 2
 -- title = "Workloads whose AI calls belong to no pilot, by day"
 -- bucket = "day"
 -- bucket_seconds = 86400
@@ -12,7 +12,8 @@
 -- ---
 -- The caller is the key: a role without its sessions, the mTLS peer, the consumer of a gateway. One workload is one
 -- subject however often it is deployed, and whatever models it calls. A network is no workload: who shows no identity
--- cannot be registered. What several pilots claim is somebody's; what a registered service answers is known.
+-- cannot be registered. What several pilots claim is somebody's; what a registered service answers is known. That the
+-- caller is a registered service says whose it is, not that anybody approved of what it does with AI.
 SELECT
     date_bin(INTERVAL '1 day', event_time) AS day,
     caller,
@@ -30,7 +31,6 @@ WHERE ai_operation = 'invoke'
   AND attribution IS NULL
   AND purpose IS NULL
   AND coalesce(peer, principal, consumer) IS NOT NULL
-  AND NOT caller_production
   AND outcome = 'success'
   AND NOT synthetic
   AND principal_kind <> 'aws_service'

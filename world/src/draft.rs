@@ -10,9 +10,19 @@ use jiff::Timestamp;
 
 use super::company::{Company, Person, Service};
 use super::dice::Dice;
+use super::formats::approvals::ApprovalUse;
+use super::formats::auth0::Auth0Use;
+use super::formats::azure::AzureUse;
+use super::formats::bedrock::BedrockUse;
 use super::formats::cloudtrail::AwsUse;
 use super::formats::entra::EntraUse;
+use super::formats::gcp::GcpUse;
+use super::formats::keycloak::KeycloakUse;
+use super::formats::kubernetes::KubernetesUse;
+use super::formats::ocsf::OcsfUse;
 use super::formats::okta::OktaUse;
+use super::formats::vault::VaultUse;
+use super::formats::workspace::WorkspaceUse;
 use super::formats::{Answer, Gateway, Request, Target};
 use super::governance::Governance;
 use super::pattern::{DAY, Pattern, SECOND};
@@ -246,6 +256,92 @@ impl Draft {
         act: &EntraUse,
     ) -> &mut Stream {
         self.stream(name, name, Topic::Entra, pattern, place, act.mix())
+    }
+
+    /// Someone calls Google Cloud.
+    pub(crate) fn gcp(&mut self, name: &str, pattern: Pattern, place: Place, act: &GcpUse) -> &mut Stream {
+        self.stream(name, name, Topic::Gcp, pattern, place, act.mix())
+    }
+
+    /// Someone calls Azure.
+    pub(crate) fn azure(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &AzureUse,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Azure, pattern, place, act.mix())
+    }
+
+    /// Someone asks the cluster for something.
+    pub(crate) fn kubernetes(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &KubernetesUse,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Kubernetes, pattern, place, act.mix())
+    }
+
+    /// Someone uses Vault.
+    pub(crate) fn vault(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &VaultUse,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Vault, pattern, place, act.mix())
+    }
+
+    /// Someone acts in Google Workspace.
+    pub(crate) fn workspace(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &WorkspaceUse,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Workspace, pattern, place, act.mix())
+    }
+
+    /// Someone signs in to Keycloak.
+    pub(crate) fn keycloak(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &KeycloakUse,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Keycloak, pattern, place, act.mix())
+    }
+
+    /// Someone signs in to Auth0.
+    pub(crate) fn auth0(
+        &mut self,
+        name: &str,
+        pattern: Pattern,
+        place: Place,
+        act: &Auth0Use,
+    ) -> &mut Stream {
+        self.stream(name, name, Topic::Auth0, pattern, place, act.mix())
+    }
+
+    /// Someone calls what reports in OCSF.
+    pub(crate) fn ocsf(&mut self, name: &str, pattern: Pattern, place: Place, act: &OcsfUse) -> &mut Stream {
+        self.stream(name, name, Topic::Ocsf, pattern, place, act.mix())
+    }
+
+    /// Somebody decides on what was asked for.
+    pub(crate) fn approval(&mut self, name: &str, pattern: Pattern, act: &ApprovalUse) -> &mut Stream {
+        self.stream(name, name, Topic::Approvals, pattern, Place::Nowhere, act.mix())
+    }
+
+    /// Someone calls a model of Bedrock in an account that logs invocations, without addresses.
+    pub(crate) fn bedrock(&mut self, name: &str, pattern: Pattern, act: &BedrockUse) -> &mut Stream {
+        self.stream(name, name, Topic::Bedrock, pattern, Place::Nowhere, act.mix())
     }
 
     /// A request that is made again and again through a gateway, as the gateway logs it. `place` is the caller's.

@@ -88,6 +88,7 @@ fn add_services(draft: &mut Draft) {
         let selectors = [
             ("spiffe", service.peer()),
             ("role", super::company::role_arn(&service.role())),
+            ("role", super::formats::bedrock::role_arn(PRODUCTION_AI, &service.role())),
             ("consumer", service.name.clone()),
             ("api_key", service.api_key_id()),
             ("service_account", service.service_account()),

@@ -3,10 +3,20 @@
 //! In: who does what, how. Out: records with blanks. Values are invented; what a field is called, and where it stands,
 //! is the provider's (the page is named in each file).
 
+pub(crate) mod approvals;
+pub(crate) mod auth0;
+pub(crate) mod azure;
+pub(crate) mod bedrock;
 pub(crate) mod cloudtrail;
 pub(crate) mod entra;
 pub(crate) mod envoy;
+pub(crate) mod gcp;
+pub(crate) mod keycloak;
+pub(crate) mod kubernetes;
+pub(crate) mod ocsf;
 pub(crate) mod okta;
+pub(crate) mod vault;
+pub(crate) mod workspace;
 
 use serde_json::Value;
 
@@ -118,4 +128,19 @@ impl Gateway {
             Self::Envoy | Self::EnvoyAi => ("route", target.route.clone()),
         }
     }
+}
+
+/// One record of a mix.
+#[cfg(test)]
+pub(crate) fn written(mix: &Mix) -> Value {
+    written_by(mix, 0)
+}
+
+/// The record that these dice draw from a mix.
+#[cfg(test)]
+pub(crate) fn written_by(mix: &Mix, number: i64) -> Value {
+    let mut dice = super::dice::Dice::of(1, "test", number);
+    let place = super::place::Place::Vpn;
+    let mut moment = super::template::Moment { at: 1_772_352_245_123_456, place, dice: &mut dice };
+    serde_json::from_str(&mix.write(&mut moment)).expect("a record is JSON")
 }

@@ -49,6 +49,7 @@ pub const SCALAR_FUNCTIONS: &[&str] = &[
     "popcount",
     "power",
     "regexp_like",
+    "replace",
     "right",
     "round",
     "rtrim",
