@@ -22,6 +22,7 @@ pub(crate) const PRODUCTION_AI: &str = "316208845571";
 pub(crate) const GCP_PRODUCTION: &str = "halden-prod-4821";
 pub(crate) const GCP_STAGING: &str = "halden-stage-1177";
 pub(crate) const AZURE_PRODUCTION: &str = "7c0de6b1-52f4-4a0e-9d3b-86e1f20a97c4";
+pub(crate) const AZURE_STAGING: &str = "b41f7a92-0c3d-4e85-a6f0-29d8c57e1b63";
 pub(crate) const AI_HOST: &str = "ai.halden.example";
 pub(crate) const API_HOST: &str = "api.halden.example";
 pub(crate) const STAGING_AI_HOST: &str = "ai.stage.halden.example";
@@ -173,6 +174,11 @@ impl Service {
     /// SPIFFE id of the same service in staging.
     pub(crate) fn staging_peer(&self) -> String {
         format!("spiffe://stage.{DOMAIN}/ns/{}/sa/{}", self.team, self.name)
+    }
+
+    /// Name of the same service in staging.
+    pub(crate) fn staging_name(&self) -> String {
+        format!("{}-stage", self.name)
     }
 
     /// Where its pods are.

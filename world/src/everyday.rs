@@ -5,6 +5,9 @@
 
 mod audit;
 pub(crate) mod desks;
+mod mesh;
+
+pub(crate) use mesh::{ai_route, api_target, gateway_of};
 
 use serde_json::json;
 
@@ -16,13 +19,13 @@ use super::company::{
 use super::dice::Dice;
 use super::draft::Draft;
 use super::formats::cloudtrail::{Action, AwsUse, Delivery, Signer};
+use super::formats::consumer_names;
 use super::formats::entra::{EntraUse, SignIn};
+use super::formats::litellm::PRODUCTION_MODELS;
 use super::formats::okta::{OktaAccess, OktaUse};
-use super::formats::{Gateway, Target};
 use super::governance::{array, flag, inline, list, number, text};
 use super::pattern::Pattern;
 use super::place::{NETWORKS, Place};
-use super::stream::Outages;
 use super::template::Alphabet;
 
 /// EKS's and GitHub's token providers.
@@ -36,7 +39,7 @@ pub(crate) fn add(draft: &mut Draft) {
     add_services(draft);
     add_production(draft);
     desks::add(draft);
-    add_mesh(draft);
+    mesh::add(draft);
     add_runtimes(draft);
     add_jobs(draft);
     add_integrations(draft);
@@ -84,20 +87,21 @@ fn add_people(draft: &mut Draft) {
 fn add_services(draft: &mut Draft) {
     for service in draft.company.services.clone() {
         let address = format!("{}/32", service.pod().address(0));
-        let (called_as, route) = gateway_of(&service).selector(&api_target(&service));
-        let selectors = [
+        let mut selectors = vec![
             ("spiffe", service.peer()),
             ("role", super::company::role_arn(&service.role())),
             ("role", super::formats::bedrock::role_arn(PRODUCTION_AI, &service.role())),
-            ("consumer", service.name.clone()),
             ("api_key", service.api_key_id()),
             ("service_account", service.service_account()),
             ("ip", address),
-            (called_as, route),
+            gateway_of(&service).selector(&api_target(&service)),
         ];
+        selectors.extend(consumer_names(&service.name).map(|name| ("consumer", name)));
         add_service(draft, &service.name, &service.team, None, true, &selectors);
-        let selectors = [("spiffe", service.staging_peer())];
-        add_service(draft, &format!("{}-stage", service.name), &service.team, None, false, &selectors);
+        let in_staging = service.staging_name();
+        let mut selectors = vec![("spiffe", service.staging_peer())];
+        selectors.extend(consumer_names(&in_staging).map(|name| ("consumer", name)));
+        add_service(draft, &in_staging, &service.team, None, false, &selectors);
     }
 }
 
@@ -125,6 +129,9 @@ fn add_production(draft: &mut Draft) {
         ("subscription", AZURE_PRODUCTION),
         ("host", AI_HOST),
         ("host", API_HOST),
+        // LiteLLM names where its models run, as a URL; Apigee's analytics name no host, but an environment.
+        ("host", PRODUCTION_MODELS),
+        ("stage", "prod"),
         ("trust_domain", "prod.halden.example"),
     ];
     for (kind, value) in map {
@@ -150,36 +157,6 @@ fn add_production(draft: &mut Draft) {
             ("separate_duties", flag(separate)),
         ];
         draft.governance.table("production.toml", "policy", &entries);
-    }
-}
-
-/// Services calling each other's APIs through the gateways; who is called has an outage now and then, and its callers
-/// fail with it.
-fn add_mesh(draft: &mut Draft) {
-    let services = draft.company.services.clone();
-    let rate = 5.0 * pace(draft);
-    for (index, caller) in services.iter().enumerate() {
-        for step in [3, 7] {
-            let callee = &services[(index + step) % services.len()];
-            let target = api_target(callee);
-            let outages = Outages { of: callee.name.clone(), per_week: 0.5 };
-            draft.call(gateway_of(callee), caller, &target, Pattern::Customers(rate), Some(&outages));
-        }
-    }
-}
-
-/// The gateway in front of a service's API: teams chose different ones over the years.
-pub(crate) fn gateway_of(_service: &Service) -> Gateway {
-    Gateway::Envoy
-}
-
-/// A service's API.
-pub(crate) fn api_target(service: &Service) -> Target {
-    Target {
-        host: API_HOST.to_owned(),
-        route: service.name.clone(),
-        path: format!("/{}/v2/records", service.name),
-        model: None,
     }
 }
 

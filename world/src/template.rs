@@ -10,7 +10,7 @@ use jiff::tz::Offset;
 use serde_json::Value;
 
 use super::dice::Dice;
-use super::pattern::HOUR;
+use super::pattern::{HOUR, MINUTE};
 use super::place::Place;
 
 /// Begins a blank within a string, in the private use area of Unicode: no record holds it otherwise.
@@ -47,10 +47,12 @@ pub(crate) enum Form {
     Common,
     /// Milliseconds since 1970, a number
     EpochMillis,
+    /// Seconds since 1970 with milliseconds behind the point, a number
+    EpochSeconds,
 }
 
 impl Form {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Seconds,
         Self::Millis,
         Self::Micros,
@@ -59,15 +61,15 @@ impl Form {
         Self::NoZone,
         Self::Common,
         Self::EpochMillis,
+        Self::EpochSeconds,
     ];
 
     /// Appends `at`, microseconds since 1970.
     pub(crate) fn write(self, at: i64, out: &mut String) {
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        if self == Self::EpochMillis {
-            write!(out, "{}", at.div_euclid(1_000)).expect("writing to a String cannot fail");
-            return;
+        if self.is_number() {
+            return write_epoch(at.div_euclid(1_000), self == Self::EpochSeconds, out);
         }
         let time = Offset::UTC.to_datetime(Timestamp::from_microsecond(at).unwrap_or_default());
         let (day, month, year) = (time.day() as u64, time.month() as u64, time.year() as u64);
@@ -100,9 +102,19 @@ impl Form {
             Self::Ticks => fraction(out, micros * 10, 7, "Z"),
             Self::Nanos => fraction(out, micros * 1_000, 9, "Z"),
             Self::NoZone => fraction(out, micros, 6, ""),
-            Self::EpochMillis => {}
+            Self::EpochMillis | Self::EpochSeconds => {}
         }
     }
+
+    fn is_number(self) -> bool {
+        matches!(self, Self::EpochMillis | Self::EpochSeconds)
+    }
+}
+
+fn write_epoch(millis: i64, in_seconds: bool, out: &mut String) {
+    let (seconds, rest) = (millis.div_euclid(1_000), millis.rem_euclid(1_000));
+    let written = if in_seconds { write!(out, "{seconds}.{rest:03}") } else { write!(out, "{millis}") };
+    written.expect("writing to a String cannot fail");
 }
 
 fn fraction(out: &mut String, value: u64, width: usize, zone: &str) {
@@ -152,13 +164,15 @@ enum Blank {
     /// The same letters within each period: named, of so many hours, as they were so many hours ago, of an alphabet, so
     /// many.
     Periodic(String, i64, i64, Alphabet, usize),
-    /// A UUID that is the same within each period of so many minutes.
+    /// A UUID that is the same within each period of so many microseconds.
     PeriodicUuid(String, i64),
+    /// Hex digits that are the same within each period of so many microseconds: named, so long, so many.
+    PeriodicHex(String, i64, usize),
 }
 
 /// Makes blanks.
 pub(crate) mod blank {
-    use super::{Alphabet, CLOSE, Form, OPEN, OPEN_BARE, SEPARATOR};
+    use super::{Alphabet, CLOSE, Form, MINUTE, OPEN, OPEN_BARE, SEPARATOR};
 
     fn mark(open: char, fields: &[&str]) -> String {
         let mut text = String::from(open);
@@ -168,7 +182,7 @@ pub(crate) mod blank {
     }
 
     fn open_for(form: Form) -> char {
-        if form == Form::EpochMillis { OPEN_BARE } else { OPEN }
+        if form.is_number() { OPEN_BARE } else { OPEN }
     }
 
     /// The event's time.
@@ -225,7 +239,17 @@ pub(crate) mod blank {
 
     /// A UUID that stays the same for so many minutes: of a call and its retries.
     pub(crate) fn periodic_uuid(name: &str, minutes: i64) -> String {
-        mark(OPEN, &["again", name, &minutes.to_string()])
+        mark(OPEN, &["again", name, &(minutes * MINUTE).to_string()])
+    }
+
+    /// A UUID of this very event, the same wherever it stands in what is written about it.
+    pub(crate) fn event_uuid(name: &str) -> String {
+        mark(OPEN, &["again", name, "1"])
+    }
+
+    /// Hex digits that stay the same for so many minutes: of a call and its retries.
+    pub(crate) fn periodic_hex(name: &str, minutes: i64, count: usize) -> String {
+        mark(OPEN, &["again", name, &(minutes * MINUTE).to_string(), &count.to_string()])
     }
 }
 
@@ -250,7 +274,10 @@ impl Blank {
                 alphabet(a)?,
                 count.parse().ok()?,
             ),
-            ["again", name, minutes] => Self::PeriodicUuid((*name).to_owned(), minutes.parse().ok()?),
+            ["again", name, micros] => Self::PeriodicUuid((*name).to_owned(), micros.parse().ok()?),
+            ["again", name, micros, count] => {
+                Self::PeriodicHex((*name).to_owned(), micros.parse().ok()?, count.parse().ok()?)
+            }
             _ => return None,
         })
     }
@@ -273,8 +300,12 @@ impl Blank {
                 let period = (moment.at - ago * HOUR).div_euclid(hours * HOUR);
                 Dice::of(1, name, period).write_letters(*alphabet, *count, out);
             }
-            Self::PeriodicUuid(name, minutes) => {
-                Dice::of(2, name, moment.at.div_euclid(minutes * 60_000_000)).write_uuid(out);
+            Self::PeriodicUuid(name, micros) => {
+                Dice::of(2, name, moment.at.div_euclid(*micros)).write_uuid(out);
+            }
+            Self::PeriodicHex(name, micros, count) => {
+                let period = moment.at.div_euclid(*micros);
+                Dice::of(3, name, period).write_letters(Alphabet::Hex, *count, out);
             }
         }
     }
@@ -400,7 +431,8 @@ mod tests {
                 "2026-03-01T08:04:05.123456000Z",
                 "2026-03-01T08:04:05.123456",
                 "01/Mar/2026:08:04:05 +0000",
-                1_772_352_245_123_i64
+                1_772_352_245_123_i64,
+                1_772_352_245.123
             ])
         );
     }

@@ -3,16 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, entra};
+use super::{Answer, Request, entra, upstream};
 use crate::template::{Alphabet, Form, blank};
 
 /// The access log line of a request that was answered so.
 pub(super) fn record(request: &Request, status: u16) -> Value {
     let Request { caller, target, method, answer } = request;
-    let request_id = match answer {
-        Answer::Fine | Answer::Denied => blank::uuid(),
-        Answer::Down => blank::periodic_uuid(&format!("{} {}", caller.name, target.route), 1),
-    };
     let (details, flags) = match status {
         503 if *answer == Answer::Fine => {
             ("upstream_reset_before_response_started{connection_termination}", "UC")
@@ -22,7 +18,7 @@ pub(super) fn record(request: &Request, status: u16) -> Value {
         403 => ("rbac_access_denied_matched_policy[none]", "-"),
         _ => ("via_upstream", "-"),
     };
-    let slowest = if target.model.is_some() { 2_400 } else { 120 };
+    let slowest = target.slowest();
     let mut line = json!({
         ":authority": target.host,
         "bytes_received": blank::integer(180, 4_180),
@@ -41,20 +37,26 @@ pub(super) fn record(request: &Request, status: u16) -> Value {
         "route_name": target.route,
         "start_time": blank::time(Form::Millis),
         "upstream_cluster": format!("outbound|8080||{}", target.route),
-        "upstream_host": format!("10.20.21{}.{}:8080", blank::number(0, 4), blank::number(2, 42)),
+        "upstream_host": upstream(),
         "upstream_local_address": format!("10.20.0.4:{}", blank::number(40_000, 60_000)),
         "upstream_transport_failure_reason": null,
         "user-agent": caller.user_agent,
         "x-envoy-origin-path": target.path,
         "x-envoy-upstream-service-time": (status == 200).then(|| blank::number(4, slowest)),
         "x-forwarded-for": blank::address(),
-        "x-request-id": request_id,
+        "x-request-id": request.id(),
     });
     if let Some(user) = &caller.bearer {
         line["jwt_sub"] = json!(user);
         line["jwt_uti"] = json!(entra::access_token_of_an_hour_ago(user));
     }
-    if let Some(model) = &target.model {
+    line
+}
+
+/// The same with what Envoy AI Gateway adds.
+pub(super) fn ai_record(request: &Request, status: u16) -> Value {
+    let mut line = record(request, status);
+    if let Some(model) = &request.target.model {
         line["gen_ai.provider.name"] = json!("aws.bedrock");
         line["gen_ai.request.model"] = json!(model);
         line["gen_ai.usage.input_tokens"] = json!(blank::integer(120, 3_120));

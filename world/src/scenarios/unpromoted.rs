@@ -4,6 +4,7 @@ use super::{Chapter, Scenario};
 use crate::company::{AI_HOST, FARGATE, LAMBDA, PRODUCTION, STAGING_AI_HOST, Service, profile_arn, role_arn};
 use crate::dice::Dice;
 use crate::draft::Draft;
+pub(super) use crate::everyday::ai_route;
 use crate::everyday::{add_service, invocations, service_session};
 use crate::formats::cloudtrail::{AwsUse, Delivery, Signer};
 use crate::formats::{Answer, Gateway, Request, Target};
@@ -39,23 +40,31 @@ pub(super) const CHAPTER: Chapter = Chapter {
 
 /// Less than a working week: production, yes; a business that depends on it, no.
 const SHORT: i64 = 4 * DAY;
-/// Gateways in front of what is made with AI.
-const GATEWAYS: &[Gateway] = &[Gateway::EnvoyAi];
-
-/// A route of its own on one of the production AI gateways.
-pub(super) fn ai_route(route: &str) -> Target {
-    Target {
-        host: AI_HOST.to_owned(),
-        route: route.to_owned(),
-        path: format!("/{route}/v1/chat/completions"),
-        model: Some("anthropic.claude-3-5-sonnet-20240620-v1:0".to_owned()),
-    }
-}
+/// Gateways in front of what is made with AI: those that say who called.
+const GATEWAYS: &[Gateway] = &[
+    Gateway::EnvoyAi,
+    Gateway::Envoy,
+    Gateway::Traefik,
+    Gateway::Kong,
+    Gateway::Apisix,
+    Gateway::Apim,
+    Gateway::Aws,
+    Gateway::Nginx,
+    Gateway::Apigee,
+    Gateway::LiteLlm,
+];
+/// Those that send requests a second time to where nobody reads the answers, and mark them.
+const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
 
 /// A pilot with a route of its own on some gateway: not yet registered, so that a story can still change it.
 pub(super) fn routed(draft: &mut Draft, dice: &mut Dice) -> (Pilot, Gateway, Target) {
-    let mut pilot = Pilot::new(draft, dice);
     let gateway = *dice.pick(GATEWAYS);
+    routed_behind(draft, dice, gateway)
+}
+
+/// The same behind this gateway.
+fn routed_behind(draft: &mut Draft, dice: &mut Dice, gateway: Gateway) -> (Pilot, Gateway, Target) {
+    let mut pilot = Pilot::new(draft, dice);
     let target = ai_route(&pilot.id);
     pilot.selectors.push(gateway.selector(&target));
     (pilot, gateway, target)
@@ -186,13 +195,12 @@ fn promoted(draft: &mut Draft, dice: &mut Dice) {
 
 /// The gateway mirrors production requests to it; nobody sees the answers.
 fn mirrored(draft: &mut Draft, dice: &mut Dice) {
-    let mut pilot = Pilot::new(draft, dice);
-    let mut target = ai_route(&pilot.id);
-    pilot.selectors.push(Gateway::EnvoyAi.selector(&target));
+    let gateway = *dice.pick(MIRRORING);
+    let (pilot, gateway, mut target) = routed_behind(draft, dice, gateway);
     pilot.register(draft);
     target.host = format!("{AI_HOST}-shadow");
     for caller in draft.services_outside(dice, &pilot.team, 3) {
-        draft.call(Gateway::EnvoyAi, &caller, &target, Pattern::Customers(16.0), None);
+        draft.call(gateway, &caller, &target, Pattern::Customers(16.0), None);
     }
     draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
 }
@@ -228,15 +236,16 @@ fn registry_lag(draft: &mut Draft, dice: &mut Dice) {
 
 /// Two pilots behind one route: nobody can say whose request it was.
 fn shared_route(draft: &mut Draft, dice: &mut Dice) {
+    let gateway = *dice.pick(GATEWAYS);
     let target = ai_route(&format!("{}-gateway", draft.fresh_name(dice)));
     for _ in 0..2 {
         let mut pilot = Pilot::new(draft, dice);
-        pilot.selectors.push(Gateway::EnvoyAi.selector(&target));
+        pilot.selectors.push(gateway.selector(&target));
         pilot.register(draft);
         draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
     }
     for caller in draft.services_outside(dice, "lab", 3) {
-        draft.call(Gateway::EnvoyAi, &caller, &target, Pattern::Customers(9.0), None);
+        draft.call(gateway, &caller, &target, Pattern::Customers(9.0), None);
     }
 }
 
@@ -252,9 +261,11 @@ fn own_team(draft: &mut Draft, dice: &mut Dice) {
     draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
 }
 
-/// Load tests and health checks only.
+/// Load tests and health checks only, where the gateway's log shows that they are.
 fn tested(draft: &mut Draft, dice: &mut Dice) {
-    let (pilot, gateway, target) = routed(draft, dice);
+    let showing: Vec<Gateway> = GATEWAYS.iter().copied().filter(|g| g.shows_probes()).collect();
+    let gateway = *dice.pick(&showing);
+    let (pilot, gateway, target) = routed_behind(draft, dice, gateway);
     pilot.register(draft);
     let tester = draft.services_outside(dice, &pilot.team, 1).remove(0);
     let mut test = Request::of_service(&tester, &target);
@@ -266,7 +277,7 @@ fn tested(draft: &mut Draft, dice: &mut Dice) {
     let mut probe = Request { method: "GET", ..Request::of_service(&tester, &target) };
     (probe.target.path, probe.target.model) = (format!("/{}/healthz", pilot.id), None);
     probe.caller.user_agent = "kube-probe/1.30".to_owned();
-    probe.caller.peer = None;
+    (probe.caller.peer, probe.caller.consumer, probe.caller.api_key_id) = (None, None, None);
     draft.request(gateway, &probe, Place::Pod(39_000), Pattern::Steady(6.0));
     draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
 }
@@ -292,7 +303,7 @@ fn staging_only(draft: &mut Draft, dice: &mut Dice) {
     for caller in draft.services_outside(dice, &pilot.team, 3) {
         let mut request = Request::of_service(&caller, &target);
         request.caller.peer = Some(caller.staging_peer());
-        (request.caller.consumer, request.caller.api_key_id) = (None, None);
+        (request.caller.consumer, request.caller.api_key_id) = (Some(caller.staging_name()), None);
         draft.request(gateway, &request, Place::Pod(38_000 + caller.number), Pattern::Office(9.0));
     }
     draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
