@@ -148,12 +148,12 @@ impl Person {
 
     /// Some work on a Mac, most on Windows.
     pub(crate) fn browser(&self) -> &'static str {
-        if self.number % 3 == 0 { BROWSER } else { BROWSER_WINDOWS }
+        if self.number.is_multiple_of(3) { BROWSER } else { BROWSER_WINDOWS }
     }
 
     /// The command line of that machine.
     pub(crate) fn command_line(&self) -> &'static str {
-        if self.number % 3 == 0 { CLI_MAC } else { CLI_WINDOWS }
+        if self.number.is_multiple_of(3) { CLI_MAC } else { CLI_WINDOWS }
     }
 }
 

@@ -286,15 +286,18 @@ impl World {
         Timestamp::from_microsecond(self.span.end).unwrap_or_default()
     }
 
-    /// Writes `<topic>.jsonl`, `registry/*.toml`, `world.json`, `expected.ndjson` and `look_alikes.ndjson` into `dir`, which
-    /// is made; returns the number of messages. `told` hears of every message.
-    pub fn write_dir(&self, dir: &Path, told: &mut dyn FnMut(&WorldEvent)) -> std::io::Result<u64> {
+    /// Writes `registry/*.toml`, `world.json`, `expected.ndjson` and `look_alikes.ndjson` into `dir`, which is made.
+    pub fn write_truth(&self, dir: &Path) -> std::io::Result<()> {
         self.write_registry(&dir.join("registry"))?;
         let Self { seed, scale, .. } = *self;
         let manifest = Manifest { seed, scale, start: self.start(), end: self.end() };
         write_lines(&dir.join("world.json"), &[manifest])?;
         write_lines(&dir.join("expected.ndjson"), &self.expected)?;
-        write_lines(&dir.join("look_alikes.ndjson"), &self.look_alikes)?;
+        write_lines(&dir.join("look_alikes.ndjson"), &self.look_alikes)
+    }
+
+    /// Writes `<topic>.jsonl` of every topic into `dir`; returns the number of messages. `told` hears of every message.
+    pub fn write_logs(&self, dir: &Path, told: &mut dyn FnMut(&WorldEvent)) -> std::io::Result<u64> {
         let mut files = BTreeMap::new();
         for topic in TOPICS {
             let file = File::create(dir.join(format!("{topic}.jsonl")))?;

@@ -1,6 +1,6 @@
 //! `shadowprod evaluate`: how good the detections are, measured over worlds whose truth is known.
 //!
-//! In: folders that `generate` wrote. Out: precision, recall, time to detect of each detection, beside what simple rules
+//! In: folders that `generate` wrote, or seeds. Out: precision, recall, time to detect of each detection, beside what simple rules
 //! would have said; as a table, as JSON, as a page.
 
 mod interval;
@@ -13,11 +13,14 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use miette::{Context, IntoDiagnostic, miette};
+use shadowprod_world::Plan;
 
 use self::report::Report;
-use self::run::{Extra, WorldVerdict};
+use self::run::{Extra, Input, WorldVerdict};
 use super::OutputFormat;
+use super::generate::{self, ScaleArgument};
 use crate::query::QueryTexts;
 
 /// Measures precision, recall and time to detect over generated companies.
@@ -32,8 +35,20 @@ use crate::query::QueryTexts;
 #[derive(Debug, clap::Args)]
 pub struct EvaluateArguments {
     /// Folder that `generate` wrote; may be given several times
-    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    #[arg(long, value_name = "DIR", required_unless_present = "seeds", num_args = 1..)]
     input: Vec<PathBuf>,
+    /// Instead of folders, the worlds of these seeds, made while they are read: 101-120, or 7
+    #[arg(long, value_name = "N-M", conflicts_with = "input", value_parser = seeds)]
+    seeds: Option<std::ops::RangeInclusive<u64>>,
+    /// With --seeds: how large the companies are
+    #[arg(long, value_enum, default_value_t = ScaleArgument::Company)]
+    scale: ScaleArgument,
+    /// With --seeds: days of history
+    #[arg(long, value_name = "D", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
+    days: u32,
+    /// With --seeds: instant at which the histories end
+    #[arg(long, value_name = "TIME", default_value = generate::END)]
+    end: Timestamp,
     /// How to print: text for people, json (one object) for programs
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
@@ -88,13 +103,14 @@ fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitC
     let ids = texts.detections.iter().map(|d| d.text.id.as_str());
     let query = texts.detections.iter().find(|d| d.text.id == detection).ok_or_else(|| {
         let near = crate::registry::errors::nearest(detection, ids);
-        miette!("there is no detection {detection}{}", near.map(|n| format!(": did you mean {n}?")).unwrap_or_default())
+        miette!(
+            "there is no detection {detection}{}",
+            near.map(|n| format!(": did you mean {n}?")).unwrap_or_default()
+        )
     })?;
     let variants = sweep::variants(query);
-    let extras: Vec<Extra> = variants
-        .iter()
-        .map(|v| Extra { query: v.query.clone(), stands_for: detection.to_owned() })
-        .collect();
+    let extras: Vec<Extra> =
+        variants.iter().map(|v| Extra { query: v.query.clone(), stands_for: detection.to_owned() }).collect();
     let verdicts = all(arguments, &extras)?;
     let rows = sweep::rows(query, &variants, &Report::new(&verdicts));
     match arguments.format {
@@ -105,5 +121,22 @@ fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitC
 }
 
 fn all(arguments: &EvaluateArguments, extras: &[Extra]) -> miette::Result<Vec<WorldVerdict>> {
-    run::all(&arguments.input, extras, arguments.jobs.max(1), arguments.grid_seconds)
+    let EvaluateArguments { scale, days, end, .. } = arguments;
+    let plan = |seed| Input::Plan(Plan { seed, scale: (*scale).into(), days: *days, end: *end });
+    let inputs: Vec<Input> = match &arguments.seeds {
+        Some(seeds) => seeds.clone().map(plan).collect(),
+        None => arguments.input.iter().cloned().map(Input::Folder).collect(),
+    };
+    run::all(&inputs, extras, arguments.jobs.max(1), arguments.grid_seconds)
+}
+
+/// `101-120`, or one seed.
+fn seeds(text: &str) -> Result<std::ops::RangeInclusive<u64>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|e| format!("{text:?}: {e}; write 101-120"));
+    let (first, last) = (number(first)?, number(last)?);
+    if first > last {
+        return Err(format!("{first} comes after {last}: write the smaller first"));
+    }
+    Ok(first..=last)
 }

@@ -13,6 +13,9 @@ use shadowprod_world::{Plan, Scale, World};
 
 use super::progress::Progress;
 
+/// Where histories end unless somebody says otherwise: the same command always gives the same bytes.
+pub(super) const END: &str = "2026-04-01T00:00:00Z";
+
 /// Writes an invented company's logs in the providers' own shapes, its registry, and the truth about it.
 ///
 /// DIR gets one <topic>.jsonl a log, registry/, shadowprod.toml, expected.ndjson (what must be found, from when, why)
@@ -30,7 +33,7 @@ pub struct GenerateArguments {
     #[arg(long, value_name = "D", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
     /// Instant at which the history ends
-    #[arg(long, value_name = "TIME", default_value = "2026-04-01T00:00:00Z")]
+    #[arg(long, value_name = "TIME", default_value = END)]
     end: Timestamp,
     /// Folder to write into; made if absent
     #[arg(long, value_name = "DIR")]
@@ -65,9 +68,8 @@ pub fn main(arguments: &GenerateArguments) -> miette::Result<ExitCode> {
     let started = Instant::now();
     let world = World::new(&plan);
     let mut progress = Progress::new(world.start(), world.end(), "wrote");
-    let written = world
-        .write_dir(out, &mut |event| progress.passed(event.at))
-        .and_then(|count| std::fs::write(out.join("shadowprod.toml"), config_text(&world)).map(|()| count));
+    let written = write_settings(&world, out)
+        .and_then(|()| world.write_logs(out, &mut |event| progress.passed(event.at)));
     let count = written
         .into_diagnostic()
         .wrap_err_with(|| format!("{} cannot be written: name a folder that can be", out.display()))?;
@@ -75,6 +77,12 @@ pub fn main(arguments: &GenerateArguments) -> miette::Result<ExitCode> {
     let rate = count as f64 / started.elapsed().as_secs_f64();
     eprintln!("{}", summary(&world, out, count, rate));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes everything but the logs: registry, truth, config.
+pub(super) fn write_settings(world: &World, out: &Path) -> std::io::Result<()> {
+    world.write_truth(out)?;
+    std::fs::write(out.join("shadowprod.toml"), config_text(world))
 }
 
 fn summary(world: &World, out: &Path, count: u64, rate: f64) -> String {
@@ -107,9 +115,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let end = "2026-03-11T14:00:00Z".parse().expect("a constant time");
         let world = World::new(&Plan { seed: 3, scale: Scale::Small, days: 2, end });
-        let count = world.write_dir(dir.path(), &mut |_| {}).expect("the folder can be written");
+        write_settings(&world, dir.path()).expect("the folder can be written");
+        let count = world.write_logs(dir.path(), &mut |_| {}).expect("the folder can be written");
         assert!(count > 10_000, "{count}");
-        std::fs::write(dir.path().join("shadowprod.toml"), config_text(&world)).expect("it can be written");
         let config = Config::load(&dir.path().join("shadowprod.toml")).expect("the config is valid");
         let topics: Vec<&str> = config.sources.iter().map(|s| s.topic.as_str()).collect();
         assert_eq!(topics, shadowprod_world::TOPICS);

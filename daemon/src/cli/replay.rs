@@ -72,15 +72,29 @@ pub(super) fn run(
     metrics: Arc<Metrics>,
     besides: &[DetectionQuery],
 ) -> Result<Pipeline, DaemonError> {
+    let mut pipeline = open(config, metrics, besides)?;
+    let topics: Topics = pipeline.topics().into();
+    let mut source = FileSource::open(input, &topics, &daemon::read_topics(config, &topics), batch_messages)?;
+    read_all(&mut pipeline, &mut source)?;
+    Ok(pipeline)
+}
+
+/// A pipeline with state in memory, whose time is that of the log.
+pub(super) fn open(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    besides: &[DetectionQuery],
+) -> Result<Pipeline, DaemonError> {
     let mut config = config.clone();
     config.time.clock = Clock::Log;
     config.time.idle_after_ms = 0;
     let mut parts = daemon::parts(&config, metrics, None)?;
     parts.texts.detections.extend_from_slice(besides);
-    let mut pipeline = Pipeline::open(parts)?;
-    let topics: Topics = pipeline.topics().into();
-    let mut source =
-        FileSource::open(input, &topics, &daemon::read_topics(&config, &topics), batch_messages)?;
+    Ok(Pipeline::open(parts)?)
+}
+
+/// Takes a source to its end.
+pub(super) fn read_all(pipeline: &mut Pipeline, source: &mut dyn Source) -> Result<(), DaemonError> {
     while let Some(batch) = source.next_batch(Duration::ZERO)? {
         pipeline.step(&batch, 0)?;
         if pipeline.commit_is_due(0) {
@@ -88,7 +102,7 @@ pub(super) fn run(
         }
     }
     pipeline.commit(|| 0)?;
-    Ok(pipeline)
+    Ok(())
 }
 
 fn summary(metrics: &Metrics, findings: usize) -> String {

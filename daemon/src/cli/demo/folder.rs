@@ -10,7 +10,6 @@ use shadowprod_world::World;
 
 use crate::config::Clock;
 
-
 /// What the config says besides the folders.
 #[derive(Debug, Clone)]
 pub struct Settings {

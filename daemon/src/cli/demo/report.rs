@@ -10,7 +10,6 @@ use shadowprod_world::{ExpectedSubject, Label};
 
 use crate::cli::judge::{Unexpected, Verdict};
 
-
 /// Planted against found, and the look-alikes.
 pub struct VerdictText<'a>(pub &'a Verdict);
 

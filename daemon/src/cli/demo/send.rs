@@ -13,7 +13,6 @@ use shadowprod_world::{World, WorldEvent};
 
 use crate::cli::progress::Progress;
 
-
 /// Live traffic is sent in steps of this length.
 const LIVE_STEP: Duration = Duration::from_secs(1);
 

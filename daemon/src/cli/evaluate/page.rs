@@ -23,7 +23,9 @@ pub(super) fn html(report: &Report) -> String {
     let seeds: Vec<String> = report.worlds.iter().map(|w| w.seed.to_string()).collect();
     let mut out = String::new();
     let mut put = |text: &str| out.push_str(text);
-    put("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">");
+    put(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">",
+    );
     put(&format!("<title>shadowprod: what the detections find</title><style>{STYLE}</style>"));
     put("<h1>What the detections find, and what they get wrong</h1>");
     put(&format!(
@@ -41,8 +43,10 @@ pub(super) fn html(report: &Report) -> String {
     put(&shares_plot(report, |f| f.precision_interval));
     put("<h2>Recall</h2>");
     put(&shares_plot(report, |f| f.recall_interval));
-    put("<h2>Time to detect</h2><p class=\"small\">From the first moment at which an incident could be known, in event \
-         time; each dot is one incident, the bar their median.</p>");
+    put(
+        "<h2>Time to detect</h2><p class=\"small\">From the first moment at which an incident could be known, in event \
+         time; each dot is one incident, the bar their median.</p>",
+    );
     put(&times_plot(report));
     put("<h2>Planted, by kind</h2>");
     put(&variants_table(report));
@@ -138,11 +142,18 @@ fn shares_plot(report: &Report, of: fn(&Figures) -> Option<Share>) -> String {
 fn times_plot(report: &Report) -> String {
     let (from, to) = (10.0_f64.ln(), 1_209_600.0_f64.ln());
     let x = |seconds: f64| LEFT + WIDTH * (seconds.clamp(10.0, 1_209_600.0).ln() - from) / (to - from);
-    let axis: Vec<(f64, String)> =
-        [(10.0, "10 s"), (60.0, "1 min"), (600.0, "10 min"), (3_600.0, "1 h"), (21_600.0, "6 h"), (86_400.0, "1 d"), (604_800.0, "7 d")]
-            .into_iter()
-            .map(|(v, name)| (x(v), name.to_owned()))
-            .collect();
+    let axis: Vec<(f64, String)> = [
+        (10.0, "10 s"),
+        (60.0, "1 min"),
+        (600.0, "10 min"),
+        (3_600.0, "1 h"),
+        (21_600.0, "6 h"),
+        (86_400.0, "1 d"),
+        (604_800.0, "7 d"),
+    ]
+    .into_iter()
+    .map(|(v, name)| (x(v), name.to_owned()))
+    .collect();
     let mut body = String::new();
     for (row, (id, figures)) in report.detections.iter().enumerate() {
         let y = ROW * row as f64 + 18.0;
@@ -171,7 +182,8 @@ fn times_plot(report: &Report) -> String {
 }
 
 fn variants_table(report: &Report) -> String {
-    let mut out = String::from("<table><tr><th>detection<th class=\"left\">what was planted<th>found<th>of</tr>");
+    let mut out =
+        String::from("<table><tr><th>detection<th class=\"left\">what was planted<th>found<th>of</tr>");
     for (id, figures) in &report.detections {
         for (variant, (found, planted)) in &figures.variants {
             let class = if found < planted { " class=\"bad\"" } else { "" };

@@ -31,7 +31,6 @@ pub(super) struct Report {
 /// One world.
 #[derive(Debug, Serialize)]
 pub(super) struct WorldLine {
-    pub(super) input: String,
     pub(super) seed: u64,
     pub(super) scale: String,
     pub(super) days: f64,
@@ -128,10 +127,10 @@ impl Report {
 }
 
 fn world_line(verdict: &WorldVerdict) -> WorldLine {
-    let WorldVerdict { input, manifest, events, .. } = verdict;
+    let WorldVerdict { manifest, events, .. } = verdict;
     let scale = serde_json::to_string(&manifest.scale).unwrap_or_default().replace('"', "");
     let days = weeks(manifest) * 7.0;
-    WorldLine { input: input.display().to_string(), seed: manifest.seed, scale, days, events: *events }
+    WorldLine { seed: manifest.seed, scale, days, events: *events }
 }
 
 fn figures(verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
@@ -139,8 +138,7 @@ fn figures(verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
     let found = count(|v| v.found.len());
     let missed = count(|v| v.missed.len());
     let unexpected = count(|v| v.unexpected.len());
-    let pages_false =
-        count(|v| v.unexpected.iter().filter(|u| u.sighting.worst >= Severity::High).count());
+    let pages_false = count(|v| v.unexpected.iter().filter(|u| u.sighting.worst >= Severity::High).count());
     let precision_interval = Share::of(found, found + unexpected);
     let recall_interval = Share::of(found, found + missed);
     let mut times: Vec<f64> =

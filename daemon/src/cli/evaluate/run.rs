@@ -1,26 +1,36 @@
 //! Reads worlds through the daemon's pipeline.
 //!
-//! In: folders, and detections besides the config's own. Out: a [`WorldVerdict`] each, in the order of the folders.
+//! In: folders or plans, and detections besides the config's own. Out: a [`WorldVerdict`] each, in their order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use miette::{Context, IntoDiagnostic, miette};
 use serde::de::DeserializeOwned;
-use shadowprod_world::{Label, LookAlike, Manifest};
+use shadowprod_world::{Label, LookAlike, Manifest, Plan, World, WorldEvent};
 
 use crate::cli::judge::{Sighting, Verdict, judge, sightings, subject_id};
-use crate::cli::replay;
+use crate::cli::{generate, replay};
 use crate::config::Config;
 use crate::enrich::CredentialKey;
+use crate::ingest::{Position, RawBatch, Source, SourceError};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 use crate::query::{DetectionQuery, QueryTexts};
+
+/// Where a world comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    /// A folder that `generate` wrote.
+    Folder(PathBuf),
+    /// Made while it is read.
+    Plan(Plan),
+}
 
 /// A detection that runs besides the config's own and is judged by the labels of one of those.
 #[derive(Debug, Clone)]
@@ -32,7 +42,6 @@ pub(super) struct Extra {
 /// What came out of one world.
 #[derive(Debug)]
 pub(super) struct WorldVerdict {
-    pub(super) input: PathBuf,
     pub(super) manifest: Manifest,
     pub(super) events: u64,
     /// By detection id, those of [`Extra`] among them.
@@ -48,7 +57,7 @@ pub(super) fn cores() -> usize {
 
 /// Reads all worlds, `jobs` at a time.
 pub(super) fn all(
-    inputs: &[PathBuf],
+    inputs: &[Input],
     extras: &[Extra],
     jobs: usize,
     grid_seconds: Option<u32>,
@@ -73,36 +82,129 @@ pub(super) fn all(
     done.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
-fn one(input: &Path, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Result<WorldVerdict> {
+/// What there is to know of a world before its logs are read.
+struct Known {
+    manifest: Manifest,
+    labels: Vec<Label>,
+    look_alikes: Vec<LookAlike>,
+    config: Config,
+}
+
+fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Result<WorldVerdict> {
     let started = Instant::now();
-    let manifest: Manifest = read_lines(&input.join("world.json"))?
-        .pop()
-        .ok_or_else(|| miette!("{}: world.json is empty", input.display()))?;
-    let labels: Vec<Label> = read_lines(&input.join("expected.ndjson"))?;
-    let look_alikes: Vec<LookAlike> = read_lines(&input.join("look_alikes.ndjson"))?;
-    let mut config = Config::load(&input.join("shadowprod.toml")).map_err(|e| miette!("{e}"))?;
-    if let Some(seconds) = grid_seconds {
-        config.time.grid_seconds = seconds;
-    }
     let metrics = Arc::new(Metrics::new());
     let besides: Vec<DetectionQuery> = extras.iter().map(|e| e.query.clone()).collect();
-    let pipeline = replay::run(&config, input, limits::BATCH_MESSAGES_MAX, metrics.clone(), &besides)
-        .map_err(|e| miette!("{}: {e}", input.display()))?;
+    let with_grid = |mut config: Config| {
+        config.time.grid_seconds = grid_seconds.unwrap_or(config.time.grid_seconds);
+        config
+    };
+    let verdict = match input {
+        Input::Folder(folder) => {
+            let known = read_folder(folder)?;
+            let config = with_grid(known.config.clone());
+            let pipeline =
+                replay::run(&config, folder, limits::BATCH_MESSAGES_MAX, metrics.clone(), &besides)
+                    .map_err(|e| miette!("{}: {e}", folder.display()))?;
+            judge_all(&known, &pipeline, extras, &metrics)?
+        }
+        Input::Plan(plan) => {
+            let world = World::new(plan);
+            // Registry, config and credential key; the logs are never files.
+            let folder = tempfile::tempdir().into_diagnostic()?;
+            generate::write_settings(&world, folder.path()).into_diagnostic()?;
+            let known = read_folder(folder.path())?;
+            let config = with_grid(known.config.clone());
+            let mut pipeline =
+                replay::open(&config, metrics.clone(), &besides).map_err(|e| miette!("{e}"))?;
+            read_world(&mut pipeline, &world)?;
+            judge_all(&known, &pipeline, extras, &metrics)?
+        }
+    };
+    let (seed, seconds) = (verdict.manifest.seed, started.elapsed().as_secs());
+    eprintln!("seed {seed}: {} events in {seconds} s", verdict.events);
+    Ok(verdict)
+}
+
+fn read_folder(folder: &Path) -> miette::Result<Known> {
+    let manifest = read_lines(&folder.join("world.json"))?
+        .pop()
+        .ok_or_else(|| miette!("{}: world.json is empty", folder.display()))?;
+    Ok(Known {
+        manifest,
+        labels: read_lines(&folder.join("expected.ndjson"))?,
+        look_alikes: read_lines(&folder.join("look_alikes.ndjson"))?,
+        config: Config::load(&folder.join("shadowprod.toml")).map_err(|e| miette!("{e}"))?,
+    })
+}
+
+fn read_world(pipeline: &mut Pipeline, world: &World) -> miette::Result<()> {
+    let numbers: BTreeMap<String, u16> = (0..).zip(pipeline.topics()).map(|(n, t)| (t.clone(), n)).collect();
+    let next = numbers.values().map(|topic| Position { topic: *topic, partition: 0, offset: 0 }).collect();
+    let mut source = WorldSource { events: world.events(), numbers, next, begun: false, ended: false };
+    replay::read_all(pipeline, &mut source).map_err(|e| miette!("{e}"))
+}
+
+/// A world's messages in delivery order, as if each topic had one partition.
+struct WorldSource<E> {
+    events: E,
+    /// By topic.
+    numbers: BTreeMap<String, u16>,
+    /// By topic number: next to be read.
+    next: Vec<Position>,
+    begun: bool,
+    ended: bool,
+}
+
+impl<E: Iterator<Item = WorldEvent> + Send> Source for WorldSource<E> {
+    fn next_batch(&mut self, _wait: Duration) -> Result<Option<RawBatch>, SourceError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut batch = RawBatch::default();
+        if !std::mem::replace(&mut self.begun, true) {
+            batch.assigned = Some(self.next.clone());
+        }
+        while batch.messages.len() < limits::BATCH_MESSAGES_MAX
+            && batch.payloads.len() < limits::BATCH_BYTES_MAX
+        {
+            let Some(event) = self.events.next() else {
+                self.ended = true;
+                break;
+            };
+            let number = self.numbers[event.topic];
+            let position = self.next.iter_mut().find(|p| p.topic == number).expect("every topic has one");
+            batch.push(*position, None, event.payload.as_bytes());
+            position.offset += 1;
+        }
+        if self.ended {
+            batch.ends = self.next.clone();
+        }
+        Ok(Some(batch))
+    }
+
+    fn committed(&mut self, _positions: &[Position]) {}
+
+    fn close(self: Box<Self>, _deadline: Duration) {}
+}
+
+fn judge_all(
+    known: &Known,
+    pipeline: &Pipeline,
+    extras: &[Extra],
+    metrics: &Metrics,
+) -> miette::Result<WorldVerdict> {
+    let Known { manifest, labels, look_alikes, config } = known;
     let seen = sightings(&pipeline.history().map_err(|e| miette!("{e}"))?);
     let key = CredentialKey::from_file_or_create(&config.state.path.join("credential.key"))
         .map_err(|e| miette!("{e}"))?;
-    let ids = detections(&config)?;
     let stands_for: BTreeMap<String, String> =
         extras.iter().map(|e| (e.query.text.id.clone(), e.stands_for.clone())).collect();
     let mut verdicts = BTreeMap::new();
-    for id in ids.iter().chain(stands_for.keys()) {
+    for id in detections(config)?.iter().chain(stands_for.keys()) {
         let judged_as = stands_for.get(id).unwrap_or(id);
-        verdicts.insert(id.clone(), judge_one(id, judged_as, &labels, &look_alikes, &seen, &key));
+        verdicts.insert(id.clone(), judge_one(id, judged_as, labels, look_alikes, &seen, &key));
     }
-    let events = metrics.rollup_events.get();
-    let seconds = started.elapsed().as_secs();
-    eprintln!("{}: {events} events in {seconds} s", input.display());
-    Ok(WorldVerdict { input: input.to_owned(), manifest, events, verdicts, stands_for })
+    Ok(WorldVerdict { manifest: *manifest, events: metrics.rollup_events.get(), verdicts, stands_for })
 }
 
 fn judge_one(
