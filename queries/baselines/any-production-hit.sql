@@ -4,7 +4,7 @@
 -- title = "An unpromoted pilot was called in production"
 -- subject_kind = "pilot"
 -- window_days = 7
--- grid_seconds = 300
+-- grid_seconds = 3600
 -- close_after_hours = 24
 -- reopen_within_hours = 168
 -- owner_role = "pilot_owner"

@@ -4,7 +4,7 @@
 -- title = "A browser and a library used one credential"
 -- subject_kind = "credential"
 -- window_days = 14
--- grid_seconds = 300
+-- grid_seconds = 3600
 -- close_after_hours = 24
 -- reopen_within_hours = 336
 -- owner_role = "credential_owner"
