@@ -472,6 +472,8 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::plan::QuerySet;
+    use crate::registry::Registry;
 
     const DETECTION: &str = r#"-- ---
 -- id = "stale"
@@ -586,12 +588,19 @@ set = { pilot = "p" }
     fn built_in_queries_are_those_of_the_folder() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
         let mut problems = Problems::default();
-        let builtin = |list: &[(&str, &str)]| -> Files {
-            list.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
-        };
-        assert_eq!(read_folder(&folder.join(ROLLUPS), &mut problems), builtin(BUILTIN_ROLLUPS));
-        assert_eq!(read_folder(&folder.join(DETECTIONS), &mut problems), builtin(BUILTIN_DETECTIONS));
+        assert_eq!(read_folder(&folder.join(ROLLUPS), &mut problems), files(BUILTIN_ROLLUPS));
+        assert_eq!(read_folder(&folder.join(DETECTIONS), &mut problems), files(BUILTIN_DETECTIONS));
+        assert_eq!(read_folder(&folder.join("baselines"), &mut problems), files(BASELINES));
         assert_eq!(QueryTexts::load(&folder).map(|t| t.version()), Ok(QueryTexts::builtin().version()));
+    }
+
+    #[test]
+    fn simple_rules_are_detections_over_the_built_in_rollups() {
+        let mut texts = QueryTexts::builtin();
+        texts.detections = QueryTexts::baselines();
+        assert_eq!(texts.detections.len(), 2);
+        let tables = Registry::from_texts(Vec::new()).expect("an empty registry is one").tables();
+        QuerySet::plan(&texts, &tables).expect("they plan");
     }
 
     #[test]
