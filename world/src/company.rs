@@ -159,13 +159,13 @@ impl Person {
 
 /// A production service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Service {
+pub(crate) struct Workload {
     pub(crate) number: u32,
     pub(crate) name: String,
     pub(crate) team: String,
 }
 
-impl Service {
+impl Workload {
     /// SPIFFE id in production.
     pub(crate) fn peer(&self) -> String {
         format!("spiffe://prod.{DOMAIN}/ns/{}/sa/{}", self.team, self.name)
@@ -207,7 +207,7 @@ impl Service {
 pub(crate) struct Company {
     pub(crate) teams: Vec<String>,
     pub(crate) people: Vec<Person>,
-    pub(crate) services: Vec<Service>,
+    pub(crate) services: Vec<Workload>,
 }
 
 impl Company {
@@ -265,7 +265,7 @@ fn capital(word: &str) -> String {
     letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn services_of(dice: &mut Dice, count: usize, teams: &[String]) -> Vec<Service> {
+fn services_of(dice: &mut Dice, count: usize, teams: &[String]) -> Vec<Workload> {
     let mut names: Vec<String> = (0..1 + count / 800)
         .flat_map(|round| {
             let suffix = if round == 0 { String::new() } else { format!("-{}", round + 1) };
@@ -279,7 +279,7 @@ fn services_of(dice: &mut Dice, count: usize, teams: &[String]) -> Vec<Service> 
     names.truncate(count);
     (0..)
         .zip(names)
-        .map(|(number, name)| Service {
+        .map(|(number, name)| Workload {
             number,
             name,
             team: teams[number as usize % (teams.len() - 1)].clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::company::{Company, Person, Service};
+use super::company::{Company, Person, Workload};
 use super::dice::Dice;
 use super::formats::approvals::ApprovalUse;
 use super::formats::auth0::Auth0Use;
@@ -168,10 +168,10 @@ impl Draft {
     }
 
     /// So many production services that this team does not own, from as many teams as possible.
-    pub(crate) fn services_outside(&mut self, dice: &mut Dice, team: &str, count: usize) -> Vec<Service> {
+    pub(crate) fn services_outside(&mut self, dice: &mut Dice, team: &str, count: usize) -> Vec<Workload> {
         let all = &self.company.services;
         let first = self.taken + dice.below(3) as usize;
-        let mut found: Vec<Service> = Vec::new();
+        let mut found: Vec<Workload> = Vec::new();
         for service in all.iter().cycle().skip(first % all.len()).take(all.len()) {
             if found.len() < count && service.team != team && !found.contains(service) {
                 found.push(service.clone());
@@ -182,7 +182,7 @@ impl Draft {
     }
 
     /// Production services that this team owns.
-    pub(crate) fn services_of(&self, team: &str) -> Vec<Service> {
+    pub(crate) fn services_of(&self, team: &str) -> Vec<Workload> {
         self.company.services.iter().filter(|s| s.team == team).cloned().collect()
     }
 
@@ -361,7 +361,7 @@ impl Draft {
     pub(crate) fn call(
         &mut self,
         gateway: Gateway,
-        service: &Service,
+        service: &Workload,
         target: &Target,
         pattern: Pattern,
         outages: Option<&Outages>,

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Scale;
 use super::company::{
     AI_HOST, API_HOST, AZURE_PRODUCTION, BOTO3, CI, FARGATE, GCP_PRODUCTION, GO_SDK, LAMBDA, PRODUCTION,
-    PRODUCTION_AI, PYTHON, STAGING, Service, TOOLING,
+    PRODUCTION_AI, PYTHON, STAGING, TOOLING, Workload,
 };
 use super::dice::Dice;
 use super::draft::Draft;
@@ -183,7 +183,7 @@ pub(crate) fn invocations(model: &str) -> Vec<Action> {
 }
 
 /// A production service's own role session in AWS.
-pub(crate) fn service_session(service: &Service) -> Signer {
+pub(crate) fn service_session(service: &Workload) -> Signer {
     Signer::Session { role: service.role(), session: service.name.clone(), delivery: Delivery::Web(EKS) }
 }
 

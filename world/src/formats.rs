@@ -29,7 +29,7 @@ pub(crate) mod workspace;
 
 use serde_json::Value;
 
-use super::company::{HTTP_CLIENTS, Service};
+use super::company::{HTTP_CLIENTS, Workload};
 use super::template::{Alphabet, Mix, blank};
 use super::topics::Topic;
 
@@ -127,7 +127,7 @@ impl Target {
 
 impl Request {
     /// A production service posts to the target.
-    pub(crate) fn of_service(service: &Service, target: &Target) -> Self {
+    pub(crate) fn of_service(service: &Workload, target: &Target) -> Self {
         let caller = Caller {
             name: service.name.clone(),
             peer: Some(service.peer()),

@@ -91,7 +91,7 @@ pub enum Scale {
     Small,
     /// 400 people, 90 services: about 95,000 events a day.
     Company,
-    /// 6,000 people, 1,500 services: about three million events a day.
+    /// 6,000 people, 1,500 services: about a million events a day.
     Enterprise,
 }
 

@@ -21,6 +21,7 @@ use shadowprod_world::{Plan, Scale, TOPICS, World, WorldEvent};
 use self::folder::{DemoFolder, Settings};
 use self::report::{NextSteps, VerdictText};
 use self::send::{send_history, send_live};
+use super::generate;
 use super::judge::{Sighting, Verdict, judge, subject_id};
 use super::progress::Progress;
 use crate::config::{Clock, Config};
@@ -67,7 +68,9 @@ pub struct DemoArguments {
 /// Runs the command.
 pub fn main(arguments: &DemoArguments) -> miette::Result<ExitCode> {
     super::start_quiet_logging();
-    run(arguments, &world(arguments.seed, Timestamp::now()))
+    // What is judged is the same on every day; what goes on live ends now.
+    let end = if arguments.once { generate::end() } else { Timestamp::now() };
+    run(arguments, &world(arguments.seed, end))
 }
 
 /// The company of a demo.

@@ -40,6 +40,11 @@ pub struct GenerateArguments {
     out: PathBuf,
 }
 
+/// [`END`] as a time.
+pub(super) fn end() -> Timestamp {
+    END.parse().expect("a constant time")
+}
+
 /// [`Scale`] as a word of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ScaleArgument {

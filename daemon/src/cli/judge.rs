@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use shadowprod_world::{ExpectedSubject, Label, LookAlike};
 
 use crate::enrich::CredentialKey;
-use crate::findings::{Finding, FindingChange, Severity};
+use crate::findings::{Finding, FindingChange, FindingState, Severity};
 
 /// What one detection said of one subject.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Sighting {
     pub finding: Finding,
     /// Event time at which it was first told.
     pub opened: Timestamp,
+    /// Event time at which it was resolved; `None` while it is open.
+    pub resolved: Option<Timestamp>,
     /// The worst that it ever was.
     pub worst: Severity,
     /// Everybody who was its owner, in order.
@@ -26,11 +28,12 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Where no history is at hand: as if it were told when its evidence began, and never changed.
+    /// Where no history is at hand: as if it were told when its evidence began, and never changed or ended.
     pub fn of_finding(finding: &Finding) -> Self {
         Self {
             finding: finding.clone(),
             opened: finding.first_seen,
+            resolved: None,
             worst: finding.severity,
             owners: vec![finding.owner.person.clone()],
         }
@@ -96,11 +99,13 @@ pub fn sightings(history: &[FindingChange]) -> Vec<Sighting> {
         let new = || Sighting {
             finding: finding.clone(),
             opened: *at,
+            resolved: None,
             worst: finding.severity,
             owners: Vec::new(),
         };
         let sighting = all.entry(hit(finding)).or_insert_with(new);
         sighting.worst = sighting.worst.max(finding.severity);
+        sighting.resolved = (finding.state == FindingState::Resolved).then_some(*at);
         if !sighting.owners.contains(&finding.owner.person) {
             sighting.owners.push(finding.owner.person.clone());
         }
@@ -134,7 +139,7 @@ pub fn judge(
     for label in labels {
         let key = key(&label.detection, &label.subject);
         // What was told and over before the incident began says nothing of it.
-        match seen.get(&key).filter(|s| s.finding.last_seen >= label.since) {
+        match seen.get(&key).filter(|s| s.resolved.is_none_or(|at| at >= label.since)) {
             Some(sighting) => {
                 if sighting.opened >= label.since {
                     explained.insert(key);
@@ -157,7 +162,7 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::{ChangeKind, FindingState, Owner, Subject};
+    use crate::findings::{ChangeKind, Owner, Subject};
 
     const UNPROMOTED: &str = "unpromoted-production-traffic";
 
@@ -248,7 +253,9 @@ mod tests {
 
     #[test]
     fn what_is_told_before_an_incident_begins_is_unexpected() {
-        let over = verdict(&[change("planted", "2026-02-01T00:00:00Z", Severity::Low)]);
+        let mut end = change("planted", "2026-02-02T00:00:00Z", Severity::Low);
+        (end.kind, end.finding.state) = (ChangeKind::Resolved, FindingState::Resolved);
+        let over = verdict(&[change("planted", "2026-02-01T00:00:00Z", Severity::Low), end]);
         assert_eq!((over.missed.len(), over.unexpected.len()), (1, 1));
         let goes_on = verdict(&[
             change("planted", "2026-02-01T00:00:00Z", Severity::Low),

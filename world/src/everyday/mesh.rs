@@ -3,7 +3,7 @@
 //! In: a draft. Out: the requests that every gateway logs all day.
 
 use super::{add_service, pace};
-use crate::company::{AI_HOST, API_HOST, Service};
+use crate::company::{AI_HOST, API_HOST, Workload};
 use crate::draft::Draft;
 use crate::formats::{Gateway, Target};
 use crate::pattern::Pattern;
@@ -69,12 +69,12 @@ fn add_assistants(draft: &mut Draft) {
 }
 
 /// The gateway in front of a service's API: teams chose different ones over the years.
-pub(crate) fn gateway_of(service: &Service) -> Gateway {
+pub(crate) fn gateway_of(service: &Workload) -> Gateway {
     API_GATEWAYS[service.number as usize % API_GATEWAYS.len()]
 }
 
 /// A service's API.
-pub(crate) fn api_target(service: &Service) -> Target {
+pub(crate) fn api_target(service: &Workload) -> Target {
     Target {
         host: API_HOST.to_owned(),
         route: service.name.clone(),

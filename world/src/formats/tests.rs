@@ -1,3 +1,7 @@
+//! Every gateway's records, status by status.
+//!
+//! In: kinds of requests. Out: facts about the records; nothing here knows the daemon.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -20,7 +24,7 @@ const ALL: [Gateway; 11] = [
 ];
 
 fn request(answer: Answer, model: Option<&str>) -> Request {
-    let service = Service { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };
+    let service = Workload { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };
     let target = Target {
         host: "ai.halden.example".to_owned(),
         route: "memo-writer".to_owned(),
@@ -139,7 +143,7 @@ fn every_gateway_names_the_caller_that_it_knows() {
     for gateway in ALL {
         let record = written(gateway, &request(Answer::Fine, Some("a-model")), 200, 1_772_352_245_123_456);
         let line = record.to_string();
-        let service = Service { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };
+        let service = Workload { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };
         let mut names = consumer_names(&service.name).to_vec();
         names.extend([service.api_key_id(), service.peer()]);
         let is_named = names.iter().any(|name| line.contains(&format!("\"{name}\"")));

@@ -2,7 +2,7 @@
 
 use super::unpromoted::{alternative, routed};
 use super::{Chapter, Scenario};
-use crate::company::Service;
+use crate::company::Workload;
 use crate::dice::Dice;
 use crate::draft::Draft;
 use crate::everyday::{api_target, gateway_of};
@@ -30,7 +30,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
 };
 
 /// An unpromoted pilot with a route of its own, registered, and services outside its team.
-fn pilot_with(draft: &mut Draft, dice: &mut Dice, callers: usize) -> (Pilot, Gateway, Target, Vec<Service>) {
+fn pilot_with(draft: &mut Draft, dice: &mut Dice, callers: usize) -> (Pilot, Gateway, Target, Vec<Workload>) {
     let (mut pilot, gateway, target) = routed(draft, dice);
     if dice.chance(0.4) {
         pilot.flags.push("external_users");
@@ -53,7 +53,7 @@ fn expect_both(draft: &mut Draft, pilot: &Pilot, since: i64, why: &str) {
 }
 
 /// What calls the service in turn fails while the pilot is down.
-fn fail_with(draft: &mut Draft, dice: &mut Dice, service: &Service, outages: &Outages, since: i64) {
+fn fail_with(draft: &mut Draft, dice: &mut Dice, service: &Workload, outages: &Outages, since: i64) {
     for upstream in draft.services_outside(dice, &service.team, 2) {
         let rate = dice.real(6.0, 14.0);
         let target = api_target(service);

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{Chapter, Scenario};
-use crate::company::{AI_HOST, API_HOST, STAGING_AI_HOST, Service};
+use crate::company::{AI_HOST, API_HOST, STAGING_AI_HOST, Workload};
 use crate::dice::Dice;
 use crate::draft::Draft;
 use crate::pattern::{DAY, HOUR, Pattern};
@@ -65,7 +65,7 @@ impl Told {
     fn call(
         &self,
         draft: &mut Draft,
-        (caller, client): (&Service, &str),
+        (caller, client): (&Workload, &str),
         (host, word): (&str, &str),
         pattern: Pattern,
         (from, to): (i64, i64),
@@ -79,7 +79,7 @@ impl Told {
         draft.stream(&name, &caller.name, topic, pattern, caller.pod(), mix).within(from..to);
     }
 
-    fn aws_line(&self, caller: &Service, client: &str, host: &str, word: &str) -> Value {
+    fn aws_line(&self, caller: &Workload, client: &str, host: &str, word: &str) -> Value {
         json!({
             "requestTime": blank::time(Form::Common),
             "requestTimeEpoch": blank::time(Form::EpochMillis),
@@ -105,7 +105,7 @@ impl Told {
         })
     }
 
-    fn apigee_line(&self, caller: &Service, client: &str, host: &str, word: &str) -> Value {
+    fn apigee_line(&self, caller: &Workload, client: &str, host: &str, word: &str) -> Value {
         json!({
             "client_received_start_timestamp": blank::time(Form::EpochMillis),
             "gateway_flow_id": blank::uuid(),

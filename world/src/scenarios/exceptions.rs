@@ -4,7 +4,7 @@ use super::oversight::agent;
 use super::scope::{objects, other_bucket, reader};
 use super::unpromoted::{alternative, routed};
 use super::{Chapter, Scenario};
-use crate::company::Service;
+use crate::company::Workload;
 use crate::dice::Dice;
 use crate::draft::Draft;
 use crate::formats::{Answer, Gateway, Target};
@@ -41,7 +41,7 @@ struct Canary {
     pilot: Pilot,
     gateway: Gateway,
     target: Target,
-    callers: Vec<Service>,
+    callers: Vec<Workload>,
     /// Calls an hour of each.
     rate: f64,
 }

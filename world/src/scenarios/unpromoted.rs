@@ -1,7 +1,9 @@
 //! Unpromoted pilots that receive production traffic, and those that only seem to.
 
 use super::{Chapter, Scenario};
-use crate::company::{AI_HOST, FARGATE, LAMBDA, PRODUCTION, STAGING_AI_HOST, Service, profile_arn, role_arn};
+use crate::company::{
+    AI_HOST, FARGATE, LAMBDA, PRODUCTION, STAGING_AI_HOST, Workload, profile_arn, role_arn,
+};
 use crate::dice::Dice;
 use crate::draft::Draft;
 pub(super) use crate::everyday::ai_route;
@@ -75,7 +77,7 @@ pub(super) fn alternative(
     draft: &mut Draft,
     pilot: &Pilot,
     gateway: Gateway,
-    callers: &[Service],
+    callers: &[Workload],
     pattern: &Pattern,
 ) {
     let name = format!("{}-rules", pilot.id);

@@ -2,7 +2,7 @@
 
 use crate::company::{
     AZURE_PRODUCTION, BOTO3, CLI_LINUX, GCP_PRODUCTION, GCP_STAGING, GO_SDK, PYTHON, Person, STAGING,
-    Service, TOOLING,
+    TOOLING, Workload,
 };
 use crate::dice::Dice;
 use crate::draft::Draft;
@@ -106,7 +106,7 @@ fn google_changes(project: &str) -> Vec<GcpCall> {
 }
 
 /// In the cluster with a token of the platform, in staging, and every third also from the racks, with a key.
-fn add_google_service(draft: &mut Draft, service: &Service) {
+fn add_google_service(draft: &mut Draft, service: &Workload) {
     let (name, pace) = (&service.name, pace(draft));
     let clients = [gcp::LIBRARY_JAVA, gcp::LIBRARY_GO, gcp::LIBRARY_PYTHON][service.number as usize % 3];
     let production = GcpUse {
@@ -189,7 +189,7 @@ fn azure_calls(group: &str) -> Vec<AzureCall> {
 }
 
 /// The same service principals and managed identities that sign in to Entra.
-fn add_azure_service(draft: &mut Draft, service: &Service) {
+fn add_azure_service(draft: &mut Draft, service: &Workload) {
     let (name, pace) = (service.name.as_str(), pace(draft));
     let principal = AzureActor::ServicePrincipal {
         id: Dice::of(16, name, 0).uuid(),
@@ -222,7 +222,7 @@ fn add_azure_person(draft: &mut Draft, person: &Person) {
 }
 
 /// Keys of the data platform; some jobs there are known by what they are in AWS.
-fn add_platform_service(draft: &mut Draft, service: &Service) {
+fn add_platform_service(draft: &mut Draft, service: &Workload) {
     let (name, pace) = (service.name.as_str(), pace(draft));
     let actor = match service.number % 4 {
         0 => OcsfActor::IamUser {

@@ -1,6 +1,6 @@
 //! Google Workspace, Keycloak, Auth0, and the company's own approval step.
 
-use crate::company::{DOMAIN, GCP_PRODUCTION, Person, Service};
+use crate::company::{DOMAIN, GCP_PRODUCTION, Person, Workload};
 use crate::draft::Draft;
 use crate::everyday::pace;
 use crate::formats::approvals::{ApprovalStep, ApprovalUse};
@@ -91,7 +91,7 @@ fn add_keycloak(draft: &mut Draft, person: &Person) {
 }
 
 /// Services as clients of Keycloak and Auth0; an old importer still signs in with a user of its own and a password.
-fn add_clients(draft: &mut Draft, service: &Service) {
+fn add_clients(draft: &mut Draft, service: &Workload) {
     let (name, pace) = (&service.name, pace(draft));
     let place = Place::Production(service.number);
     let client = KeycloakUse {
@@ -126,7 +126,7 @@ fn add_clients(draft: &mut Draft, service: &Service) {
 }
 
 /// Customers at a service's portal: from anywhere, mostly by day.
-fn add_customers(draft: &mut Draft, service: &Service) {
+fn add_customers(draft: &mut Draft, service: &Workload) {
     for number in 0..3 {
         let customer = service.number * 3 + number;
         let email = format!("user{customer}@customer{}.example", customer % 17);
@@ -148,7 +148,7 @@ fn add_customers(draft: &mut Draft, service: &Service) {
 }
 
 /// Services ask at any hour; somebody decides, and seldom refuses.
-fn add_approvals(draft: &mut Draft, person: &Person, requester: &Service) {
+fn add_approvals(draft: &mut Draft, person: &Person, requester: &Workload) {
     let tool = REQUESTS[person.number as usize % REQUESTS.len()].map(str::to_owned);
     let email = || person.email.clone();
     let grants =

@@ -1,7 +1,7 @@
 //! The two homes of AI in production: an account whose calls of models Bedrock logs itself, and a project with Vertex
 //! AI. What works there is promoted, by the book, long ago; nothing else calls models there on an ordinary day.
 
-use crate::company::{GCP_PRODUCTION, PRODUCTION_AI, Service, profile_arn};
+use crate::company::{GCP_PRODUCTION, PRODUCTION_AI, Workload, profile_arn};
 use crate::dice::Dice;
 use crate::draft::Draft;
 use crate::everyday::pace;
@@ -36,7 +36,7 @@ fn promoted(draft: &mut Draft, dice: &mut Dice) -> Pilot {
 }
 
 /// Services that use it: every seventh, beginning somewhere.
-fn callers(draft: &Draft, dice: &mut Dice) -> Vec<Service> {
+fn callers(draft: &Draft, dice: &mut Dice) -> Vec<Workload> {
     let first = dice.below(7) as usize;
     draft.company.services.iter().skip(first).step_by(7).take(CALLERS_MAX).cloned().collect()
 }

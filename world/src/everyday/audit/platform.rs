@@ -1,6 +1,6 @@
 //! The cluster and Vault: controllers, pods, builds, and people under their own names.
 
-use crate::company::{PRODUCTION, Person, Service};
+use crate::company::{PRODUCTION, Person, Workload};
 use crate::dice::Dice;
 use crate::draft::Draft;
 use crate::everyday::pace;
@@ -93,7 +93,7 @@ fn add_controllers(draft: &mut Draft) {
 }
 
 /// A service's pods ask for their own settings; every fifth may not read what it asks for.
-fn add_pod(draft: &mut Draft, service: &Service) {
+fn add_pod(draft: &mut Draft, service: &Workload) {
     let namespace = service.team.as_str();
     let mut calls = vec![
         KubernetesCall::new("get", "configmaps", namespace),
@@ -137,7 +137,7 @@ fn add_kubectl(draft: &mut Draft, person: &Person) {
 }
 
 /// Pods get tokens by the hour; a service's nightly job keeps one, by role and secret or made by hand years ago.
-fn add_tokens(draft: &mut Draft, service: &Service) {
+fn add_tokens(draft: &mut Draft, service: &Workload) {
     let (name, team, pace) = (&service.name, &service.team, pace(draft));
     let calls = vec![
         VaultCall::new("read", format!("secret/data/{team}/{name}"), "kv"),
