@@ -22,7 +22,7 @@ use self::folder::{DemoFolder, Settings};
 use self::report::{NextSteps, VerdictText};
 use self::send::{send_history, send_live};
 use super::generate;
-use super::judge::{Sighting, Verdict, judge, subject_id};
+use super::judge::{Verdict, judge, sightings, subject_id};
 use super::progress::Progress;
 use crate::config::{Clock, Config};
 use crate::daemon::{self, RunningDaemon};
@@ -206,8 +206,13 @@ fn all_findings(state: &Path) -> miette::Result<Vec<Finding>> {
 fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Result<Verdict> {
     let key =
         CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
-    let seen: Vec<Sighting> = findings.iter().map(Sighting::of_finding).collect();
-    Ok(judge(world.expected(), world.look_alikes(), &seen, &subject_id(&key)))
+    let reader = Reader::open(state).map_err(|e| miette!("{e}"))?;
+    let mut history = Vec::new();
+    for finding in findings {
+        let revisions = reader.revisions(&finding.finding_id).map_err(|e| miette!("{e}"))?;
+        history.extend(revisions.into_iter().map(|revision| revision.change));
+    }
+    Ok(judge(world.expected(), world.look_alikes(), &sightings(&history), &subject_id(&key)))
 }
 
 /// Live traffic until Ctrl-C.

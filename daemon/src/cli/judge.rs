@@ -27,19 +27,6 @@ pub struct Sighting {
     pub owners: Vec<String>,
 }
 
-impl Sighting {
-    /// Where no history is at hand: as if it were told when its evidence began, and never changed or ended.
-    pub fn of_finding(finding: &Finding) -> Self {
-        Self {
-            finding: finding.clone(),
-            opened: finding.first_seen,
-            resolved: None,
-            worst: finding.severity,
-            owners: vec![finding.owner.person.clone()],
-        }
-    }
-}
-
 /// A planted incident that was found.
 #[derive(Debug, Clone)]
 pub struct Found {
