@@ -171,6 +171,11 @@ impl Pipeline {
         self.watermark.is_idle()
     }
 
+    /// Ids of the detections in force.
+    pub fn detections(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.detection.as_str())
+    }
+
     /// Findings as they stand, in id order of detection and subject.
     pub fn tracked(&self) -> impl Iterator<Item = &Tracked> {
         self.lifecycle.all()

@@ -22,7 +22,6 @@ const TOP_LEVEL: &[&str] = &[
     "grafana",
     "proto",
     "queries",
-    "world",
 ];
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use miette::{Context, IntoDiagnostic, miette};
+use miette::{Context, IntoDiagnostic};
 use shadowprod_world::Plan;
 
 use self::report::Report;
@@ -100,14 +100,7 @@ fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
 
 fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitCode> {
     let texts = QueryTexts::builtin();
-    let ids = texts.detections.iter().map(|d| d.text.id.as_str());
-    let query = texts.detections.iter().find(|d| d.text.id == detection).ok_or_else(|| {
-        let near = crate::registry::errors::nearest(detection, ids);
-        miette!(
-            "there is no detection {detection}{}",
-            near.map(|n| format!(": did you mean {n}?")).unwrap_or_default()
-        )
-    })?;
+    let query = super::test::selected(&texts, &[detection.to_owned()])?[0];
     let variants = sweep::variants(query);
     let extras: Vec<Extra> =
         variants.iter().map(|v| Extra { query: v.query.clone(), stands_for: detection.to_owned() }).collect();

@@ -61,25 +61,12 @@ pub fn replay(
     batch_messages: usize,
     metrics: Arc<Metrics>,
 ) -> Result<Vec<Finding>, DaemonError> {
-    Ok(run(config, input, batch_messages, metrics, &[])?.findings()?)
+    let mut pipeline = open(config, metrics, &[])?;
+    read_files(&mut pipeline, config, input, batch_messages)?;
+    Ok(pipeline.findings()?)
 }
 
-/// The pipeline after it read the files of `input`; detections `besides` run with the config's own.
-pub(super) fn run(
-    config: &Config,
-    input: &Path,
-    batch_messages: usize,
-    metrics: Arc<Metrics>,
-    besides: &[DetectionQuery],
-) -> Result<Pipeline, DaemonError> {
-    let mut pipeline = open(config, metrics, besides)?;
-    let topics: Topics = pipeline.topics().into();
-    let mut source = FileSource::open(input, &topics, &daemon::read_topics(config, &topics), batch_messages)?;
-    read_all(&mut pipeline, &mut source)?;
-    Ok(pipeline)
-}
-
-/// A pipeline with state in memory, whose time is that of the log.
+/// A pipeline with state in memory, whose time is that of the log; detections `besides` run with the config's own.
 pub(super) fn open(
     config: &Config,
     metrics: Arc<Metrics>,
@@ -91,6 +78,18 @@ pub(super) fn open(
     let mut parts = daemon::parts(&config, metrics, None)?;
     parts.texts.detections.extend_from_slice(besides);
     Ok(Pipeline::open(parts)?)
+}
+
+/// Takes the files of `input` to their end.
+pub(super) fn read_files(
+    pipeline: &mut Pipeline,
+    config: &Config,
+    input: &Path,
+    batch_messages: usize,
+) -> Result<(), DaemonError> {
+    let topics: Topics = pipeline.topics().into();
+    let mut source = FileSource::open(input, &topics, &daemon::read_topics(config, &topics), batch_messages)?;
+    read_all(pipeline, &mut source)
 }
 
 /// Takes a source to its end.

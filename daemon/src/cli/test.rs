@@ -76,7 +76,11 @@ fn read(folder: Option<&Path>) -> miette::Result<QueryTexts> {
     }
 }
 
-fn selected<'a>(texts: &'a QueryTexts, names: &[String]) -> miette::Result<Vec<&'a DetectionQuery>> {
+/// The detections of these ids; all if none is given.
+pub(super) fn selected<'a>(
+    texts: &'a QueryTexts,
+    names: &[String],
+) -> miette::Result<Vec<&'a DetectionQuery>> {
     let ids = || texts.detections.iter().map(|d| d.text.id.as_str());
     for name in names {
         if !ids().any(|id| id == name) {

@@ -21,7 +21,7 @@ use crate::ingest::{Position, RawBatch, Source, SourceError};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::query::{DetectionQuery, QueryTexts};
+use crate::query::DetectionQuery;
 
 /// Where a world comes from.
 #[derive(Debug, Clone)]
@@ -94,17 +94,13 @@ fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Re
     let started = Instant::now();
     let metrics = Arc::new(Metrics::new());
     let besides: Vec<DetectionQuery> = extras.iter().map(|e| e.query.clone()).collect();
-    let with_grid = |mut config: Config| {
-        config.time.grid_seconds = grid_seconds.unwrap_or(config.time.grid_seconds);
-        config
-    };
+    let open = |config: &Config| replay::open(config, metrics.clone(), &besides).map_err(|e| miette!("{e}"));
     let verdict = match input {
         Input::Folder(folder) => {
-            let known = read_folder(folder)?;
-            let config = with_grid(known.config.clone());
-            let pipeline =
-                replay::run(&config, folder, limits::BATCH_MESSAGES_MAX, metrics.clone(), &besides)
-                    .map_err(|e| miette!("{}: {e}", folder.display()))?;
+            let known = read_folder(folder, grid_seconds)?;
+            let mut pipeline = open(&known.config)?;
+            replay::read_files(&mut pipeline, &known.config, folder, limits::BATCH_MESSAGES_MAX)
+                .map_err(|e| miette!("{}: {e}", folder.display()))?;
             judge_all(&known, &pipeline, extras, &metrics)?
         }
         Input::Plan(plan) => {
@@ -112,10 +108,8 @@ fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Re
             // Registry, config and credential key; the logs are never files.
             let folder = tempfile::tempdir().into_diagnostic()?;
             generate::write_settings(&world, folder.path()).into_diagnostic()?;
-            let known = read_folder(folder.path())?;
-            let config = with_grid(known.config.clone());
-            let mut pipeline =
-                replay::open(&config, metrics.clone(), &besides).map_err(|e| miette!("{e}"))?;
+            let known = read_folder(folder.path(), grid_seconds)?;
+            let mut pipeline = open(&known.config)?;
             read_world(&mut pipeline, &world)?;
             judge_all(&known, &pipeline, extras, &metrics)?
         }
@@ -125,15 +119,17 @@ fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Re
     Ok(verdict)
 }
 
-fn read_folder(folder: &Path) -> miette::Result<Known> {
+fn read_folder(folder: &Path, grid_seconds: Option<u32>) -> miette::Result<Known> {
     let manifest = read_lines(&folder.join("world.json"))?
         .pop()
         .ok_or_else(|| miette!("{}: world.json is empty", folder.display()))?;
+    let mut config = Config::load(&folder.join("shadowprod.toml")).map_err(|e| miette!("{e}"))?;
+    config.time.grid_seconds = grid_seconds.unwrap_or(config.time.grid_seconds);
     Ok(Known {
         manifest,
         labels: read_lines(&folder.join("expected.ndjson"))?,
         look_alikes: read_lines(&folder.join("look_alikes.ndjson"))?,
-        config: Config::load(&folder.join("shadowprod.toml")).map_err(|e| miette!("{e}"))?,
+        config,
     })
 }
 
@@ -199,11 +195,11 @@ fn judge_all(
         .map_err(|e| miette!("{e}"))?;
     let stands_for: BTreeMap<String, String> =
         extras.iter().map(|e| (e.query.text.id.clone(), e.stands_for.clone())).collect();
-    let mut verdicts = BTreeMap::new();
-    for id in detections(config)?.iter().chain(stands_for.keys()) {
-        let judged_as = stands_for.get(id).unwrap_or(id);
-        verdicts.insert(id.clone(), judge_one(id, judged_as, labels, look_alikes, &seen, &key));
-    }
+    let verdict_on = |id: &str| {
+        let judged_as = stands_for.get(id).map_or(id, String::as_str);
+        (id.to_owned(), judge_one(id, judged_as, labels, look_alikes, &seen, &key))
+    };
+    let verdicts = pipeline.detections().map(verdict_on).collect();
     Ok(WorldVerdict { manifest: *manifest, events: metrics.rollup_events.get(), verdicts, stands_for })
 }
 
@@ -228,14 +224,6 @@ fn judge_one(
         .collect();
     let seen: Vec<Sighting> = seen.iter().filter(|s| s.finding.detection == id).cloned().collect();
     judge(&labels, &look_alikes, &seen, &subject_id(key))
-}
-
-fn detections(config: &Config) -> miette::Result<Vec<String>> {
-    let texts = match &config.queries {
-        Some(queries) => QueryTexts::load(&queries.path).map_err(|e| miette!("{e}"))?,
-        None => QueryTexts::builtin(),
-    };
-    Ok(texts.detections.into_iter().map(|d| d.text.id).collect())
 }
 
 fn read_lines<T: DeserializeOwned>(path: &Path) -> miette::Result<Vec<T>> {

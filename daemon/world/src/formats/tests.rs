@@ -9,20 +9,6 @@ use crate::dice::Dice;
 use crate::place::Place;
 use crate::template::{Moment, Template};
 
-const ALL: [Gateway; 11] = [
-    Gateway::Envoy,
-    Gateway::EnvoyAi,
-    Gateway::Traefik,
-    Gateway::Kong,
-    Gateway::Apisix,
-    Gateway::Apim,
-    Gateway::Aws,
-    Gateway::Nginx,
-    Gateway::Apigee,
-    Gateway::LiteLlm,
-    Gateway::CloudflareAi,
-];
-
 fn request(answer: Answer, model: Option<&str>) -> Request {
     let service = Workload { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };
     let target = Target {
@@ -62,7 +48,7 @@ fn status_of(gateway: Gateway, record: &Value) -> (&Value, bool) {
 
 #[test]
 fn every_status_stands_in_the_record_as_its_gateway_writes_it() {
-    for gateway in ALL {
+    for gateway in Gateway::ALL {
         for model in [None, Some("a-model")] {
             for (answer, statuses) in [
                 (Answer::Fine, &[200, 404, 503, 504][..]),
@@ -140,7 +126,7 @@ fn records_of_one_call_at_api_management_share_its_id() {
 
 #[test]
 fn every_gateway_names_the_caller_that_it_knows() {
-    for gateway in ALL {
+    for gateway in Gateway::ALL {
         let record = written(gateway, &request(Answer::Fine, Some("a-model")), 200, 1_772_352_245_123_456);
         let line = record.to_string();
         let service = Workload { number: 7, name: "cargo-desk".to_owned(), team: "orders".to_owned() };

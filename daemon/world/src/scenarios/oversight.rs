@@ -245,11 +245,7 @@ fn answer_was_no(draft: &mut Draft, dice: &mut Dice) {
     let agent = agent(draft, dice);
     agent.pilot.register(draft);
     let tool = agent.action(dice);
-    let calls = days_of_calls(draft, dice);
-    let declined = before(dice, &calls, (1, 20));
-    agent.answers(draft, dice, Some(tool), false, declined);
-    agent.calls(draft, tool, Pattern::At(calls.clone()), Answer::Fine);
-    unattended(draft, &agent.pilot, &calls, "it does what was declined");
+    does_all_the_same(draft, dice, &agent, (tool, false), tool, "it does what was declined");
 }
 
 /// The answer was for another tool.
@@ -257,11 +253,23 @@ fn another_tool(draft: &mut Draft, dice: &mut Dice) {
     let agent = agent(draft, dice);
     agent.pilot.register(draft);
     let [approved, used, _] = agent.server.2;
+    does_all_the_same(draft, dice, &agent, (approved, true), used, "what was approved is not what it does");
+}
+
+/// Minutes after an answer about one tool, granted or not, it uses a tool that the answer does not cover.
+fn does_all_the_same(
+    draft: &mut Draft,
+    dice: &mut Dice,
+    agent: &Agent,
+    (asked, granted): (&str, bool),
+    used: &str,
+    why: &str,
+) {
     let calls = days_of_calls(draft, dice);
-    let granted = before(dice, &calls, (1, 20));
-    agent.answers(draft, dice, Some(approved), true, granted);
+    let answered = before(dice, &calls, (1, 20));
+    agent.answers(draft, dice, Some(asked), granted, answered);
     agent.calls(draft, used, Pattern::At(calls.clone()), Answer::Fine);
-    unattended(draft, &agent.pilot, &calls, "what was approved is not what it does");
+    unattended(draft, &agent.pilot, &calls, why);
 }
 
 /// Every action has its answer, minutes before.

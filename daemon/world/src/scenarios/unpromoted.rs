@@ -42,25 +42,17 @@ pub(super) const CHAPTER: Chapter = Chapter {
 
 /// Less than a working week: production, yes; a business that depends on it, no.
 const SHORT: i64 = 4 * DAY;
-/// Gateways in front of what is made with AI: those that say who called.
-const GATEWAYS: &[Gateway] = &[
-    Gateway::EnvoyAi,
-    Gateway::Envoy,
-    Gateway::Traefik,
-    Gateway::Kong,
-    Gateway::Apisix,
-    Gateway::Apim,
-    Gateway::Aws,
-    Gateway::Nginx,
-    Gateway::Apigee,
-    Gateway::LiteLlm,
-];
 /// Those that send requests a second time to where nobody reads the answers, and mark them.
 const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
 
-/// A pilot with a route of its own on some gateway: not yet registered, so that a story can still change it.
+/// Gateways that say who called.
+fn telling() -> Vec<Gateway> {
+    Gateway::ALL.into_iter().filter(|g| g.names_callers()).collect()
+}
+
+/// A pilot with a route of its own on some gateway that says who called: not yet registered, so that a story can still change it.
 pub(super) fn routed(draft: &mut Draft, dice: &mut Dice) -> (Pilot, Gateway, Target) {
-    let gateway = *dice.pick(GATEWAYS);
+    let gateway = *dice.pick(&telling());
     routed_behind(draft, dice, gateway)
 }
 
@@ -238,7 +230,7 @@ fn registry_lag(draft: &mut Draft, dice: &mut Dice) {
 
 /// Two pilots behind one route: nobody can say whose request it was.
 fn shared_route(draft: &mut Draft, dice: &mut Dice) {
-    let gateway = *dice.pick(GATEWAYS);
+    let gateway = *dice.pick(&telling());
     let target = ai_route(&format!("{}-gateway", draft.fresh_name(dice)));
     for _ in 0..2 {
         let mut pilot = Pilot::new(draft, dice);
@@ -265,7 +257,7 @@ fn own_team(draft: &mut Draft, dice: &mut Dice) {
 
 /// Load tests and health checks only, where the gateway's log shows that they are.
 fn tested(draft: &mut Draft, dice: &mut Dice) {
-    let showing: Vec<Gateway> = GATEWAYS.iter().copied().filter(|g| g.shows_probes()).collect();
+    let showing: Vec<Gateway> = telling().into_iter().filter(|g| g.shows_probes()).collect();
     let gateway = *dice.pick(&showing);
     let (pilot, gateway, target) = routed_behind(draft, dice, gateway);
     pilot.register(draft);

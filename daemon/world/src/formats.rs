@@ -171,6 +171,21 @@ fn upstream() -> String {
 }
 
 impl Gateway {
+    /// Every gateway.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::EnvoyAi,
+        Self::Envoy,
+        Self::Traefik,
+        Self::Kong,
+        Self::Apisix,
+        Self::Apim,
+        Self::Aws,
+        Self::Nginx,
+        Self::Apigee,
+        Self::LiteLlm,
+        Self::CloudflareAi,
+    ];
+
     /// Where its log goes.
     pub(crate) fn topic(self) -> Topic {
         match self {

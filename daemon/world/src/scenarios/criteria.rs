@@ -130,17 +130,28 @@ fn refused(draft: &mut Draft, dice: &mut Dice) {
     draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
 }
 
+/// Registered, and in production by right since then.
+fn live_since(
+    draft: &mut Draft,
+    dice: &mut Dice,
+    pilot: &Pilot,
+    (gateway, target): (Gateway, &Target),
+    since: i64,
+) {
+    pilot.register(draft);
+    for caller in draft.services_outside(dice, &pilot.team, 2) {
+        draft.call(gateway, &caller, target, Pattern::Steady(2.0), None).within(since..i64::MAX);
+    }
+    draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
+}
+
 /// All that its profile asks for.
 fn complete(draft: &mut Draft, dice: &mut Dice) {
     let (mut pilot, gateway, target) = routed(draft, dice);
     pilot.profile = *dice.pick(&["regulated", "fast_moving"]);
     let at = draft.moment(dice, 1, -1);
     pilot.promote(draft, at);
-    pilot.register(draft);
-    for caller in draft.services_outside(dice, &pilot.team, 2) {
-        draft.call(gateway, &caller, &target, Pattern::Steady(2.0), None).within(at..i64::MAX);
-    }
-    draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
+    live_since(draft, dice, &pilot, (gateway, &target), at);
 }
 
 /// Promoted by the book long ago; a later note of approval for the same pilot leaves things out.
@@ -164,11 +175,7 @@ fn second_try(draft: &mut Draft, dice: &mut Dice) {
     let (by, shown) = (decider(&pilot), some_of_standard(dice));
     pilot.decide(draft, at - dice.between(2, 9) * DAY, "refused", &by, &shown);
     pilot.promote(draft, at);
-    pilot.register(draft);
-    for caller in draft.services_outside(dice, &pilot.team, 2) {
-        draft.call(gateway, &caller, &target, Pattern::Steady(2.0), None).within(at..i64::MAX);
-    }
-    draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
+    live_since(draft, dice, &pilot, (gateway, &target), at);
 }
 
 /// A standard pilot needs neither the sign-off nor the stages.
@@ -176,11 +183,7 @@ fn standard(draft: &mut Draft, dice: &mut Dice) {
     let (mut pilot, gateway, target) = routed(draft, dice);
     let at = draft.moment(dice, 1, -1);
     pilot.promote(draft, at);
-    pilot.register(draft);
-    for caller in draft.services_outside(dice, &pilot.team, 2) {
-        draft.call(gateway, &caller, &target, Pattern::Steady(2.0), None).within(at..i64::MAX);
-    }
-    draft.look_alike(&[CRITERIA, UNPROMOTED], &pilot.subject());
+    live_since(draft, dice, &pilot, (gateway, &target), at);
 }
 
 /// It had been revoked when somebody filed an approval of it.
