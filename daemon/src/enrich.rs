@@ -699,6 +699,8 @@ mod tests {
             ("user_agent", "k6/0.49 (https://k6.io/)", "true"),
             ("host", "alpha.example-shadow", "true"),
             ("host", "shadow.example", "false"),
+            ("route", "/rates/healthz", "true"),
+            ("route", "/rates/healthz-report", "false"),
             ("user_agent", "Mozilla/5.0", "false"),
         ] {
             check(vec![(column, value)], &[("synthetic", expected)]);

@@ -145,6 +145,8 @@ pub struct Metrics {
     pub rollup_watermark_seconds: FloatGauge,
     /// Evaluations by detection and trigger (early, grid).
     pub detect_evaluations: Family<DetectionKindLabel, Counter>,
+    /// What those took, seconds.
+    pub detect_evaluation_seconds: Family<DetectionKindLabel, Counter<f64, AtomicU64>>,
     /// Failed evaluations.
     pub detect_errors: Family<QueryLabel, Counter>,
     /// Subjects that a detection could not judge for want of a log, of those that look at all subjects at once.
@@ -253,6 +255,7 @@ impl Metrics {
             rollup_warming_until_seconds: Family::default(),
             rollup_watermark_seconds: FloatGauge::default(),
             detect_evaluations: Family::default(),
+            detect_evaluation_seconds: Family::default(),
             detect_errors: Family::default(),
             detect_not_observable: Family::default(),
             detect_tick_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
@@ -370,6 +373,12 @@ impl Metrics {
             "detect_evaluations",
             "Evaluations by detection and trigger",
             self.detect_evaluations.clone(),
+        );
+        r.register_with_unit(
+            "detect_evaluation",
+            "What evaluations took, by detection and trigger",
+            Unit::Seconds,
+            self.detect_evaluation_seconds.clone(),
         );
         r.register("detect_errors", "Failed evaluations", self.detect_errors.clone());
         r.register(

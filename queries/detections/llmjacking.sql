@@ -1,13 +1,13 @@
 -- ---
 -- id = "llmjacking"
--- version = 1
+-- version = 2
 -- title = "A credential is used by somebody else for its AI access"
 -- subject_kind = "credential"
 -- window_days = 1
 -- revisit_days = [11]
--- background = ["credential-first-seen", "credential-session"]
--- candidates = "slices"
--- grid_seconds = 300
+-- background = ["credential-first-seen", "credential-network-day"]
+-- candidates = "suspects"
+-- grid_seconds = 900
 -- close_after_hours = 72
 -- reopen_within_hours = 336
 -- owner_role = "credential_owner"
@@ -28,7 +28,7 @@
 -- actions_known = 14           # public: actions in the list of the rule below
 -- actions_share_above = 0.4    # public: threat_detection_llm_jacking_threshold
 -- probes_min = 3               # start value, not yet calibrated: refused invocations in a quarter of an hour
--- probe_share_min = 0.5        # start value, not yet calibrated: of all invocations in that quarter
+-- probe_share_min = 0.5        # start value, not yet calibrated: of all invocations from that network in that quarter
 -- console_only_min = 1         # public
 -- elsewhere_min = 1            # public
 -- logging_off_min = 1          # start value, not yet calibrated
@@ -48,8 +48,8 @@
 -- did before is background.
 --
 -- new_network: models invoked from a network where the credential was for the first time in ten days (public;
---   Elastic's new-terms rules look back as far) at most a day before, which a thief may spend on looking around, if
---   it was in use elsewhere before: the first network of a new key is no news.
+--   Elastic's new-terms rules look back as far) that day or the day before, which a thief may spend on looking around,
+--   if it was in use elsewhere before: the first network of a new key is no news.
 -- list_then_invoke: models listed and one answering within 15 minutes, by a long-lived key (public: Elastic, "AWS
 --   Bedrock Foundation Model Enumeration Followed by Invocation via Long-Term Key").
 -- actions: more than .4 of 14 actions in 24 hours (public: Prowler, cloudtrail_threat_detection_llm_jacking, its
@@ -71,7 +71,6 @@ WITH slices AS (
 quarters AS (
     SELECT
         credential, slice,
-        sum(invokes) AS invokes, sum(refused) AS refused,
         min(first_list) AS first_list, max(last_list) AS last_list,
         min(first_answer) AS first_answer, max(last_answer) AS last_answer
     FROM slices
@@ -79,19 +78,22 @@ quarters AS (
 ),
 followed AS (
     SELECT
-        *,
+        credential,
         first_list <= last_answer
             OR lead(first_answer) OVER (PARTITION BY credential ORDER BY slice) <= last_list + INTERVAL '15 minutes'
-            AS listed_then_invoked,
-        refused >= $probes_min AND refused >= $probe_share_min * invokes AS probed
+            AS listed_then_invoked
     FROM quarters
 ),
 hasty AS (
-    SELECT
-        credential,
-        count(*) FILTER (WHERE listed_then_invoked) AS list_then_invoke,
-        coalesce(sum(refused) FILTER (WHERE probed), 0) AS probes
+    SELECT credential, count(*) AS list_then_invoke
     FROM followed
+    WHERE listed_then_invoked
+    GROUP BY credential
+),
+probed AS (
+    SELECT credential, sum(refused) AS probes
+    FROM slices
+    WHERE refused >= $probes_min AND refused >= $probe_share_min * invokes
     GROUP BY credential
 ),
 habits AS (
@@ -106,55 +108,67 @@ known AS (
     GROUP BY credential
 ),
 entries AS (
-    SELECT
-        credential, network, min(first_invoke) AS first_invoke,
-        date_bin(INTERVAL '30 minutes', min(slice)) AS slice
-    FROM slices
-    WHERE invokes > 0 AND network <> 'unknown'
+    SELECT credential, network, min(first_invoke) AS first_invoke, date_bin(INTERVAL '1 day', min(slice)) AS day
+    FROM credential_ai_slice
+    WHERE slice >= as_of() - INTERVAL '1 day' AND invokes > 0 AND network <> 'unknown'
     GROUP BY credential, network
 ),
 uses AS (
-    SELECT credential, network, slice, min(first_seen) AS first_seen
-    FROM credential_session
+    SELECT credential, network, day, first_seen
+    FROM credential_network_day
     WHERE network <> 'unknown'
-    GROUP BY credential, network, slice
 ),
 arrivals AS (
-    SELECT e.credential, e.network, e.slice, least(e.first_invoke, min(u.first_seen)) AS arrived
+    SELECT e.credential, e.network, e.day, least(e.first_invoke, min(u.first_seen)) AS arrived
     FROM entries e
     LEFT JOIN uses u
-        ON u.credential = e.credential AND u.network = e.network AND u.slice >= e.slice - INTERVAL '1 day'
-    GROUP BY e.credential, e.network, e.slice, e.first_invoke
+        ON u.credential = e.credential AND u.network = e.network AND u.day >= e.day - INTERVAL '1 day'
+    GROUP BY e.credential, e.network, e.day, e.first_invoke
 ),
 pasts AS (
     SELECT
         a.credential, a.network, a.arrived,
+        coalesce(min(u.first_seen) FILTER (WHERE u.network = a.network), a.arrived) AS came,
         coalesce(bool_or(
-            u.network = a.network AND u.slice < a.slice - INTERVAL '1 day'
-            AND u.slice >= a.slice - INTERVAL '10 days'
+            u.network = a.network AND u.day < a.day - INTERVAL '1 day' AND u.day >= a.day - INTERVAL '10 days'
         ), false) AS used_lately,
-        coalesce(bool_or(u.network = a.network AND u.slice < a.slice - INTERVAL '10 days'), false) AS used_long_ago,
+        coalesce(bool_or(u.network = a.network AND u.day < a.day - INTERVAL '10 days'), false) AS used_long_ago,
         coalesce(bool_or(
-            u.network <> a.network -- no case: an earlier half hour in the same network is known, this one is the arrival
+            u.network <> a.network -- no case: an earlier day in the same network is known, this one is the arrival
             AND u.first_seen < a.arrived
         ), false) AS used_elsewhere,
         count(DISTINCT CASE
             WHEN u.network <> a.network -- no case: where the arrival is new, its network has no earlier use in ten days
                 AND u.first_seen < a.arrived
-                AND u.slice >= a.slice - INTERVAL '10 days'
+                AND u.day >= a.day - INTERVAL '10 days'
             THEN u.network END) AS other_networks
     FROM arrivals a
     LEFT JOIN uses u ON u.credential = a.credential
-    GROUP BY a.credential, a.network, a.slice, a.arrived
+    GROUP BY a.credential, a.network, a.day, a.arrived
 ),
 judged AS (
     SELECT
-        p.credential, p.network, NOT p.used_long_ago AS young,
+        p.credential, p.network,
+        NOT p.used_long_ago AND k.first_slice < date_bin(INTERVAL '30 minutes', p.came) AS young,
         NOT p.used_lately
             AND (p.used_elsewhere OR k.first_slice < date_bin(INTERVAL '30 minutes', p.arrived))
             AND p.other_networks < $roaming_networks_min AS is_new
     FROM pasts p
     LEFT JOIN known k ON k.credential = p.credential
+),
+-- The candidates: the daemon asks for them first and works out all else for them only. Few columns are read for it.
+suspects AS (
+    SELECT credential
+    FROM credential_ai_slice
+    WHERE slice >= as_of() - INTERVAL '1 day' -- no case: spares work; slices leaves older ones out
+    GROUP BY credential
+    HAVING count(first_list) > 0 OR sum(refused) >= $probes_min -- no case: spares work, and two signs have to be seen
+        OR max(console_only) > 0 OR max(elsewhere) > 0 OR max(logging_off) > 0 -- no case: two signs have to be seen
+        OR popcount(bit_or(actions)) > $actions_share_above * $actions_known -- no case: two signs have to be seen
+    UNION ALL
+    SELECT credential
+    FROM judged
+    WHERE is_new OR young -- no case: spares work, and two signs have to be seen
 ),
 networks AS (
     SELECT
@@ -189,7 +203,7 @@ totals AS (
 ),
 signs AS (
     SELECT
-        t.*, n.new_network, n.new_networks, coalesce(n.young, false) AS young, h.list_then_invoke, h.probes,
+        t.*, n.new_network, n.new_networks, coalesce(n.young, false) AS young, o.probes,
         CASE WHEN n.credential IS NULL THEN NULL
              WHEN n.new_networks > 0 THEN $weight_new_network ELSE 0.0 END AS sign_new_network,
         CASE WHEN NOT t.long_lived THEN NULL
@@ -198,7 +212,7 @@ signs AS (
         CASE WHEN NOT t.is_aws THEN NULL
              WHEN t.actions > $actions_share_above * $actions_known THEN $weight_actions ELSE 0.0 END AS sign_actions,
         CASE WHEN NOT t.long_lived THEN NULL
-             WHEN h.probes > 0 THEN $weight_probes ELSE 0.0 END AS sign_probes,
+             WHEN o.probes > 0 THEN $weight_probes ELSE 0.0 END AS sign_probes,
         CASE WHEN NOT (t.is_aws AND t.long_lived) THEN NULL
              WHEN t.console_only >= $console_only_min THEN $weight_console_only ELSE 0.0 END AS sign_console_only,
         CASE WHEN NOT (t.is_aws AND t.long_lived) THEN NULL
@@ -208,6 +222,7 @@ signs AS (
     FROM totals t
     LEFT JOIN networks n ON n.credential = t.credential
     LEFT JOIN hasty h ON h.credential = t.credential
+    LEFT JOIN probed o ON o.credential = t.credential
     LEFT JOIN habits b ON b.credential = t.credential
 ),
 scored AS (

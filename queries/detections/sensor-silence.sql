@@ -1,6 +1,6 @@
 -- ---
 -- id = "sensor-silence"
--- version = 3
+-- version = 4
 -- title = "A source has gone silent"
 -- subject_kind = "source"
 -- window_days = 14
@@ -23,10 +23,10 @@
 -- What is expected of a source is what it sent in the same hours of the week before: hours without traffic then, a
 -- night or a weekend, do not count, and its first week is learning. In each hour since its last event the normal
 -- interval is the longest run of minutes without traffic that the hour had a week ago; the intervals missed are added
--- up. A source of few events has gaps by chance: so the events missing must be many, too. A source that only people feed
--- pauses over night and over weekends: it is silent when it has been for `pause_factor` times its longest pause, so that a
--- public holiday is none, at the price of telling late of a sensor that fails. On the first day after a holiday it says
--- nothing.
+-- up. A source of few events has gaps by chance, one that only people feed pauses over night and over weekends: it is
+-- silent when the events missing are many, and when it has been for `pause_factor` times its longest pause of two weeks.
+-- So chance and a public holiday are none, at the price of telling late of a sensor of such a source that fails, and of
+-- one that failed before, for two weeks. On the first day after a holiday it says nothing.
 --
 -- Silence is judged in event time, where the watermark stands: behind the other sources by the lateness, and behind
 -- the clock when all are silent and the clock is `wall`. A source with unread messages holds the watermark, so a
@@ -47,8 +47,11 @@ pauses AS (
     FROM (
         SELECT
             source,
-            (date_part('epoch', lead(hour) OVER (PARTITION BY source ORDER BY hour)) - date_part('epoch', hour))
-                / 60.0 - 60.0 AS pause_minutes
+            greatest(
+                date_part('epoch', lead(first_seen) OVER (PARTITION BY source ORDER BY hour))
+                    - date_part('epoch', last_seen),
+                mask_longest_gap(minutes, 60) * 60.0
+            ) / 60.0 AS pause_minutes
         FROM hours
     )
     GROUP BY source

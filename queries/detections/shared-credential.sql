@@ -1,11 +1,11 @@
 -- ---
 -- id = "shared-credential"
--- version = 2
+-- version = 3
 -- title = "One credential is used by people and by workloads"
 -- subject_kind = "credential"
 -- window_days = 14
 -- candidates = "suspects"
--- grid_seconds = 300
+-- grid_seconds = 1800
 -- close_after_hours = 24
 -- reopen_within_hours = 336
 -- owner_role = "credential_owner"
@@ -18,7 +18,10 @@
 -- ]
 --
 -- [parameters]
--- family_cap = 4.0             # start value, not yet calibrated: signals of one family say much the same
+-- client_cap = 4.0             # start value, not yet calibrated: signals of one family say much the same
+-- network_cap = 4.0            # start value, not yet calibrated
+-- flow_cap = 4.0               # start value, not yet calibrated
+-- cadence_cap = 4.0            # start value, not yet calibrated
 -- human_at = 3.0               # start value, not yet calibrated
 -- workload_at = 3.0            # start value, not yet calibrated
 -- cadence_cv_max = 0.1         # start value, not yet calibrated
@@ -56,14 +59,26 @@ given AS (
     FROM token_issued
     GROUP BY issued_token, credential, token
 ),
--- The candidates: the daemon asks for them first and works out all else for them only.
+-- The candidates: the daemon asks for them first and works out all else for them only. By day rather than by session,
+-- which takes too many, never too few.
+signs AS (
+    SELECT
+        credential,
+        least(max(human_client), $client_cap) + least(max(human_network), $network_cap)
+            + least(max(human_flow), $flow_cap) AS human,
+        least(max(workload_client), $client_cap) + least(max(workload_network), $network_cap)
+            + least(max(workload_flow), $flow_cap) + $cadence_weight AS workload,
+        min(mask_longest_gap(hours, CAST(24 AS BIGINT))) AS sleep_hours
+    FROM credential_network_day
+    GROUP BY credential
+),
 suspects AS (
     SELECT credential
-    FROM credential_session
-    WHERE slice >= as_of() - INTERVAL '14 days' -- no case: spares work; sessions leaves older ones out
-      AND least(human_client, $family_cap) -- no case: spares work; judged asks for as much
-          + least(human_network, $family_cap) + least(human_flow, $family_cap) >= $human_at
-    GROUP BY credential
+    FROM signs
+    WHERE human >= $human_at -- no case: spares work; judged asks for as much
+      AND (workload >= $workload_at -- no case: spares work; judged asks for as much
+          OR sleep_hours < $sleep_hours_min
+          OR credential IN (SELECT credential FROM token_issued))
 ),
 sessions AS (
     SELECT
@@ -100,11 +115,11 @@ days AS (
 evidence AS (
     SELECT
         s.*, d.day,
-        least(s.human_client, $family_cap) + least(s.human_network, $family_cap) + least(s.human_flow, $family_cap)
+        least(s.human_client, $client_cap) + least(s.human_network, $network_cap) + least(s.human_flow, $flow_cap)
             AS human,
-        least(s.workload_client, $family_cap) + least(s.workload_network, $family_cap)
-            + least(s.workload_flow, $family_cap)
-            + least($family_cap,
+        least(s.workload_client, $client_cap) + least(s.workload_network, $network_cap)
+            + least(s.workload_flow, $flow_cap)
+            + least($cadence_cap,
                 CASE WHEN popcount(s.minutes) BETWEEN $cadence_minutes_min AND $cadence_minutes_max
                           AND mask_cadence_cv(s.minutes) < $cadence_cv_max THEN $cadence_weight ELSE 0.0 END
                 + CASE WHEN d.sleep_hours < $sleep_hours_min THEN $sleepless_weight ELSE 0.0 END)

@@ -1,6 +1,6 @@
 -- ---
 -- id = "source-hour"
--- version = 1
+-- version = 2
 -- title = "What each source sent, by hour"
 -- bucket = "hour"
 -- bucket_seconds = 3600
@@ -13,6 +13,7 @@ SELECT
     source,
     count(*) AS events,
     bit_or(CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT)) AS minutes,
+    min(event_time) AS first_seen,
     max(event_time) AS last_seen,
     max(position) AS sample_last
 FROM events

@@ -10,6 +10,7 @@ mod run;
 mod sweep;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use miette::{Context, IntoDiagnostic};
 use shadowprod_world::Plan;
 
 use self::report::Report;
-use self::run::{Extra, Input, WorldVerdict};
+use self::run::{Bench, Input, WorldVerdict};
 use super::OutputFormat;
 use super::generate::{self, ScaleArgument};
 use crate::query::QueryTexts;
@@ -59,8 +60,14 @@ pub struct EvaluateArguments {
     #[arg(long, value_name = "N", default_value_t = run::cores())]
     jobs: usize,
     /// Vary each parameter of this detection instead
-    #[arg(long, value_name = "DETECTION", conflicts_with = "html")]
+    #[arg(long, value_name = "DETECTION", conflicts_with_all = ["html", "only"])]
     sweep: Option<String>,
+    /// Run and judge only this detection; may be given several times
+    #[arg(long, value_name = "DETECTION")]
+    only: Vec<String>,
+    /// Folder with rollups/, detections/ and signals/; the built-in queries if absent
+    #[arg(long, value_name = "DIR")]
+    queries: Option<PathBuf>,
     /// Seconds between grid points, in place of the config's: a coarser grid is faster, and tells later
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     grid_seconds: Option<u32>,
@@ -76,14 +83,21 @@ pub fn main(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
 }
 
 fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
-    let baselines = QueryTexts::baselines().into_iter().map(|query| {
+    let mut bench = bench(arguments, &arguments.only)?;
+    let baselines = QueryTexts::baselines();
+    for query in baselines.detections {
         let stands_for = match query.subject_kind.as_str() {
             "credential" => shadowprod_world::SHARED_CREDENTIAL,
             _ => shadowprod_world::UNPROMOTED,
         };
-        Extra { query, stands_for: stands_for.to_owned() }
-    });
-    let verdicts = all(arguments, &baselines.collect::<Vec<_>>())?;
+        if bench.texts.detections.iter().any(|d| d.text.id == stands_for) {
+            bench.stands_for.insert(query.text.id.clone(), stands_for.to_owned());
+            bench.texts.detections.push(query);
+        }
+    }
+    bench.texts.rollups.extend(baselines.rollups);
+    bench.texts.rollups.sort_by(|a, b| a.text.id.cmp(&b.text.id));
+    let verdicts = all(arguments, &bench)?;
     let report = Report::new(&verdicts);
     match arguments.format {
         OutputFormat::Json => println!("{}", serde_json::to_string(&report).into_diagnostic()?),
@@ -99,12 +113,14 @@ fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
 }
 
 fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitCode> {
-    let texts = QueryTexts::builtin();
-    let query = super::test::selected(&texts, &[detection.to_owned()])?[0];
+    let mut bench = bench(arguments, &[detection.to_owned()])?;
+    let query = &bench.texts.detections[0].clone();
     let variants = sweep::variants(query);
-    let extras: Vec<Extra> =
-        variants.iter().map(|v| Extra { query: v.query.clone(), stands_for: detection.to_owned() }).collect();
-    let verdicts = all(arguments, &extras)?;
+    for variant in &variants {
+        bench.stands_for.insert(variant.query.text.id.clone(), detection.to_owned());
+        bench.texts.detections.push(variant.query.clone());
+    }
+    let verdicts = all(arguments, &bench)?;
     let rows = sweep::rows(query, &variants, &Report::new(&verdicts));
     match arguments.format {
         OutputFormat::Json => println!("{}", serde_json::to_string(&rows).into_diagnostic()?),
@@ -113,14 +129,27 @@ fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn all(arguments: &EvaluateArguments, extras: &[Extra]) -> miette::Result<Vec<WorldVerdict>> {
+/// The detections of these ids, all if none is given, and nothing besides.
+fn bench(arguments: &EvaluateArguments, ids: &[String]) -> miette::Result<Bench> {
+    let mut texts = super::test::read(arguments.queries.as_deref())?;
+    texts.detections = super::test::selected(&texts, ids)?.into_iter().cloned().collect();
+    let (folder, grid_seconds) = (arguments.queries.clone(), arguments.grid_seconds);
+    // A detection that looked between grid points would see rows that are not there yet.
+    for detection in &mut texts.detections {
+        let grid = i64::from(grid_seconds.unwrap_or(1));
+        detection.grid_seconds = (detection.grid_seconds + grid - 1) / grid * grid;
+    }
+    Ok(Bench { folder, texts, stands_for: BTreeMap::new(), grid_seconds })
+}
+
+fn all(arguments: &EvaluateArguments, bench: &Bench) -> miette::Result<Vec<WorldVerdict>> {
     let EvaluateArguments { scale, days, end, .. } = arguments;
     let plan = |seed| Input::Plan(Plan { seed, scale: (*scale).into(), days: *days, end: *end });
     let inputs: Vec<Input> = match &arguments.seeds {
         Some(seeds) => seeds.clone().map(plan).collect(),
         None => arguments.input.iter().cloned().map(Input::Folder).collect(),
     };
-    run::all(&inputs, extras, arguments.jobs.max(1), arguments.grid_seconds)
+    run::all(&inputs, bench, arguments.jobs.max(1))
 }
 
 /// `101-120`, or one seed.

@@ -16,7 +16,7 @@ use crate::ingest::{Source, Topics};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::query::DetectionQuery;
+use crate::query::QueryTexts;
 
 /// Runs the daemon's own pipeline over files and prints the findings as NDJSON, one a line.
 ///
@@ -61,22 +61,24 @@ pub fn replay(
     batch_messages: usize,
     metrics: Arc<Metrics>,
 ) -> Result<Vec<Finding>, DaemonError> {
-    let mut pipeline = open(config, metrics, &[])?;
+    let mut pipeline = open(config, metrics, None)?;
     read_files(&mut pipeline, config, input, batch_messages)?;
     Ok(pipeline.findings()?)
 }
 
-/// A pipeline with state in memory, whose time is that of the log; detections `besides` run with the config's own.
+/// A pipeline with state in memory, whose time is that of the log; `texts` are run in place of the config's own.
 pub(super) fn open(
     config: &Config,
     metrics: Arc<Metrics>,
-    besides: &[DetectionQuery],
+    texts: Option<&QueryTexts>,
 ) -> Result<Pipeline, DaemonError> {
     let mut config = config.clone();
     config.time.clock = Clock::Log;
     config.time.idle_after_ms = 0;
     let mut parts = daemon::parts(&config, metrics, None)?;
-    parts.texts.detections.extend_from_slice(besides);
+    if let Some(texts) = texts {
+        parts.texts = texts.clone();
+    }
     Ok(Pipeline::open(parts)?)
 }
 

@@ -69,7 +69,7 @@ pub fn main(arguments: &TestArguments) -> miette::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn read(folder: Option<&Path>) -> miette::Result<QueryTexts> {
+pub(super) fn read(folder: Option<&Path>) -> miette::Result<QueryTexts> {
     match folder {
         Some(folder) => QueryTexts::load(folder).map_err(|e| miette!("{e}")),
         None => Ok(QueryTexts::builtin()),

@@ -122,7 +122,7 @@ pub(super) struct Memory {
     productions: Memo<[u32; 9], f64>,
     client_families: Memo<TextId, TextId>,
     weights: Memo<[TextId; SIGNAL_COLUMNS.len()], Weights>,
-    synthetics: Memo<[TextId; 3], bool>,
+    synthetics: Memo<[TextId; 4], bool>,
     shared: Memo<[u32; 2], bool>,
     ai_calls: Memo<[TextId; AI_CALL_COLUMNS.len()], Option<AiCall>>,
     touched: Memo<[u32; 5], TouchedByPilot>,
@@ -402,7 +402,7 @@ impl Memory {
     fn look_up_synthetic(&mut self, i: &Inputs, signals: &Signals) -> Vec<usize> {
         let Self { texts, synthetics, .. } = self;
         let of_row = |row: usize| {
-            let key = [i.user_agent[row], i.host[row], i.target[row]];
+            let key = [i.user_agent[row], i.host[row], i.route[row], i.target[row]];
             synthetics.number(key, || signals.is_synthetic(&key.map(|id| texts.get(id))))
         };
         (0..i.times.len()).map(of_row).collect()

@@ -37,7 +37,7 @@ pub(super) const SIGNAL_COLUMNS: [&str; 10] = [
     "client_family",
 ];
 /// Columns that a synthetic mark may look at.
-pub(super) const SYNTHETIC_COLUMNS: [&str; 3] = ["user_agent", "host", "target"];
+pub(super) const SYNTHETIC_COLUMNS: [&str; 4] = ["user_agent", "host", "route", "target"];
 /// Columns that an approval may be recognised by.
 pub(super) const APPROVAL_COLUMNS: [&str; 4] = ["action", "format", "host", "route"];
 

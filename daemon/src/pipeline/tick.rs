@@ -222,12 +222,14 @@ impl Pipeline {
         kind: &'static str,
     ) -> Result<Option<Vec<Hit>>, PipelineError> {
         let detection = self.rules[index].detection.clone();
-        self.metrics
-            .detect_evaluations
-            .get_or_create(&DetectionKindLabel { detection: detection.clone(), kind })
-            .inc();
+        let label = DetectionKindLabel { detection: detection.clone(), kind };
+        self.metrics.detect_evaluations.get_or_create(&label).inc();
         let context = Context { registry: &self.registry, topics: &self.topics };
-        match round.evaluate(&self.queries, index, &self.rollups, ids, context) {
+        let started = Instant::now();
+        let hits = round.evaluate(&self.queries, index, &self.rollups, ids, context);
+        let taken = started.elapsed().as_secs_f64();
+        self.metrics.detect_evaluation_seconds.get_or_create(&label).inc_by(taken);
+        match hits {
             Ok(hits) => Ok(Some(hits)),
             Err(error @ (DetectError::Query(_) | DetectError::Output { .. })) => {
                 tracing::error!(%detection, %error, "detection failed and was skipped for this tick");

@@ -36,6 +36,7 @@ const BUILTIN_ROLLUPS: &[(&str, &str)] = &[
     ("credential-ai-day.sql", include_str!("../../../queries/rollups/credential-ai-day.sql")),
     ("credential-ai-slice.sql", include_str!("../../../queries/rollups/credential-ai-slice.sql")),
     ("credential-first-seen.sql", include_str!("../../../queries/rollups/credential-first-seen.sql")),
+    ("credential-network-day.sql", include_str!("../../../queries/rollups/credential-network-day.sql")),
     ("credential-session.sql", include_str!("../../../queries/rollups/credential-session.sql")),
     ("pilot-caller-day.sql", include_str!("../../../queries/rollups/pilot-caller-day.sql")),
     ("pilot-data-day.sql", include_str!("../../../queries/rollups/pilot-data-day.sql")),
@@ -193,9 +194,17 @@ impl fmt::Display for QueryErrors {
 
 impl std::error::Error for QueryErrors {}
 
+const BASELINE_ROLLUPS: &[(&str, &str)] = &[(
+    "credential-client-day.sql",
+    include_str!("../../../queries/baselines/rollups/credential-client-day.sql"),
+)];
+
 const BASELINES: &[(&str, &str)] = &[
-    ("any-production-hit.sql", include_str!("../../../queries/baselines/any-production-hit.sql")),
-    ("two-clients-on-one-key.sql", include_str!("../../../queries/baselines/two-clients-on-one-key.sql")),
+    ("any-production-hit.sql", include_str!("../../../queries/baselines/detections/any-production-hit.sql")),
+    (
+        "two-clients-on-one-key.sql",
+        include_str!("../../../queries/baselines/detections/two-clients-on-one-key.sql"),
+    ),
 ];
 
 /// Files of one folder by name.
@@ -208,12 +217,11 @@ impl QueryTexts {
             .expect("a test reads the built-in queries")
     }
 
-    /// Rules as simple as people write them first, over the built-in rollups: no part of any installation, but what
-    /// `evaluate` compares the detections with.
-    pub fn baselines() -> Vec<DetectionQuery> {
-        read("builtin:", Files::new(), files(BASELINES), Problems::default())
+    /// Rules as simple as people write them first, over the built-in rollups and some of their own: no part of any
+    /// installation, but what `evaluate` compares the detections with.
+    pub fn baselines() -> Self {
+        read("builtin:", files(BASELINE_ROLLUPS), files(BASELINES), Problems::default())
             .expect("a test reads the built-in queries")
-            .detections
     }
 
     /// Reads `dir/rollups/*.sql`, `dir/detections/*.sql` and the cases beside them. Errors: every mistake.
@@ -590,15 +598,18 @@ set = { pilot = "p" }
         let mut problems = Problems::default();
         assert_eq!(read_folder(&folder.join(ROLLUPS), &mut problems), files(BUILTIN_ROLLUPS));
         assert_eq!(read_folder(&folder.join(DETECTIONS), &mut problems), files(BUILTIN_DETECTIONS));
-        assert_eq!(read_folder(&folder.join("baselines"), &mut problems), files(BASELINES));
+        let simple = folder.join("baselines");
+        assert_eq!(read_folder(&simple.join(ROLLUPS), &mut problems), files(BASELINE_ROLLUPS));
+        assert_eq!(read_folder(&simple.join(DETECTIONS), &mut problems), files(BASELINES));
         assert_eq!(QueryTexts::load(&folder).map(|t| t.version()), Ok(QueryTexts::builtin().version()));
     }
 
     #[test]
-    fn simple_rules_are_detections_over_the_built_in_rollups() {
-        let mut texts = QueryTexts::builtin();
-        texts.detections = QueryTexts::baselines();
-        assert_eq!(texts.detections.len(), 2);
+    fn simple_rules_are_detections_beside_the_built_in_rollups() {
+        let (mut texts, simple) = (QueryTexts::builtin(), QueryTexts::baselines());
+        assert_eq!(simple.detections.len(), 2);
+        texts.detections = simple.detections;
+        texts.rollups.extend(simple.rollups);
         let tables = Registry::from_texts(Vec::new()).expect("an empty registry is one").tables();
         QuerySet::plan(&texts, &tables).expect("they plan");
     }

@@ -54,6 +54,9 @@ pub(super) struct Figures {
     pub(super) findings_per_day: f64,
     /// False ones that page.
     pub(super) pages_false: usize,
+    /// How often it was evaluated, and how long that took.
+    pub(super) evaluations: u64,
+    pub(super) evaluation_seconds: f64,
     /// By the name of what was planted: found, planted.
     pub(super) variants: BTreeMap<String, (usize, usize)>,
     pub(super) wrong: Vec<Wrong>,
@@ -97,7 +100,7 @@ impl Report {
         for id in verdicts.first().map(|v| v.verdicts.keys()).into_iter().flatten() {
             let mine: Vec<(&WorldVerdict, &Verdict)> =
                 verdicts.iter().filter_map(|w| Some((w, w.verdicts.get(id)?))).collect();
-            let figures = figures(&mine, days);
+            let figures = figures(id, &mine, days);
             if let Some(compared_with) = verdicts.iter().find_map(|v| v.stands_for.get(id)) {
                 baselines.insert(id.clone(), Baseline { compared_with: compared_with.clone(), figures });
                 continue;
@@ -133,7 +136,7 @@ fn world_line(verdict: &WorldVerdict) -> WorldLine {
     WorldLine { seed: manifest.seed, scale, days, events: *events }
 }
 
-fn figures(verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
+fn figures(id: &str, verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
     let count = |of: fn(&Verdict) -> usize| verdicts.iter().map(|(_, v)| of(v)).sum::<usize>();
     let found = count(|v| v.found.len());
     let missed = count(|v| v.missed.len());
@@ -144,6 +147,7 @@ fn figures(verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
     let mut times: Vec<f64> =
         verdicts.iter().flat_map(|(_, v)| v.found.iter().map(|f| f.time_to_detect())).collect();
     times.sort_by(f64::total_cmp);
+    let evaluations = || verdicts.iter().filter_map(|(world, _)| world.evaluations.get(id));
     Figures {
         precision: precision_interval.map(|s| s.value),
         recall: recall_interval.map(|s| s.value),
@@ -156,6 +160,8 @@ fn figures(verdicts: &[(&WorldVerdict, &Verdict)], days: f64) -> Figures {
         recall_interval,
         findings_per_day: (found + unexpected) as f64 / days,
         pages_false,
+        evaluations: evaluations().map(|e| e.count).sum(),
+        evaluation_seconds: evaluations().map(|e| e.seconds).sum(),
         variants: variants(verdicts),
         wrong: verdicts.iter().flat_map(|(world, verdict)| wrong(world, verdict)).collect(),
         times,

@@ -15,13 +15,13 @@ use shadowprod_world::{Label, LookAlike, Manifest, Plan, World, WorldEvent};
 
 use crate::cli::judge::{Sighting, Verdict, judge, sightings, subject_id};
 use crate::cli::{generate, replay};
-use crate::config::Config;
+use crate::config::{Config, PathConfig};
 use crate::enrich::CredentialKey;
 use crate::ingest::{Position, RawBatch, Source, SourceError};
 use crate::limits;
-use crate::metrics::Metrics;
+use crate::metrics::{DetectionKindLabel, Metrics};
 use crate::pipeline::Pipeline;
-use crate::query::DetectionQuery;
+use crate::query::QueryTexts;
 
 /// Where a world comes from.
 #[derive(Debug, Clone)]
@@ -32,11 +32,17 @@ pub(super) enum Input {
     Plan(Plan),
 }
 
-/// A detection that runs besides the config's own and is judged by the labels of one of those.
-#[derive(Debug, Clone)]
-pub(super) struct Extra {
-    pub(super) query: DetectionQuery,
-    pub(super) stands_for: String,
+/// What the worlds are read with.
+#[derive(Debug)]
+pub(super) struct Bench {
+    /// Folder of queries, for its signal tables; the built-in ones if absent.
+    pub(super) folder: Option<PathBuf>,
+    /// Queries that run, extra detections among them.
+    pub(super) texts: QueryTexts,
+    /// By id of a detection that is judged by the labels of another: that other.
+    pub(super) stands_for: BTreeMap<String, String>,
+    /// In place of the config's.
+    pub(super) grid_seconds: Option<u32>,
 }
 
 /// What came out of one world.
@@ -44,10 +50,19 @@ pub(super) struct Extra {
 pub(super) struct WorldVerdict {
     pub(super) manifest: Manifest,
     pub(super) events: u64,
-    /// By detection id, those of [`Extra`] among them.
+    /// By detection id, extra ones among them.
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// Of an extra detection, the one that it stands for.
     pub(super) stands_for: BTreeMap<String, String>,
+    /// By detection id: how often it was evaluated.
+    pub(super) evaluations: BTreeMap<String, Evaluations>,
+}
+
+/// What a detection cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Evaluations {
+    pub(super) count: u64,
+    pub(super) seconds: f64,
 }
 
 /// As many as there are cores.
@@ -56,12 +71,7 @@ pub(super) fn cores() -> usize {
 }
 
 /// Reads all worlds, `jobs` at a time.
-pub(super) fn all(
-    inputs: &[Input],
-    extras: &[Extra],
-    jobs: usize,
-    grid_seconds: Option<u32>,
-) -> miette::Result<Vec<WorldVerdict>> {
+pub(super) fn all(inputs: &[Input], bench: &Bench, jobs: usize) -> miette::Result<Vec<WorldVerdict>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, miette::Result<WorldVerdict>)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -71,7 +81,7 @@ pub(super) fn all(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     inputs.get(index).map(|input| (index, input))
                 } {
-                    let verdict = one(input, extras, grid_seconds);
+                    let verdict = one(input, bench);
                     done.lock().expect("nobody panics with it").push((index, verdict));
                 }
             });
@@ -90,28 +100,29 @@ struct Known {
     config: Config,
 }
 
-fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Result<WorldVerdict> {
+fn one(input: &Input, bench: &Bench) -> miette::Result<WorldVerdict> {
     let started = Instant::now();
     let metrics = Arc::new(Metrics::new());
-    let besides: Vec<DetectionQuery> = extras.iter().map(|e| e.query.clone()).collect();
-    let open = |config: &Config| replay::open(config, metrics.clone(), &besides).map_err(|e| miette!("{e}"));
+    let open = |config: &Config| {
+        replay::open(config, metrics.clone(), Some(&bench.texts)).map_err(|e| miette!("{e}"))
+    };
     let verdict = match input {
         Input::Folder(folder) => {
-            let known = read_folder(folder, grid_seconds)?;
+            let known = read_folder(folder, bench)?;
             let mut pipeline = open(&known.config)?;
             replay::read_files(&mut pipeline, &known.config, folder, limits::BATCH_MESSAGES_MAX)
                 .map_err(|e| miette!("{}: {e}", folder.display()))?;
-            judge_all(&known, &pipeline, extras, &metrics)?
+            judge_all(&known, &pipeline, bench, &metrics)?
         }
         Input::Plan(plan) => {
             let world = World::new(plan);
             // Registry, config and credential key; the logs are never files.
             let folder = tempfile::tempdir().into_diagnostic()?;
             generate::write_settings(&world, folder.path()).into_diagnostic()?;
-            let known = read_folder(folder.path(), grid_seconds)?;
+            let known = read_folder(folder.path(), bench)?;
             let mut pipeline = open(&known.config)?;
             read_world(&mut pipeline, &world)?;
-            judge_all(&known, &pipeline, extras, &metrics)?
+            judge_all(&known, &pipeline, bench, &metrics)?
         }
     };
     let (seed, seconds) = (verdict.manifest.seed, started.elapsed().as_secs());
@@ -119,12 +130,13 @@ fn one(input: &Input, extras: &[Extra], grid_seconds: Option<u32>) -> miette::Re
     Ok(verdict)
 }
 
-fn read_folder(folder: &Path, grid_seconds: Option<u32>) -> miette::Result<Known> {
+fn read_folder(folder: &Path, bench: &Bench) -> miette::Result<Known> {
     let manifest = read_lines(&folder.join("world.json"))?
         .pop()
         .ok_or_else(|| miette!("{}: world.json is empty", folder.display()))?;
     let mut config = Config::load(&folder.join("shadowprod.toml")).map_err(|e| miette!("{e}"))?;
-    config.time.grid_seconds = grid_seconds.unwrap_or(config.time.grid_seconds);
+    config.time.grid_seconds = bench.grid_seconds.unwrap_or(config.time.grid_seconds);
+    config.queries = bench.folder.as_ref().map(|path| PathConfig { path: path.clone() });
     Ok(Known {
         manifest,
         labels: read_lines(&folder.join("expected.ndjson"))?,
@@ -186,21 +198,30 @@ impl<E: Iterator<Item = WorldEvent> + Send> Source for WorldSource<E> {
 fn judge_all(
     known: &Known,
     pipeline: &Pipeline,
-    extras: &[Extra],
+    bench: &Bench,
     metrics: &Metrics,
 ) -> miette::Result<WorldVerdict> {
     let Known { manifest, labels, look_alikes, config } = known;
     let seen = sightings(&pipeline.history().map_err(|e| miette!("{e}"))?);
     let key = CredentialKey::from_file_or_create(&config.state.path.join("credential.key"))
         .map_err(|e| miette!("{e}"))?;
-    let stands_for: BTreeMap<String, String> =
-        extras.iter().map(|e| (e.query.text.id.clone(), e.stands_for.clone())).collect();
     let verdict_on = |id: &str| {
-        let judged_as = stands_for.get(id).map_or(id, String::as_str);
+        let judged_as = bench.stands_for.get(id).map_or(id, String::as_str);
         (id.to_owned(), judge_one(id, judged_as, labels, look_alikes, &seen, &key))
     };
     let verdicts = pipeline.detections().map(verdict_on).collect();
-    Ok(WorldVerdict { manifest: *manifest, events: metrics.rollup_events.get(), verdicts, stands_for })
+    let evaluations = pipeline.detections().map(|id| (id.to_owned(), evaluations(metrics, id))).collect();
+    let events = metrics.rollup_events.get();
+    let stands_for = bench.stands_for.clone();
+    Ok(WorldVerdict { manifest: *manifest, events, verdicts, stands_for, evaluations })
+}
+
+fn evaluations(metrics: &Metrics, id: &str) -> Evaluations {
+    let label = DetectionKindLabel { detection: id.to_owned(), kind: "grid" };
+    Evaluations {
+        count: metrics.detect_evaluations.get_or_create(&label).get(),
+        seconds: metrics.detect_evaluation_seconds.get_or_create(&label).get(),
+    }
 }
 
 fn judge_one(

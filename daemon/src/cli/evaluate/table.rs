@@ -8,8 +8,17 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use super::interval::Share;
 use super::report::{Figures, Report};
 
-const HEADINGS: [&str; 8] =
-    ["detection", "found", "missed", "false", "precision (95%)", "recall (95%)", "time to detect", "a day"];
+const HEADINGS: [&str; 9] = [
+    "detection",
+    "found",
+    "missed",
+    "false",
+    "precision (95%)",
+    "recall (95%)",
+    "time to detect",
+    "a day",
+    "evaluated",
+];
 
 /// A report as text.
 pub(super) struct Text<'a>(pub(super) &'a Report);
@@ -69,6 +78,7 @@ fn row(id: &str, figures: &Figures) -> Vec<String> {
         share(figures.recall_interval),
         figures.time_to_detect_s.map_or_else(|| "-".to_owned(), duration),
         format!("{:.2}", figures.findings_per_day),
+        format!("{} times, {:.1} s", figures.evaluations, figures.evaluation_seconds),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Pilots that were suspended or revoked and are called all the same, and those whose end was respected.
 
-use super::unpromoted::routed;
+use super::unpromoted::{routed_behind, telling};
 use super::{Chapter, Scenario};
 use crate::company::{LAMBDA, PRODUCTION, STAGING_AI_HOST, role_arn};
 use crate::dice::Dice;
@@ -37,10 +37,23 @@ pub(super) const CHAPTER: Chapter = Chapter {
 
 /// A promoted pilot that was stopped at `at`; not yet registered.
 fn stopped(draft: &mut Draft, dice: &mut Dice, stage: &'static str, at: i64) -> (Pilot, Gateway, Target) {
-    let (mut pilot, gateway, target) = routed(draft, dice);
+    let gateway = *dice.pick(&telling());
+    let (pilot, target) = stopped_behind(draft, dice, gateway, stage, at);
+    (pilot, gateway, target)
+}
+
+/// The same behind this gateway.
+fn stopped_behind(
+    draft: &mut Draft,
+    dice: &mut Dice,
+    gateway: Gateway,
+    stage: &'static str,
+    at: i64,
+) -> (Pilot, Target) {
+    let (mut pilot, _, target) = routed_behind(draft, dice, gateway);
     pilot.promote(draft, draft.start - dice.between(10, 90) * DAY);
     pilot.stages.push((stage, at));
-    (pilot, gateway, target)
+    (pilot, target)
 }
 
 fn either(dice: &mut Dice) -> &'static str {
@@ -130,6 +143,7 @@ fn in_staging(draft: &mut Draft, dice: &mut Dice) {
     for caller in draft.services_outside(dice, &pilot.team, 2) {
         let mut request = Request::of_service(&caller, &target);
         request.caller.peer = Some(caller.staging_peer());
+        (request.caller.consumer, request.caller.api_key_id) = (Some(caller.staging_name()), None);
         draft.request(gateway, &request, Place::Pod(38_000 + caller.number), Pattern::Steady(rate));
     }
     let why = "it was revoked and answers in staging";
@@ -181,7 +195,9 @@ fn in_flight(draft: &mut Draft, dice: &mut Dice) {
 /// Its pods are still asked whether they live.
 fn probed(draft: &mut Draft, dice: &mut Dice) {
     let (stage, at) = (either(dice), draft.moment(dice, 1, -1));
-    let (pilot, gateway, target) = stopped(draft, dice, stage, at);
+    let showing: Vec<Gateway> = telling().into_iter().filter(|g| g.shows_probes()).collect();
+    let gateway = *dice.pick(&showing);
+    let (pilot, target) = stopped_behind(draft, dice, gateway, stage, at);
     pilot.register(draft);
     until(draft, dice, &pilot, (gateway, &target), at - HOUR);
     let prober = draft.services_outside(dice, &pilot.team, 1).remove(0);

@@ -46,7 +46,7 @@ const SHORT: i64 = 4 * DAY;
 const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
 
 /// Gateways that say who called.
-fn telling() -> Vec<Gateway> {
+pub(super) fn telling() -> Vec<Gateway> {
     Gateway::ALL.into_iter().filter(|g| g.names_callers()).collect()
 }
 
@@ -57,7 +57,11 @@ pub(super) fn routed(draft: &mut Draft, dice: &mut Dice) -> (Pilot, Gateway, Tar
 }
 
 /// The same behind this gateway.
-fn routed_behind(draft: &mut Draft, dice: &mut Dice, gateway: Gateway) -> (Pilot, Gateway, Target) {
+pub(super) fn routed_behind(
+    draft: &mut Draft,
+    dice: &mut Dice,
+    gateway: Gateway,
+) -> (Pilot, Gateway, Target) {
     let mut pilot = Pilot::new(draft, dice);
     let target = ai_route(&pilot.id);
     pilot.selectors.push(gateway.selector(&target));

@@ -26,8 +26,7 @@ SELECT
     max(sample_last) AS sample_last,
     max(pilot) AS owner_pilot,
     max(team) AS owner_team
-FROM credential_session
-WHERE slice >= as_of() - INTERVAL '14 days'
-  AND client_family IN ('browser', 'console', 'sdk', 'ai-sdk', 'google-library', 'http-library', 'automation')
+FROM credential_client_day
+WHERE day >= as_of() - INTERVAL '14 days'
 GROUP BY credential
-HAVING bool_or(client_family IN ('browser', 'console')) AND bool_or(client_family NOT IN ('browser', 'console'))
+HAVING bool_or(browsed) AND bool_or(scripted)
