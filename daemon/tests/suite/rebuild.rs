@@ -317,6 +317,7 @@ fn daemon_warms_up_after_a_reload_and_is_warm_after_a_rebuild_from_kafka() {
     let scenario = Scenario::new("shared-credential", &address);
     let queries = scenario.own_queries(&[
         "rollups/credential-first-seen.sql",
+        "rollups/credential-network-day.sql",
         "rollups/credential-session.sql",
         "rollups/token-issued.sql",
         "rollups/token-session.sql",

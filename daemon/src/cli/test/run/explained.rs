@@ -165,7 +165,7 @@ const NEAR_MISSES: &[Miss] = &[
         "business-dependency",
         "two_services_tried_it_for_two_days",
         "eta",
-        &[("final SELECT", "business_days >= $business_days_min", Some("2"), Some("5"), Some(-3.0))],
+        &[("final SELECT", "business_days >= $business_days_min", Some("2"), Some("6"), Some(-4.0))],
     ),
     (
         "contradictory-environment",
