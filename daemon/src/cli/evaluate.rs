@@ -91,14 +91,15 @@ fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
             _ => shadowprod_world::UNPROMOTED,
         };
         if bench.texts.detections.iter().any(|d| d.text.id == stands_for) {
-            bench.stands_for.insert(query.text.id.clone(), stands_for.to_owned());
-            bench.texts.detections.push(query);
+            bench.add(query, stands_for);
         }
     }
-    bench.texts.rollups.extend(baselines.rollups);
-    bench.texts.rollups.sort_by(|a, b| a.text.id.cmp(&b.text.id));
+    if !bench.stands_for.is_empty() {
+        bench.texts.rollups.extend(baselines.rollups);
+        bench.texts.rollups.sort_by(|a, b| a.text.id.cmp(&b.text.id));
+    }
     let verdicts = all(arguments, &bench)?;
-    let report = Report::new(&verdicts);
+    let report = Report::new(&verdicts, &bench.stands_for);
     match arguments.format {
         OutputFormat::Json => println!("{}", serde_json::to_string(&report).into_diagnostic()?),
         OutputFormat::Text => print!("{}", table::Text(&report)),
@@ -117,11 +118,10 @@ fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitC
     let query = &bench.texts.detections[0].clone();
     let variants = sweep::variants(query);
     for variant in &variants {
-        bench.stands_for.insert(variant.query.text.id.clone(), detection.to_owned());
-        bench.texts.detections.push(variant.query.clone());
+        bench.add(variant.query.clone(), detection);
     }
     let verdicts = all(arguments, &bench)?;
-    let rows = sweep::rows(query, &variants, &Report::new(&verdicts));
+    let rows = sweep::rows(query, &variants, &Report::new(&verdicts, &bench.stands_for));
     match arguments.format {
         OutputFormat::Json => println!("{}", serde_json::to_string(&rows).into_diagnostic()?),
         OutputFormat::Text => print!("{}", sweep::Text(&rows)),
@@ -134,10 +134,11 @@ fn bench(arguments: &EvaluateArguments, ids: &[String]) -> miette::Result<Bench>
     let mut texts = super::test::read(arguments.queries.as_deref())?;
     texts.detections = super::test::selected(&texts, ids)?.into_iter().cloned().collect();
     let (folder, grid_seconds) = (arguments.queries.clone(), arguments.grid_seconds);
-    // A detection that looked between grid points would see rows that are not there yet.
-    for detection in &mut texts.detections {
-        let grid = i64::from(grid_seconds.unwrap_or(1));
-        detection.grid_seconds = (detection.grid_seconds + grid - 1) / grid * grid;
+    if let Some(grid) = grid_seconds.map(i64::from) {
+        // A detection that looked between grid points would see rows that are not there yet.
+        for detection in &mut texts.detections {
+            detection.grid_seconds = (detection.grid_seconds + grid - 1) / grid * grid;
+        }
     }
     Ok(Bench { folder, texts, stands_for: BTreeMap::new(), grid_seconds })
 }

@@ -89,7 +89,8 @@ pub(super) struct Wrong {
 }
 
 impl Report {
-    pub(super) fn new(verdicts: &[WorldVerdict]) -> Self {
+    /// Detections in `stands_for`, by id, are judged by another's labels.
+    pub(super) fn new(verdicts: &[WorldVerdict], stands_for: &BTreeMap<String, String>) -> Self {
         let worlds: Vec<WorldLine> = verdicts.iter().map(world_line).collect();
         let days: f64 = worlds.iter().map(|w| w.days).sum();
         let weeks = days / 7.0;
@@ -101,7 +102,7 @@ impl Report {
             let mine: Vec<(&WorldVerdict, &Verdict)> =
                 verdicts.iter().filter_map(|w| Some((w, w.verdicts.get(id)?))).collect();
             let figures = figures(id, &mine, days);
-            if let Some(compared_with) = verdicts.iter().find_map(|v| v.stands_for.get(id)) {
+            if let Some(compared_with) = stands_for.get(id) {
                 baselines.insert(id.clone(), Baseline { compared_with: compared_with.clone(), figures });
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::ingest::{Position, RawBatch, Source, SourceError};
 use crate::limits;
 use crate::metrics::{DetectionKindLabel, Metrics};
 use crate::pipeline::Pipeline;
-use crate::query::QueryTexts;
+use crate::query::{DetectionQuery, QueryTexts};
 
 /// Where a world comes from.
 #[derive(Debug, Clone)]
@@ -45,6 +45,14 @@ pub(super) struct Bench {
     pub(super) grid_seconds: Option<u32>,
 }
 
+impl Bench {
+    /// One more detection, judged by the labels of `stands_for`.
+    pub(super) fn add(&mut self, query: DetectionQuery, stands_for: &str) {
+        self.stands_for.insert(query.text.id.clone(), stands_for.to_owned());
+        self.texts.detections.push(query);
+    }
+}
+
 /// What came out of one world.
 #[derive(Debug)]
 pub(super) struct WorldVerdict {
@@ -52,8 +60,6 @@ pub(super) struct WorldVerdict {
     pub(super) events: u64,
     /// By detection id, extra ones among them.
     pub(super) verdicts: BTreeMap<String, Verdict>,
-    /// Of an extra detection, the one that it stands for.
-    pub(super) stands_for: BTreeMap<String, String>,
     /// By detection id: how often it was evaluated.
     pub(super) evaluations: BTreeMap<String, Evaluations>,
 }
@@ -212,8 +218,7 @@ fn judge_all(
     let verdicts = pipeline.detections().map(verdict_on).collect();
     let evaluations = pipeline.detections().map(|id| (id.to_owned(), evaluations(metrics, id))).collect();
     let events = metrics.rollup_events.get();
-    let stands_for = bench.stands_for.clone();
-    Ok(WorldVerdict { manifest: *manifest, events, verdicts, stands_for, evaluations })
+    Ok(WorldVerdict { manifest: *manifest, events, verdicts, evaluations })
 }
 
 fn evaluations(metrics: &Metrics, id: &str) -> Evaluations {

@@ -1,6 +1,6 @@
 //! Pilots that were suspended or revoked and are called all the same, and those whose end was respected.
 
-use super::unpromoted::{routed_behind, telling};
+use super::unpromoted::{health_check, routed, routed_where_probes_show};
 use super::{Chapter, Scenario};
 use crate::company::{LAMBDA, PRODUCTION, STAGING_AI_HOST, role_arn};
 use crate::dice::Dice;
@@ -37,23 +37,15 @@ pub(super) const CHAPTER: Chapter = Chapter {
 
 /// A promoted pilot that was stopped at `at`; not yet registered.
 fn stopped(draft: &mut Draft, dice: &mut Dice, stage: &'static str, at: i64) -> (Pilot, Gateway, Target) {
-    let gateway = *dice.pick(&telling());
-    let (pilot, target) = stopped_behind(draft, dice, gateway, stage, at);
+    let (mut pilot, gateway, target) = routed(draft, dice);
+    stop(draft, dice, &mut pilot, stage, at);
     (pilot, gateway, target)
 }
 
-/// The same behind this gateway.
-fn stopped_behind(
-    draft: &mut Draft,
-    dice: &mut Dice,
-    gateway: Gateway,
-    stage: &'static str,
-    at: i64,
-) -> (Pilot, Target) {
-    let (mut pilot, _, target) = routed_behind(draft, dice, gateway);
+/// Promoted before the history begins, stopped at `at`.
+fn stop(draft: &mut Draft, dice: &mut Dice, pilot: &mut Pilot, stage: &'static str, at: i64) {
     pilot.promote(draft, draft.start - dice.between(10, 90) * DAY);
     pilot.stages.push((stage, at));
-    (pilot, target)
 }
 
 fn either(dice: &mut Dice) -> &'static str {
@@ -196,16 +188,12 @@ fn in_flight(draft: &mut Draft, dice: &mut Dice) {
 /// Its pods are still asked whether they live.
 fn probed(draft: &mut Draft, dice: &mut Dice) {
     let (stage, at) = (either(dice), draft.moment(dice, 1, -1));
-    let showing: Vec<Gateway> = telling().into_iter().filter(|g| g.shows_probes()).collect();
-    let gateway = *dice.pick(&showing);
-    let (pilot, target) = stopped_behind(draft, dice, gateway, stage, at);
+    let (mut pilot, gateway, target) = routed_where_probes_show(draft, dice);
+    stop(draft, dice, &mut pilot, stage, at);
     pilot.register(draft);
     until(draft, dice, &pilot, (gateway, &target), at - HOUR);
     let prober = draft.services_outside(dice, &pilot.team, 1).remove(0);
-    let mut probe = Request { method: "GET", ..Request::of_service(&prober, &target) };
-    (probe.target.path, probe.target.model) = (format!("/{}/healthz", pilot.id), None);
-    probe.caller.user_agent = "kube-probe/1.30".to_owned();
-    probe.caller.peer = None;
+    let probe = health_check(&pilot, &prober, &target);
     draft.request(gateway, &probe, Place::Pod(39_001), Pattern::Steady(dice.real(1.0, 6.0)));
     draft.look_alike(&[REVOKED, UNPROMOTED], &pilot.subject());
 }

@@ -46,7 +46,7 @@ const SHORT: i64 = 4 * DAY;
 const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
 
 /// Gateways that say who called.
-pub(super) fn telling() -> Vec<Gateway> {
+fn telling() -> Vec<Gateway> {
     Gateway::ALL.into_iter().filter(|g| g.names_callers()).collect()
 }
 
@@ -66,6 +66,22 @@ pub(super) fn routed_behind(
     let target = ai_route(&pilot.id);
     pilot.selectors.push(gateway.selector(&target));
     (pilot, gateway, target)
+}
+
+/// The same behind a gateway whose log shows what is a load test or a health check.
+pub(super) fn routed_where_probes_show(draft: &mut Draft, dice: &mut Dice) -> (Pilot, Gateway, Target) {
+    let showing: Vec<Gateway> = telling().into_iter().filter(|g| g.shows_probes()).collect();
+    let gateway = *dice.pick(&showing);
+    routed_behind(draft, dice, gateway)
+}
+
+/// What a cluster asks of a pilot's pods, through the gateway and on this service's behalf.
+pub(super) fn health_check(pilot: &Pilot, prober: &Workload, target: &Target) -> Request {
+    let mut probe = Request { method: "GET", ..Request::of_service(prober, target) };
+    (probe.target.path, probe.target.model) = (format!("/{}/healthz", pilot.id), None);
+    probe.caller.user_agent = "kube-probe/1.30".to_owned();
+    probe.caller.peer = None;
+    probe
 }
 
 /// The callers also use something promoted that serves the same purpose, this often.
@@ -261,9 +277,7 @@ fn own_team(draft: &mut Draft, dice: &mut Dice) {
 
 /// Load tests and health checks only, where the gateway's log shows that they are.
 fn tested(draft: &mut Draft, dice: &mut Dice) {
-    let showing: Vec<Gateway> = telling().into_iter().filter(|g| g.shows_probes()).collect();
-    let gateway = *dice.pick(&showing);
-    let (pilot, gateway, target) = routed_behind(draft, dice, gateway);
+    let (pilot, gateway, target) = routed_where_probes_show(draft, dice);
     pilot.register(draft);
     let tester = draft.services_outside(dice, &pilot.team, 1).remove(0);
     let mut test = Request::of_service(&tester, &target);
@@ -272,10 +286,8 @@ fn tested(draft: &mut Draft, dice: &mut Dice) {
         let moment = draft.moment(dice, 1, -1);
         draft.request(gateway, &test, tester.pod(), Pattern::Storm(moment, 400));
     }
-    let mut probe = Request { method: "GET", ..Request::of_service(&tester, &target) };
-    (probe.target.path, probe.target.model) = (format!("/{}/healthz", pilot.id), None);
-    probe.caller.user_agent = "kube-probe/1.30".to_owned();
-    (probe.caller.peer, probe.caller.consumer, probe.caller.api_key_id) = (None, None, None);
+    let mut probe = health_check(&pilot, &tester, &target);
+    (probe.caller.consumer, probe.caller.api_key_id) = (None, None);
     draft.request(gateway, &probe, Place::Pod(39_000), Pattern::Steady(6.0));
     draft.look_alike(&[UNPROMOTED, BUSINESS_DEPENDENCY], &pilot.subject());
 }
