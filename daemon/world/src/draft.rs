@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -28,7 +27,7 @@ use super::governance::Governance;
 use super::pattern::{DAY, Pattern, SECOND};
 use super::place::Place;
 use super::stream::{Outages, Stream};
-use super::template::Mix;
+use super::template::{Mix, Pool};
 use super::topics::Topic;
 use super::{ExpectedSubject, Label, LookAlike, Scale};
 
@@ -92,6 +91,8 @@ pub(crate) struct Draft {
     pub(crate) story: &'static str,
     /// Names given so far to what is made with AI.
     names: BTreeSet<String>,
+    /// What the records of all streams have in common.
+    pool: Pool,
     /// Names of the streams.
     streams_named: BTreeSet<String>,
     /// Services that callers of a story were taken from: the next story takes others, as long as there are.
@@ -114,6 +115,7 @@ impl Draft {
             look_alikes: Vec::new(),
             story: "",
             names: BTreeSet::new(),
+            pool: Pool::default(),
             streams_named: BTreeSet::new(),
             taken: 0,
         }
@@ -227,13 +229,14 @@ impl Draft {
         topic: Topic,
         pattern: Pattern,
         place: Place,
-        mix: impl Into<Arc<Mix>>,
+        mix: Mix,
     ) -> &mut Stream {
         let mut unique = format!("{name} @ {}", topic.name());
         while !self.streams_named.insert(unique.clone()) {
             unique.push('+');
         }
-        self.streams.push(Stream::new(unique, entity, topic, pattern, place, mix.into()));
+        let mix = self.pool.shared(mix);
+        self.streams.push(Stream::new(unique, entity, topic, pattern, place, mix));
         self.streams.last_mut().expect("a stream was pushed in the line above")
     }
 
@@ -367,11 +370,8 @@ impl Draft {
         outages: Option<&Outages>,
     ) -> &mut Stream {
         let request = Request::of_service(service, target);
-        let stream = self.request(gateway, &request, service.pod(), pattern);
-        if let Some(outages) = outages {
-            let down = Request { answer: Answer::Down, ..request };
-            stream.fails_with(outages, gateway.mix(&down).into(), 2);
-        }
-        stream
+        let Some(outages) = outages else { return self.request(gateway, &request, service.pod(), pattern) };
+        let down = self.pool.shared(gateway.mix(&Request { answer: Answer::Down, ..request.clone() }));
+        self.request(gateway, &request, service.pod(), pattern).fails_with(outages, down, 2)
     }
 }

@@ -4,7 +4,6 @@
 //! the seed, the stream's name and the hour itself.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use xxhash_rust::xxh3::xxh3_64;
@@ -47,7 +46,7 @@ impl Outages {
 #[derive(Debug, Clone)]
 struct Trouble {
     outages: Outages,
-    mix: Arc<Mix>,
+    mix: Mix,
     /// Each failed call is tried again so many times within 50 seconds.
     retries: u32,
 }
@@ -62,7 +61,7 @@ pub(crate) struct Stream {
     clock: Clock,
     active: Range<i64>,
     place: Place,
-    mix: Arc<Mix>,
+    mix: Mix,
     troubles: Vec<Trouble>,
 }
 
@@ -74,7 +73,7 @@ impl Stream {
         topic: Topic,
         pattern: Pattern,
         place: Place,
-        mix: Arc<Mix>,
+        mix: Mix,
     ) -> Self {
         Self {
             name,
@@ -102,7 +101,7 @@ impl Stream {
     }
 
     /// While that is down, records of this kind; each is tried again so many times.
-    pub(crate) fn fails_with(&mut self, outages: &Outages, mix: Arc<Mix>, retries: u32) -> &mut Self {
+    pub(crate) fn fails_with(&mut self, outages: &Outages, mix: Mix, retries: u32) -> &mut Self {
         self.troubles.push(Trouble { outages: outages.clone(), mix, retries });
         self
     }

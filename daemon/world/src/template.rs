@@ -3,7 +3,9 @@
 //! In: a record as JSON whose blanks were made by the functions of [`blank`]. Out: text. A blank may stand anywhere in
 //! a JSON string; one made by [`blank::integer`] or as an epoch time is a number and stands alone.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -160,7 +162,7 @@ enum Blank {
     Letters(Alphabet, usize),
     Number(i64, i64),
     Address,
-    OneOf(Vec<String>),
+    OneOf(Arc<[Box<str>]>),
     /// The same letters within each period: named, of so many hours, as they were so many hours ago, of an alphabet, so
     /// many.
     Periodic(String, i64, i64, Alphabet, usize),
@@ -266,7 +268,7 @@ impl Blank {
             ["letters", a, count] => Self::Letters(alphabet(a)?, count.parse().ok()?),
             ["number", from, to] => Self::Number(from.parse().ok()?, to.parse().ok()?),
             ["address"] => Self::Address,
-            ["one", choices @ ..] => Self::OneOf(choices.iter().map(|&c| c.to_owned()).collect()),
+            ["one", choices @ ..] => Self::OneOf(choices.iter().map(|&c| c.into()).collect()),
             ["periodic", name, hours, ago, a, count] => Self::Periodic(
                 (*name).to_owned(),
                 hours.parse().ok()?,
@@ -295,7 +297,7 @@ impl Blank {
                     .expect("writing to a String cannot fail");
             }
             Self::Address => moment.place.write_address(moment.at, out),
-            Self::OneOf(choices) => out.push_str(moment.dice.pick::<String>(choices)),
+            Self::OneOf(choices) => out.push_str(moment.dice.pick::<Box<str>>(choices)),
             Self::Periodic(name, hours, ago, alphabet, count) => {
                 let period = (moment.at - ago * HOUR).div_euclid(hours * HOUR);
                 Dice::of(1, name, period).write_letters(*alphabet, *count, out);
@@ -313,14 +315,14 @@ impl Blank {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
-    Text(Box<str>),
+    Text(Arc<str>),
     Blank(Blank),
 }
 
 /// A record with blanks, prepared for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
-    pieces: Vec<Piece>,
+    pieces: Box<[Piece]>,
     /// Bytes that a record takes, about.
     length: usize,
 }
@@ -350,7 +352,7 @@ impl Template {
             rest = after;
         }
         pieces.push(Piece::Text(rest.into()));
-        Self { length: text.len() + 32, pieces }
+        Self { length: text.len() + 32, pieces: pieces.into() }
     }
 
     /// The record of one event.
@@ -363,6 +365,37 @@ impl Template {
             }
         }
         out
+    }
+}
+
+/// What records have in common, each kept once: most of a record is what all of its kind say.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    texts: HashSet<Arc<str>>,
+    choices: HashSet<Arc<[Box<str>]>>,
+}
+
+impl Pool {
+    /// The same records, of which what others have too is shared with them.
+    pub(crate) fn shared(&mut self, mut mix: Mix) -> Mix {
+        for piece in mix.templates.iter_mut().flat_map(|(_, template)| &mut template.pieces) {
+            match piece {
+                Piece::Text(text) => keep_one(&mut self.texts, text),
+                Piece::Blank(Blank::OneOf(choices)) => keep_one(&mut self.choices, choices),
+                Piece::Blank(_) => {}
+            }
+        }
+        mix.templates.shrink_to_fit();
+        mix
+    }
+}
+
+fn keep_one<T: ?Sized + Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, value: &mut Arc<T>) {
+    match known.get(value) {
+        Some(same) => *value = same.clone(),
+        None => {
+            known.insert(value.clone());
+        }
     }
 }
 
