@@ -145,7 +145,9 @@ impl Draft {
             if self.names.len() > SUBJECTS.len() * ROLES.len() / 2 {
                 name = format!("{name}-{}", dice.between(2, 99));
             }
-            if self.names.insert(name.clone()) {
+            // A route called as a service's own would be both.
+            let is_service = self.company.services.iter().any(|service| service.name == name);
+            if !is_service && self.names.insert(name.clone()) {
                 return name;
             }
         }
@@ -373,5 +375,23 @@ impl Draft {
         let Some(outages) = outages else { return self.request(gateway, &request, service.pod(), pattern) };
         let down = self.pool.shared(gateway.mix(&Request { answer: Answer::Down, ..request.clone() }));
         self.request(gateway, &request, service.pod(), pattern).fails_with(outages, down, 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_made_with_ai_is_called_as_a_service() {
+        for seed in 0..20 {
+            let mut draft = Draft::new(seed, Scale::Company, 0, 30 * DAY);
+            let mut dice = draft.dice("names");
+            let services: BTreeSet<String> = draft.company.services.iter().map(|s| s.name.clone()).collect();
+            for _ in 0..150 {
+                let name = draft.fresh_name(&mut dice);
+                assert!(!services.contains(&name), "seed {seed}: {name}");
+            }
+        }
     }
 }

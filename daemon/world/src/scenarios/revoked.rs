@@ -1,6 +1,6 @@
 //! Pilots that were suspended or revoked and are called all the same, and those whose end was respected.
 
-use super::unpromoted::{health_check, routed, routed_where_probes_show};
+use super::unpromoted::{MIRRORING, health_check, routed, routed_behind, routed_where_probes_show};
 use super::{Chapter, Scenario};
 use crate::company::{LAMBDA, PRODUCTION, STAGING_AI_HOST, role_arn};
 use crate::dice::Dice;
@@ -243,7 +243,9 @@ fn down(draft: &mut Draft, dice: &mut Dice) {
 /// The gateway still mirrors requests to it; nobody sees the answers.
 fn mirrored(draft: &mut Draft, dice: &mut Dice) {
     let (stage, at) = (either(dice), draft.moment(dice, 1, -1));
-    let (pilot, gateway, mut target) = stopped(draft, dice, stage, at);
+    let gateway = *dice.pick(MIRRORING);
+    let (mut pilot, gateway, mut target) = routed_behind(draft, dice, gateway);
+    stop(draft, dice, &mut pilot, stage, at);
     pilot.register(draft);
     until(draft, dice, &pilot, (gateway, &target), at - HOUR);
     target.host = format!("{}-shadow", target.host);

@@ -43,7 +43,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
 /// Less than a working week: production, yes; a business that depends on it, no.
 const SHORT: i64 = 4 * DAY;
 /// Those that send requests a second time to where nobody reads the answers, and mark them.
-const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
+pub(super) const MIRRORING: &[Gateway] = &[Gateway::EnvoyAi, Gateway::Envoy];
 
 /// Gateways that say who called.
 fn telling() -> Vec<Gateway> {
