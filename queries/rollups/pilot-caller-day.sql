@@ -1,6 +1,6 @@
 -- ---
 -- id = "pilot-caller-day"
--- version = 2
+-- version = 3
 -- title = "Who calls which pilot, by day"
 -- bucket = "day"
 -- bucket_seconds = 86400
@@ -12,7 +12,7 @@
 -- business_hour_to = 18    # UTC; start value, not yet calibrated
 -- ---
 -- Stage, probability of production and the like are part of the key, not conditions: each detection sets its
--- own thresholds on them. Answered means outcome success: a refused or failed call is nobody's production.
+-- own thresholds on them. `hours` has a bit for each hour of the day, `minutes` one for each minute of the hour. Answered means outcome success: a refused or failed call is nobody's production.
 SELECT
     date_bin(INTERVAL '1 day', event_time) AS day,
     pilot,
@@ -36,6 +36,8 @@ SELECT
     ) AS answered_in_business_hours,
     bit_or(CAST(1 AS BIGINT) << CAST(date_part('hour', event_time) AS BIGINT))
         FILTER (WHERE outcome = 'success') AS hours,
+    bit_or(CAST(1 AS BIGINT) << CAST(date_part('minute', event_time) AS BIGINT))
+        FILTER (WHERE outcome = 'success') AS minutes,
     min(coalesce(host, account, target, model)) AS place,
     min(event_time) FILTER (WHERE outcome = 'success') AS first_seen,
     max(event_time) FILTER (WHERE outcome = 'success') AS last_seen,
