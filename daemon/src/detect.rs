@@ -96,14 +96,15 @@ impl Round {
     ) -> Result<Vec<Hit>, DetectError> {
         let detection = &queries.detections[index];
         let subjects = subjects.filter(|_| !detection.query.all_subjects);
-        let Some(candidates) = &detection.candidates else {
-            return self.whole(queries, index, rollups, subjects, context);
-        };
-        let few = self.candidates(queries, index, rollups, subjects, candidates)?;
-        if few.is_empty() {
-            return Ok(Vec::new());
+        let mut few: Option<Vec<SubjectId>> = None;
+        for candidates in &detection.candidates {
+            let named = self.candidates(queries, index, rollups, few.as_deref().or(subjects), candidates)?;
+            if named.is_empty() {
+                return Ok(Vec::new());
+            }
+            few = Some(named);
         }
-        self.whole(queries, index, rollups, Some(&few), context)
+        self.whole(queries, index, rollups, few.as_deref().or(subjects), context)
     }
 
     /// Those of `subjects`, or of all, of whom the detection may say anything, in order of number.
@@ -116,8 +117,10 @@ impl Round {
         candidates: &Candidates,
     ) -> Result<Vec<SubjectId>, DetectError> {
         let kind = &queries.detections[index].query.subject_kind;
+        let family = subjects.filter(|_| candidates.follows_links);
+        let family = family.map(|s| rollups.family(kind, s, largest(self.view)));
         let as_of = self.as_of;
-        let worked = self.worked(rollups, kind, subjects, &candidates.columns)?;
+        let worked = self.worked(rollups, kind, family.as_deref().or(subjects), &candidates.columns)?;
         let names = queries.run_candidates(index, candidates, as_of, worked)?;
         let known = rollups.subjects(kind);
         let ids = names.iter().flatten().flatten().filter_map(|name| known?.find(name));

@@ -86,10 +86,11 @@ pub struct DetectionQuery {
     /// Rollups that it reads and whose new rows alone change no answer: what a credential did before is judged
     /// when something drives the question. Their rows make nobody due but when they leave retention.
     pub background: Vec<String>,
-    /// A WITH part with a column named as the subject kind: of subjects that are not in it the query says nothing, ever.
-    /// It is asked first, so that all else is worked out for few.
-    pub candidates: Option<String>,
-    /// Grid of on-time evaluation, seconds; a multiple of the base grid.
+    /// WITH parts with a column named as the subject kind: of subjects that are not in each of them the query says
+    /// nothing, ever. They are asked first, each of those whom the one before named, so that all else is worked out for
+    /// few.
+    pub candidates: Vec<String>,
+    /// Grid of on-time evaluation, seconds; rounded up to the base grid where it is finer or between its points.
     pub grid_seconds: i64,
     /// Whether every known subject is evaluated at each grid point (queries that look across subjects).
     pub all_subjects: bool,

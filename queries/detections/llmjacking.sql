@@ -6,7 +6,7 @@
 -- window_days = 1
 -- revisit_days = [11]
 -- background = ["credential-first-seen", "credential-network-day"]
--- candidates = "suspects"
+-- candidates = ["suspects"]
 -- grid_seconds = 900
 -- close_after_hours = 72
 -- reopen_within_hours = 336

@@ -57,9 +57,10 @@ impl Pipeline {
     }
 
     /// Loads the state; `queries` are the parts' texts, planned over the parts' registry.
-    pub fn open_planned(parts: Parts, queries: QuerySet) -> Result<Self, PipelineError> {
+    pub fn open_planned(parts: Parts, mut queries: QuerySet) -> Result<Self, PipelineError> {
         let Parts { sources, time, rhythm, texts: _, registry, signals, key, metrics, mut store, recovered } =
             parts;
+        queries.look_on(time.grid_seconds);
         let names: Vec<String> = sources.iter().map(|(topic, _)| topic.clone()).collect();
         store.register_topics(&names)?;
         let topics = store.topics()?;

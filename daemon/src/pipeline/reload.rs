@@ -33,13 +33,14 @@ impl Pipeline {
         texts: &QueryTexts,
         now: i64,
     ) -> Result<Result<(), Vec<PlanError>>, PipelineError> {
-        let queries = match QuerySet::plan(texts, &self.registry.tables()) {
+        let mut queries = match QuerySet::plan(texts, &self.registry.tables()) {
             Ok(queries) => queries,
             Err(errors) => {
                 self.metrics.query_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
                 return Ok(Err(errors));
             }
         };
+        queries.look_on(self.time.grid_seconds);
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
         self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;
         let mut old_levels = std::mem::take(&mut self.levels);

@@ -242,10 +242,13 @@ fn longest_gap(masks: &[&Int64Array], _rows: usize) -> ArrayRef {
 
 fn longest_gap_of(mask: i64, bits: i64) -> i64 {
     let bits = bits.clamp(0, 64);
-    let (mut longest, mut run) = (0, 0);
-    for step in 0..2 * bits {
-        run = if mask >> (step % bits) & 1 == 1 { 0 } else { run + 1 };
-        longest = longest.max(run.min(bits));
+    let gaps = !u128::from(mask.cast_unsigned()) & ((1 << bits) - 1);
+    // Twice around; each round every run of ones loses its first.
+    let mut runs = gaps | gaps << bits;
+    let mut longest = 0;
+    while runs != 0 && longest < bits {
+        runs &= runs << 1;
+        longest += 1;
     }
     longest
 }

@@ -458,7 +458,7 @@ fn read_detection(path: &str, name: &str, text: &str, problems: &mut Problems) -
         window_seconds: keys.whole("window_days", 1..=DAYS_MAX, problems) * DAY_SECONDS,
         revisit_seconds: keys.wholes("revisit_days", problems).iter().map(|d| d * DAY_SECONDS).collect(),
         background: keys.texts("background", problems),
-        candidates: keys.optional("candidates", problems),
+        candidates: keys.texts("candidates", problems),
         grid_seconds: keys.whole("grid_seconds", 1..=DETECTION_GRID_MICROS_MAX / 1_000_000, problems),
         all_subjects: keys.flag("all_subjects", problems),
         every_grid_point: keys.flag("every_grid_point", problems),
@@ -612,6 +612,23 @@ set = { pilot = "p" }
         texts.rollups.extend(simple.rollups);
         let tables = Registry::from_texts(Vec::new()).expect("an empty registry is one").tables();
         QuerySet::plan(&texts, &tables).expect("they plan");
+    }
+
+    #[test]
+    fn detections_look_at_points_of_the_base_grid_only() {
+        let texts = QueryTexts::builtin();
+        let tables = Registry::from_texts(Vec::new()).expect("an empty registry is one").tables();
+        let mut queries = QuerySet::plan(&texts, &tables).expect("they plan");
+        let grids =
+            |queries: &QuerySet| queries.detections.iter().map(|d| d.query.grid_seconds).collect::<Vec<_>>();
+        let own = grids(&queries);
+        queries.look_on(60);
+        assert_eq!(grids(&queries), own, "each is a multiple of a minute");
+        queries.look_on(720);
+        for (own, used) in own.into_iter().zip(grids(&queries)) {
+            assert_eq!(used % 720, 0);
+            assert!((own..own + 720).contains(&used), "{own} became {used}");
+        }
     }
 
     #[test]

@@ -89,18 +89,21 @@ pub struct PlannedDetection {
     pub follows_links: bool,
     /// Columns it returns.
     pub output: SchemaRef,
-    /// Whom it may say anything of at all, where its query names a part that tells.
-    pub candidates: Option<Candidates>,
+    /// Whom it may say anything of at all, where its query names parts that tell: each is asked of those whom the one
+    /// before named.
+    pub candidates: Vec<Candidates>,
     /// Columns that it reads of each of `reads`.
     pub columns: Vec<Read>,
     last: Step,
 }
 
-/// The part of a detection that names everybody of whom the detection may say anything.
+/// A part of a detection that names everybody of whom the detection may say anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidates {
     /// What the part reads of rollups.
     pub columns: Vec<Read>,
+    /// As [`PlannedDetection::follows_links`], of the part.
+    pub follows_links: bool,
     part: usize,
 }
 
@@ -171,6 +174,16 @@ impl QuerySet {
         rows.iter()
             .map(|b| plain(b, &rollup.schema).map_err(|e| failed(&rollup.query.text.id, e.into())))
             .collect()
+    }
+
+    /// Lets each detection look at points of the base grid only, at the next after its own where they differ: between
+    /// them it would see rows that are not there yet as if they never came.
+    pub fn look_on(&mut self, base_grid_seconds: u32) {
+        let base = i64::from(base_grid_seconds.max(1));
+        for detection in &mut self.detections {
+            let query = Arc::make_mut(&mut detection.query);
+            query.grid_seconds = (query.grid_seconds + base - 1) / base * base;
+        }
     }
 
     /// Rows of one detection as of an instant. `worked` holds a view of each of [`PlannedDetection::columns`]; what other
@@ -351,18 +364,12 @@ impl Engine {
         let reads_registry = known.registry.iter().any(|(name, _)| names.contains(name));
         check_retention(query, &reads, rollups)?;
         let driven_by = driven_by(query, &reads, rollups)?;
-        let links = |of: fn(&RollupQuery) -> &Option<String>| {
-            reads.iter().any(|i| {
-                let read = &rollups[*i].query;
-                read.subject == query.subject_kind && of(read).is_some()
-            })
-        };
-        let follows_links = links(|r| &r.issues) && links(|r| &r.presents);
+        let follows_links = follows_links(&query.subject_kind, &reads, rollups);
         let output = plan.schema().inner().clone();
         let rollup_of = |name: &str| rollups.iter().position(|r| r.query.text.table() == name);
         let desk = Desk { engine: self, context: &context, text, rollup_of: &rollup_of };
         let taken = parts.take(&desk, query_of(text, &statement)?)?;
-        let candidates = candidates(query, &taken.named, parts)?;
+        let candidates = candidates(query, &taken.named, parts, rollups)?;
         let query = Arc::new(query.clone());
         let columns = parts.reads_of(&taken.last);
         let last = taken.last;
@@ -396,33 +403,40 @@ fn query_of<'a>(text: &QueryText, statement: &'a Statement) -> Result<&'a Query,
     Err(PlanError::refused(text, "a detection is one SELECT"))
 }
 
-/// The part that the front matter names; refuses one that is not there or does not name subjects.
+/// Whether `reads` tell who issued a token and who presents it.
+fn follows_links(subject_kind: &str, reads: &[usize], rollups: &[PlannedRollup]) -> bool {
+    let mut own = reads.iter().map(|i| &rollups[*i].query).filter(|read| read.subject == subject_kind);
+    own.clone().any(|read| read.issues.is_some()) && own.any(|read| read.presents.is_some())
+}
+
+/// The parts that the front matter names; refuses one that is not there or does not name subjects.
 fn candidates(
     query: &DetectionQuery,
     named: &[(String, usize)],
     parts: &Parts,
-) -> Result<Option<Candidates>, PlanError> {
-    let Some(name) = &query.candidates else { return Ok(None) };
+    rollups: &[PlannedRollup],
+) -> Result<Vec<Candidates>, PlanError> {
     let kind = &query.subject_kind;
     let names_subjects = |part: usize| {
         let column = parts.schema(part).field_with_name(kind);
         column.is_ok_and(|c| *c.data_type() == DataType::Utf8)
     };
-    match named.iter().find(|(n, _)| n == name) {
-        Some((_, part)) if names_subjects(*part) => {
-            Ok(Some(Candidates { columns: parts.reads(*part), part: *part }))
-        }
-        Some(_) => {
-            let message = format!("candidates `{name}` has no text column `{kind}`: select it there");
-            Err(PlanError::refused(&query.text, message))
-        }
-        None => {
+    let part_of = |name: &String| {
+        let Some((_, part)) = named.iter().find(|(n, _)| n == name) else {
             let message = format!(
                 "front matter names candidates `{name}`, but the query has no WITH part of that name"
             );
-            Err(PlanError::refused(&query.text, message))
+            return Err(PlanError::refused(&query.text, message));
+        };
+        if !names_subjects(*part) {
+            let message = format!("candidates `{name}` has no text column `{kind}`: select it there");
+            return Err(PlanError::refused(&query.text, message));
         }
-    }
+        let columns = parts.reads(*part);
+        let reads: Vec<usize> = columns.iter().map(|read| read.rollup).collect();
+        Ok(Candidates { follows_links: follows_links(kind, &reads, rollups), columns, part: *part })
+    };
+    query.candidates.iter().map(part_of).collect()
 }
 
 pub(super) fn register(

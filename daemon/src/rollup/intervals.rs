@@ -194,7 +194,7 @@ impl Intervals {
 
     /// Settled rows, all or of some subjects, within the retention as of `as_of`, in key order.
     pub fn settled(&self, subjects: Option<&[SubjectId]>, as_of: i64) -> Result<Selection, ArrowError> {
-        let mut rows = self.settled.select(subjects)?;
+        let mut rows = self.settled.select(subjects, Some(as_of.saturating_sub(self.retention_micros)))?;
         if let Some(kept) = self.kept(rows.key(self.layout.bucket), as_of) {
             rows.retain(&kept)?;
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, make_array,
-    new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, make_array, new_null_array,
 };
 use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, SchemaRef};
@@ -121,6 +121,18 @@ impl Layout {
     pub fn converter(&self) -> RowConverter {
         let fields = self.keys.iter().map(|i| SortField::new(self.schema.field(*i).data_type().clone()));
         RowConverter::new(fields.collect()).expect("planning allows only types that rows support")
+    }
+
+    /// What keys of buckets from `oldest` on do not stay below, as their first bytes; 0 where keys begin with another
+    /// column.
+    fn first_key(&self, oldest: i64) -> Result<u128, ArrowError> {
+        if self.keys.first() != Some(&self.bucket) {
+            return Ok(0);
+        }
+        let data_type = self.schema.field(self.bucket).data_type().clone();
+        let bucket = cast(&TimestampMicrosecondArray::from(vec![oldest]), &data_type)?;
+        let rows = RowConverter::new(vec![SortField::new(data_type)])?.convert_columns(&[bucket])?;
+        Ok(first_bytes(rows.row(0).data()))
     }
 
     /// The key columns of a batch in either schema.
@@ -258,21 +270,29 @@ impl RollupTable {
 
     /// All rows, or those of the given subjects, in key order, in [`Layout::schema`].
     pub fn rows(&self, subjects: Option<&[SubjectId]>) -> Result<RecordBatch, ArrowError> {
-        let mut selection = self.select(subjects)?;
+        let mut selection = self.select(subjects, None)?;
         let all: Vec<usize> = (0..self.layout.merges.len()).collect();
         selection.batch(self, &all)
     }
 
-    /// All rows, or those of the given subjects, in key order; of columns only the keys are read.
-    pub fn select(&self, subjects: Option<&[SubjectId]>) -> Result<Selection, ArrowError> {
+    /// All rows, or those of the given subjects, in key order; of columns only the keys are read. Rows of buckets before
+    /// `oldest` are left out where that is known without reading them.
+    pub fn select(
+        &self,
+        subjects: Option<&[SubjectId]>,
+        oldest: Option<i64>,
+    ) -> Result<Selection, ArrowError> {
         let slots: Vec<u32> = match subjects {
             None => (0..self.keys.len() as u32).collect(),
             Some(ids) => ids.iter().filter_map(|id| self.by_subject.get(id)).flatten().copied().collect(),
         };
         // A key is a pointer away: its first bytes come along and seldom leave two keys level.
         let key = |slot: u32| &*self.keys[slot as usize];
-        let mut order: Vec<(u128, u32)> =
-            slots.into_iter().map(|slot| (first_bytes(key(slot)), slot)).collect();
+        let first = oldest.map_or(Ok(0), |oldest| self.layout.first_key(oldest))?;
+        let order = slots.into_iter().map(|slot| (first_bytes(key(slot)), slot));
+        // The key of a null bucket begins with a zero.
+        let is_kept = |key: u128| key >= first || key >> 120 == 0;
+        let mut order: Vec<(u128, u32)> = order.filter(|(key, _)| is_kept(*key)).collect();
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
         let slots: Vec<u32> = order.into_iter().map(|(_, slot)| slot).collect();
         let converter = self.layout.converter();
@@ -440,5 +460,50 @@ fn merge_text(merge: Merge, current: &mut Option<Box<str>>, incoming: &str) {
     };
     if replaces {
         *current = Some(incoming.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use crate::ingest::Position;
+    use crate::query::QueryTexts;
+    use crate::query::cases::{CaseEvent, Cell, enriched};
+    use crate::query::plan::QuerySet;
+    use crate::registry::Registry;
+    use crate::rollup::{Rollups, View};
+
+    const DAY: i64 = 86_400_000_000;
+    /// 2026-03-02.
+    const START: i64 = 1_772_409_600_000_000;
+
+    #[test]
+    fn rows_are_seen_to_the_end_of_their_retention_and_no_longer() {
+        let mut texts = QueryTexts::builtin();
+        texts.rollups.retain(|rollup| rollup.text.id == "target-caller-day");
+        texts.detections.clear();
+        let registry = Registry::from_texts(Vec::new()).expect("an empty registry");
+        let queries = QuerySet::plan(&texts, &registry.tables()).expect("legal SQL");
+        let cells = [("service", "claims"), ("principal", "ada"), ("principal_kind", "human")];
+        let cells = cells.map(|(name, text)| (name.to_owned(), Cell::Text(text.to_owned())));
+        let cells: Arc<BTreeMap<_, _>> = Arc::new(cells.into());
+        let event = |day: i64| CaseEvent {
+            at: START + day * DAY,
+            position: Position { topic: 0, partition: 0, offset: day },
+            cells: cells.clone(),
+        };
+        let events: Vec<CaseEvent> = (0..4).map(event).collect();
+        let mut rollups = Rollups::new(&queries);
+        rollups.absorb(&queries, &enriched(&events, 3_600)).expect("absorbed");
+        rollups.settle(START + 4 * DAY, &queries, &mut []).expect("settled");
+        let layout = rollups.layout(0);
+        assert_eq!(layout.keys.first(), Some(&layout.bucket), "else nothing is left out by key");
+        let retention = queries.rollups[0].query.retention_seconds * 1_000_000;
+        for (as_of, expect) in [(-1, 4), (0, 4), (1, 3), (DAY, 3), (DAY + 1, 2), (3 * DAY + 1, 0)] {
+            let rows = rollups.view(0, "target", None, View::Settled, START + retention + as_of);
+            assert_eq!(rows.expect("rows").num_rows(), expect, "{as_of} microseconds past the retention");
+        }
     }
 }
