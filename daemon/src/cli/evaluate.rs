@@ -62,6 +62,9 @@ pub struct EvaluateArguments {
     /// Vary each parameter of this detection instead
     #[arg(long, value_name = "DETECTION", conflicts_with_all = ["html", "only"])]
     sweep: Option<String>,
+    /// With --sweep: vary only this parameter; may be given several times
+    #[arg(long, value_name = "NAME", requires = "sweep")]
+    parameter: Vec<String>,
     /// Run and judge only this detection; may be given several times
     #[arg(long, value_name = "DETECTION")]
     only: Vec<String>,
@@ -69,7 +72,7 @@ pub struct EvaluateArguments {
     #[arg(long, value_name = "DIR")]
     queries: Option<PathBuf>,
     /// Seconds between grid points, in place of the config's: a coarser grid is faster, and tells later
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    #[arg(long, value_name = "SECONDS", value_parser = divisor_of_an_hour)]
     grid_seconds: Option<u32>,
 }
 
@@ -116,7 +119,14 @@ fn evaluate(arguments: &EvaluateArguments) -> miette::Result<ExitCode> {
 fn sweep(arguments: &EvaluateArguments, detection: &str) -> miette::Result<ExitCode> {
     let mut bench = bench(arguments, &[detection.to_owned()])?;
     let query = &bench.texts.detections[0].clone();
-    let variants = sweep::variants(query);
+    let known = &query.text.parameters;
+    if let Some(unknown) = arguments.parameter.iter().find(|name| !known.contains_key(*name)) {
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        miette::bail!("{detection} has no parameter `{unknown}`; it has {}", names.join(", "));
+    }
+    let is_varied =
+        |name: &str| arguments.parameter.is_empty() || arguments.parameter.iter().any(|p| p == name);
+    let variants = sweep::variants(query, is_varied);
     for variant in &variants {
         bench.add(variant.query.clone(), detection);
     }
@@ -134,12 +144,6 @@ fn bench(arguments: &EvaluateArguments, ids: &[String]) -> miette::Result<Bench>
     let mut texts = super::test::read(arguments.queries.as_deref())?;
     texts.detections = super::test::selected(&texts, ids)?.into_iter().cloned().collect();
     let (folder, grid_seconds) = (arguments.queries.clone(), arguments.grid_seconds);
-    if let Some(grid) = grid_seconds.map(i64::from) {
-        // A detection that looked between grid points would see rows that are not there yet.
-        for detection in &mut texts.detections {
-            detection.grid_seconds = (detection.grid_seconds + grid - 1) / grid * grid;
-        }
-    }
     Ok(Bench { folder, texts, stands_for: BTreeMap::new(), grid_seconds })
 }
 
@@ -151,6 +155,15 @@ fn all(arguments: &EvaluateArguments, bench: &Bench) -> miette::Result<Vec<World
         None => arguments.input.iter().cloned().map(Input::Folder).collect(),
     };
     run::all(&inputs, bench, arguments.jobs.max(1))
+}
+
+/// As the config wants `time.grid_seconds`.
+fn divisor_of_an_hour(text: &str) -> Result<u32, String> {
+    let seconds = text.parse::<u32>().map_err(|e| e.to_string())?;
+    if seconds == 0 || 3_600 % seconds != 0 {
+        return Err(format!("{seconds} is no divisor of 3600: write 60, 300 or 900, say"));
+    }
+    Ok(seconds)
 }
 
 /// `101-120`, or one seed.

@@ -19,10 +19,10 @@ pub(super) struct Variant {
     value: f64,
 }
 
-/// Every variant of `query`.
-pub(super) fn variants(query: &DetectionQuery) -> Vec<Variant> {
+/// Every variant of `query` in a parameter that `is_varied`.
+pub(super) fn variants(query: &DetectionQuery, is_varied: impl Fn(&str) -> bool) -> Vec<Variant> {
     let mut variants = Vec::new();
-    for (parameter, value) in &query.text.parameters {
+    for (parameter, value) in query.text.parameters.iter().filter(|(name, _)| is_varied(name)) {
         for factor in FACTORS {
             let changed = value * factor;
             if changed == *value {
@@ -52,7 +52,7 @@ pub(super) struct Row {
     pub(super) f1: Option<f64>,
 }
 
-/// A row for each value of each parameter, those in force among them.
+/// A row for each value of each parameter that was varied, those in force among them.
 pub(super) fn rows(query: &DetectionQuery, variants: &[Variant], report: &Report) -> Vec<Row> {
     let row = |parameter: &str, value: f64, in_force: bool, counts: (usize, usize, usize)| {
         let (found, wrong, missed) = counts;
@@ -69,7 +69,8 @@ pub(super) fn rows(query: &DetectionQuery, variants: &[Variant], report: &Report
         }
     };
     let mut rows = Vec::new();
-    for (parameter, value) in &query.text.parameters {
+    let is_varied = |parameter: &String| variants.iter().any(|v| v.parameter == *parameter);
+    for (parameter, value) in query.text.parameters.iter().filter(|(name, _)| is_varied(name)) {
         if let Some(own) = report.detections.get(&query.text.id) {
             let counts = (own.true_positives, own.false_positives, own.false_negatives);
             rows.push(row(parameter, *value, true, counts));
