@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{Cte, Query, Statement as Parsed};
 
 use super::QueryText;
 use super::dissect::folded;
-use super::plan::{Engine, PlanError, Runnable, Scan, failed, register, tables_of};
+use super::plan::{Engine, PlanError, PlannedRollup, Runnable, Scan, failed, register, tables_of};
 use super::slot::Slot;
 
 /// What a plan reads besides the registry.
@@ -242,6 +242,12 @@ impl Desk<'_> {
         }
         inputs
     }
+}
+
+/// Whether `reads` tell who issued a token and who presents it.
+pub(super) fn follows_links(subject_kind: &str, reads: &[usize], rollups: &[PlannedRollup]) -> bool {
+    let mut own = reads.iter().map(|i| &rollups[*i].query).filter(|read| read.subject == subject_kind);
+    own.clone().any(|read| read.issues.is_some()) && own.any(|read| read.presents.is_some())
 }
 
 /// Every column may be null: what the engine says of that differs from what it computes, here and there.

@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as Parsed};
 
 use crate::limits::QUERY_MEMORY_BYTES_MAX;
 use crate::query::functions::{self, AsOf};
-use crate::query::parts::{Desk, Parts, Read, Step, Worked};
+use crate::query::parts::{Desk, Parts, Read, Step, Worked, follows_links};
 use crate::query::shape::{
     check_functions, check_named_columns, check_nodes, check_timeless, merges_of, plain_schema, shape_of,
     with_grid,
@@ -401,12 +401,6 @@ fn query_of<'a>(text: &QueryText, statement: &'a Statement) -> Result<&'a Query,
         return Ok(query);
     }
     Err(PlanError::refused(text, "a detection is one SELECT"))
-}
-
-/// Whether `reads` tell who issued a token and who presents it.
-fn follows_links(subject_kind: &str, reads: &[usize], rollups: &[PlannedRollup]) -> bool {
-    let mut own = reads.iter().map(|i| &rollups[*i].query).filter(|read| read.subject == subject_kind);
-    own.clone().any(|read| read.issues.is_some()) && own.any(|read| read.presents.is_some())
 }
 
 /// The parts that the front matter names; refuses one that is not there or does not name subjects.
