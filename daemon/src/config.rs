@@ -191,6 +191,13 @@ pub struct TimeConfig {
     pub idle_after_ms: u32,
 }
 
+impl TimeConfig {
+    /// Whether there can be a base grid of so many seconds: its points fall on every full hour.
+    pub fn is_grid(seconds: u32) -> bool {
+        seconds != 0 && 3_600 % seconds == 0
+    }
+}
+
 impl Default for TimeConfig {
     fn default() -> Self {
         Self { clock: Clock::Wall, grid_seconds: 60, lateness_seconds: 1_800, idle_after_ms: 5_000 }

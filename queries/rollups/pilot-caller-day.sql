@@ -12,7 +12,8 @@
 -- business_hour_to = 18    # UTC; start value, not yet calibrated
 -- ---
 -- Stage, probability of production and the like are part of the key, not conditions: each detection sets its
--- own thresholds on them. `hours` has a bit for each hour of the day, `minutes` one for each minute of the hour. Answered means outcome success: a refused or failed call is nobody's production.
+-- own thresholds on them. Answered means outcome success: a refused or failed call is nobody's production. `hours` has
+-- a bit for each hour of the day, `minutes` one for each minute of the hour.
 SELECT
     date_bin(INTERVAL '1 day', event_time) AS day,
     pilot,

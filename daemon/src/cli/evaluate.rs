@@ -22,6 +22,7 @@ use self::report::Report;
 use self::run::{Bench, Input, WorldVerdict};
 use super::OutputFormat;
 use super::generate::{self, ScaleArgument};
+use crate::config::TimeConfig;
 use crate::query::QueryTexts;
 
 /// Measures precision, recall and time to detect over generated companies.
@@ -160,10 +161,8 @@ fn all(arguments: &EvaluateArguments, bench: &Bench) -> miette::Result<Vec<World
 /// As the config wants `time.grid_seconds`.
 fn divisor_of_an_hour(text: &str) -> Result<u32, String> {
     let seconds = text.parse::<u32>().map_err(|e| e.to_string())?;
-    if seconds == 0 || 3_600 % seconds != 0 {
-        return Err(format!("{seconds} is no divisor of 3600: write 60, 300 or 900, say"));
-    }
-    Ok(seconds)
+    let refusal = || format!("{seconds} is no divisor of 3600: write 60, 300 or 900, say");
+    TimeConfig::is_grid(seconds).then_some(seconds).ok_or_else(refusal)
 }
 
 /// `101-120`, or one seed.

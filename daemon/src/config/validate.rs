@@ -10,7 +10,7 @@ use std::path::Path;
 use super::layout::{self, LAYOUT_CREDENTIAL_KINDS, LAYOUT_FIELDS, LAYOUT_PRINCIPAL_KINDS, LayoutConfig};
 use super::read::{Problems, choices};
 use super::tree::{Document, Step, label, steps};
-use super::{Config, FORMATS};
+use super::{Config, FORMATS, TimeConfig};
 use crate::findings::Severity;
 use crate::limits;
 
@@ -269,7 +269,7 @@ impl Rules<'_, '_> {
 
     fn time(&mut self, config: &Config) {
         let time = &config.time;
-        if time.grid_seconds == 0 || 3_600 % time.grid_seconds != 0 {
+        if !TimeConfig::is_grid(time.grid_seconds) {
             let message = format!("`time.grid_seconds` is {}, expected a divisor of 3600", time.grid_seconds);
             self.wrong(
                 &steps("time.grid_seconds"),

@@ -184,9 +184,14 @@ impl Intervals {
         }
     }
 
+    /// The first instant of the retention as of `as_of`.
+    fn oldest(&self, as_of: i64) -> i64 {
+        as_of.saturating_sub(self.retention_micros)
+    }
+
     /// Which buckets are within the retention as of `as_of`; `None` where all are.
     fn kept(&self, buckets: &ArrayRef, as_of: i64) -> Option<BooleanArray> {
-        let oldest = as_of.saturating_sub(self.retention_micros);
+        let oldest = self.oldest(as_of);
         let buckets = buckets.as_primitive::<TimestampMicrosecondType>();
         let is_kept = |bucket: Option<i64>| bucket.is_none_or(|bucket| bucket >= oldest);
         (!buckets.iter().all(is_kept)).then(|| buckets.iter().map(|bucket| Some(is_kept(bucket))).collect())
@@ -194,7 +199,7 @@ impl Intervals {
 
     /// Settled rows, all or of some subjects, within the retention as of `as_of`, in key order.
     pub fn settled(&self, subjects: Option<&[SubjectId]>, as_of: i64) -> Result<Selection, ArrowError> {
-        let mut rows = self.settled.select(subjects, Some(as_of.saturating_sub(self.retention_micros)))?;
+        let mut rows = self.settled.select(subjects, Some(self.oldest(as_of)))?;
         if let Some(kept) = self.kept(rows.key(self.layout.bucket), as_of) {
             rows.retain(&kept)?;
         }
