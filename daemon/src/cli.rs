@@ -17,6 +17,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod test;
+pub mod verify;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     WhyNot(explain::WhyNotArguments),
     /// Lists what could not be decoded, shows it, tries it again
     Quarantine(quarantine::QuarantineArguments),
+    /// Checks a state folder from end to end: pages, offsets, rollup rows, findings, the chain of history
+    Verify(verify::VerifyArguments),
     /// Makes the rows of rollups whose query changed anew from Kafka, while the daemon is stopped
     Rebuild(rebuild::RebuildArguments),
 }
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Explain(a) => explain::main(&a),
         Command::WhyNot(a) => explain::main_why_not(&a),
         Command::Quarantine(a) => quarantine::main(&a),
+        Command::Verify(a) => verify::main(&a),
         Command::Rebuild(a) => rebuild::main(&a),
     };
     outcome.unwrap_or_else(|error| {

@@ -228,5 +228,7 @@ pub const SIGNALS_MAX: usize = 2_000;
 pub const ENRICH_TEXTS_MAX: usize = 65_536;
 /// Combinations of values whose outcome enrich remembers between batches, of each kind.
 pub const ENRICH_TUPLES_MAX: usize = 131_072;
+/// Damaged places of one part of a state that `verify` lists; it counts the others.
+pub const VERIFY_DAMAGE_MAX: usize = 20;
 /// How far behind the end of its generated history a demo's last event may lie, seconds.
 pub const DEMO_END_SLACK_SECONDS: f64 = 1_800.0;

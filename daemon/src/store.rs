@@ -6,12 +6,14 @@
 
 pub mod sqlite;
 pub mod segments;
+mod control;
 mod dead_letters;
 mod history;
 mod quarantine;
 mod read;
 mod recover;
 mod retries;
+pub mod verify;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -202,6 +204,7 @@ impl Store {
         let mut connection = locked(&self.connection);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let numbers = write::register_topics(&transaction, names)?;
+        control::seal(&transaction)?;
         transaction.commit()?;
         Ok(numbers)
     }
@@ -221,6 +224,7 @@ impl Store {
         let mut connection = locked(&self.connection);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let outcome = write::write(&transaction, commit, &self.bounds)?;
+        control::seal(&transaction)?;
         transaction.commit()?;
         Ok(outcome)
     }
@@ -381,6 +385,17 @@ pub enum StoreError {
         /// What is wrong.
         found: String,
     },
+    /// Offsets, event time, versions or topic numbers are not what was written.
+    #[error(
+        "offsets, times, versions or topic numbers are damaged: checksum {found:016x}, written with {expected:016x}; \
+         move the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    CorruptControl {
+        /// Checksum of the rows read.
+        found: u64,
+        /// Checksum stored beside them.
+        expected: u64,
+    },
     /// The history was changed after it was written.
     #[error("revision {seq}: {found}; the history was changed after it was written")]
     BrokenChain {
@@ -432,6 +447,7 @@ impl StoreError {
             Self::CorruptSegment { .. }
             | Self::NoSegment { .. }
             | Self::CorruptRow { .. }
+            | Self::CorruptControl { .. }
             | Self::BrokenChain { .. } => StoreAction::Rebuild,
             Self::BadPageToken | Self::NoState { .. } => StoreAction::RefuseRequest,
         }

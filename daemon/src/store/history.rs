@@ -103,7 +103,8 @@ pub(super) fn finding_json(finding: &Finding) -> String {
     serde_json::to_string(finding).expect("a finding has string keys and finite numbers only")
 }
 
-fn head(connection: &Connection) -> rusqlite::Result<(i64, String)> {
+/// Number and hash of the newest revision; 0 and the hash before the first where there is none.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<(i64, String)> {
     let last = connection
         .prepare_cached("SELECT seq, hash FROM revision ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -6,12 +6,13 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ClockState, Recovered, StoreError, Versions};
-use super::{read, segments, sqlite};
+use super::{control, read, segments, sqlite};
 use crate::findings::Tracked;
 use crate::ingest::{Checkpoint, Position};
 
 /// Everything, each blob and body checked.
 pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
+    control::check(connection)?;
     Ok(Recovered {
         checkpoints: checkpoints(connection)?,
         topics: topics(connection)?,

@@ -173,6 +173,8 @@ fn state_from_before_rollups_had_a_start_is_read_and_gets_a_place_for_it() {
     let dir = tempfile::tempdir().unwrap();
     fresh(dir.path()).commit(&full_commit()).unwrap();
     sql(dir.path(), "DROP TABLE rollup_start");
+    sql(dir.path(), "DELETE FROM meta WHERE key = 'control_checksum'");
+    assert_eq!(damaged_parts(dir.path()), []);
     let (mut store, recovered) = Store::open(dir.path()).unwrap();
     assert_eq!(recovered.versions.unwrap().starts, []);
     store.commit(&full_commit()).unwrap();
@@ -295,6 +297,102 @@ fn a_damaged_blob_is_named_and_never_used() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.action(), StoreAction::Rebuild);
     }
+}
+
+#[test]
+fn damaged_offsets_times_and_versions_are_never_used() {
+    let damage = [
+        "UPDATE checkpoint SET next_offset = next_offset + 1",
+        "UPDATE checkpoint SET last_payload_hash = last_payload_hash + 1",
+        "UPDATE clock_partition SET newest_event_micros = newest_event_micros + 1",
+        "UPDATE meta SET value = value + 1 WHERE key = 'watermark_micros'",
+        "UPDATE topic SET name = name || 's' WHERE number = 0",
+        "UPDATE version_in_force SET sha256 = sha256 || '0' WHERE kind = 'registry'",
+        "UPDATE rollup_start SET since_micros = since_micros + 1",
+        "UPDATE meta SET value = value + 1 WHERE key = 'control_checksum'",
+    ];
+    for statement in damage {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = fresh(dir.path());
+        store.commit(&full_commit()).unwrap();
+        drop(store);
+        assert_eq!(damaged_parts(dir.path()), []);
+        assert!(sql(dir.path(), statement) > 0, "{statement} touches nothing");
+        let error = Store::open(dir.path()).err().unwrap();
+        assert!(matches!(error, StoreError::CorruptControl { .. }), "{statement}: {error}");
+        assert_eq!(error.action(), StoreAction::Rebuild);
+        assert_eq!(damaged_parts(dir.path()), [verify::Part::Control], "{statement}");
+    }
+}
+
+#[test]
+fn state_from_before_control_rows_had_a_checksum_is_read_and_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fresh(dir.path()));
+    assert_eq!(sql(dir.path(), "DELETE FROM meta WHERE key = 'control_checksum'"), 1);
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    store.commit(&full_commit()).unwrap();
+    drop(store);
+    assert_eq!(sql(dir.path(), "UPDATE meta SET value = value + 1 WHERE key = 'watermark_micros'"), 1);
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::CorruptControl { .. })));
+}
+
+fn damaged_parts(dir: &Path) -> Vec<verify::Part> {
+    let verified = verify::verify(dir).unwrap();
+    verified.parts.iter().filter(|p| !p.damage.is_empty()).map(|p| p.part).collect()
+}
+
+#[test]
+fn verify_names_the_part_that_is_damaged_and_the_head_of_the_history() {
+    let damage = [
+        ("UPDATE segment SET bytes = zeroblob(300) WHERE id = 2", verify::Part::Segments),
+        ("UPDATE finding SET body = replace(body, 'ada', 'eve')", verify::Part::Findings),
+        (
+            "DROP TRIGGER revision_is_never_changed; UPDATE revision SET at = '2026-01-01T00:00:00Z'",
+            verify::Part::History,
+        ),
+    ];
+    for (statements, part) in damage {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = fresh(dir.path());
+        store.commit(&full_commit()).unwrap();
+        let head = store.history().unwrap().last().unwrap().hash.clone();
+        assert_eq!(verify::verify(dir.path()).unwrap().head, head, "beside its writer");
+        drop(store);
+        Connection::open(dir.path().join("shadowprod.db")).unwrap().execute_batch(statements).unwrap();
+        assert_eq!(damaged_parts(dir.path()), [part], "{statements}");
+        let verified = verify::verify(dir.path()).unwrap();
+        let damage: Vec<&String> = verified.parts.iter().flat_map(|p| &p.damage).collect();
+        assert!(damage.iter().all(|d| !d.contains("state folder")), "what to do is said once: {damage:?}");
+    }
+}
+
+/// What a start reads back is what was written, or the start fails, whatever bit of the file is another.
+#[test]
+fn a_flipped_bit_is_found_or_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    store.commit(&full_commit()).unwrap();
+    drop(store);
+    let path = dir.path().join("shadowprod.db");
+    let sound = std::fs::read(&path).unwrap();
+    let expected = format!("{:?}", Store::open(dir.path()).unwrap().1);
+    let mut dice = fastrand::Rng::with_seed(7);
+    let mut refused = 0;
+    for _ in 0..400 {
+        let (place, bit) = (dice.usize(..sound.len()), dice.u8(..8));
+        let mut damaged = sound.clone();
+        damaged[place] ^= 1 << bit;
+        std::fs::write(&path, &damaged).unwrap();
+        match Store::open(dir.path()) {
+            Ok((_, recovered)) => assert_eq!(format!("{recovered:?}"), expected, "bit {bit} of byte {place}"),
+            Err(_) => refused += 1,
+        }
+        for name in ["shadowprod.db-wal", "shadowprod.db-shm"] {
+            let _absent = std::fs::remove_file(dir.path().join(name));
+        }
+    }
+    assert!(refused > 10, "{refused} of 400 were refused: the file is mostly empty, but not that empty");
 }
 
 fn three_revisions(dir: &Path) {

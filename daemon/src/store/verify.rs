@@ -1,0 +1,203 @@
+//! A state folder, checked from end to end against what was written beside it.
+//!
+//! In: a state folder, also one that a daemon writes to. Out: of each part how much there is, and what is wrong with it.
+//! Nothing is changed, and all parts are of one commit.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{StoreError, control, history, recover, segments, sqlite};
+use crate::limits::VERIFY_DAMAGE_MAX;
+
+/// How an error of the store goes on once it has said what is wrong.
+const WHAT_TO_DO: &str = "; move the state folder away";
+
+/// A part of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// SQLite's own pages, indexes and references.
+    Pages,
+    /// Offsets, event time, versions in force, topic numbers.
+    Control,
+    /// Rows of rollups.
+    Segments,
+    /// Findings as they are.
+    Findings,
+    /// What became of them, hash-chained.
+    History,
+}
+
+impl Part {
+    /// As it is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pages => "pages",
+            Self::Control => "control",
+            Self::Segments => "segments",
+            Self::Findings => "findings",
+            Self::History => "history",
+        }
+    }
+
+    /// What to do where it is damaged.
+    pub fn fix(self) -> &'static str {
+        match self {
+            Self::Pages | Self::Control | Self::Segments | Self::Findings => {
+                "stop the daemon, move the state folder away and start it again: state is rebuilt from what Kafka \
+                 still has; or put a back-up in its place, from which it goes on"
+            }
+            Self::History => {
+                "the daemon runs on, for it reads no revision back; keep the folder, it shows what was changed, and \
+                 compare it with a back-up or with findings that were sent"
+            }
+        }
+    }
+}
+
+/// What came out of one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Which.
+    pub part: Part,
+    /// How much of it there is: pages, rows, segments, findings, revisions.
+    pub count: u64,
+    /// What is wrong, the first VERIFY_DAMAGE_MAX places.
+    pub damage: Vec<String>,
+    /// How many places more.
+    pub more: u64,
+}
+
+/// What came out of a state folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Each part.
+    pub parts: Vec<Checked>,
+    /// Hash of the newest revision, hex: write it down elsewhere, and a rewritten history shows.
+    pub head: String,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.parts.iter().all(|part| part.damage.is_empty())
+    }
+}
+
+/// Checks every part of the state in `dir`. Errors: there is no state, or none of this program's, or it cannot be read at all.
+pub fn verify(dir: &Path) -> Result<Verified, StoreError> {
+    let mut connection = sqlite::open_reader(dir)?;
+    let snapshot = connection.transaction()?;
+    let parts = [pages, control_rows, all_segments, all_findings, whole_history];
+    let parts = parts.map(|check| check(&snapshot)).into_iter().collect::<Result<_, _>>()?;
+    Ok(Verified { parts, head: history::head(&snapshot)?.1 })
+}
+
+/// Collects damage up to its bound.
+struct Finds(Checked);
+
+impl Finds {
+    fn of(part: Part) -> Self {
+        Self(Checked { part, count: 0, damage: Vec::new(), more: 0 })
+    }
+
+    fn note(&mut self, damage: impl ToString) {
+        if self.0.damage.len() < VERIFY_DAMAGE_MAX {
+            let damage = damage.to_string();
+            // What to do is said once a part.
+            let what = damage.split_once(WHAT_TO_DO).map_or(damage.as_str(), |(what, _)| what);
+            self.0.damage.push(what.to_owned());
+        } else {
+            self.0.more += 1;
+        }
+    }
+
+    /// Counts one more, or says what is wrong with it.
+    fn count<T>(&mut self, outcome: Result<T, impl ToString>) {
+        self.0.count += 1;
+        if let Err(damage) = outcome {
+            self.note(damage);
+        }
+    }
+}
+
+fn pages(connection: &Connection) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(Part::Pages);
+    let pages: i64 =
+        connection.query_row("SELECT page_count FROM pragma_page_count()", [], |row| row.get(0))?;
+    finds.0.count = pages.cast_unsigned();
+    let mut select = connection.prepare("PRAGMA integrity_check(1000)")?;
+    let mut lines = select.query([])?;
+    loop {
+        match lines.next() {
+            Ok(Some(line)) => match line.get::<_, String>(0)?.as_str() {
+                "ok" => {}
+                damage => finds.note(damage),
+            },
+            Ok(None) => break,
+            Err(damage) => {
+                finds.note(damage);
+                break;
+            }
+        }
+    }
+    Ok(finds.0)
+}
+
+fn control_rows(connection: &Connection) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(Part::Control);
+    match control::check(connection) {
+        Ok(rows) => finds.0.count = rows,
+        Err(damage) => finds.note(damage),
+    }
+    Ok(finds.0)
+}
+
+/// One at a time: together they may be larger than memory.
+fn all_segments(connection: &Connection) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(Part::Segments);
+    let ids = ids(connection, "SELECT id FROM segment ORDER BY id", &mut finds);
+    for id in ids {
+        let outcome = segments::read_one(connection, id);
+        finds.count(outcome.and_then(|segment| segment.ok_or(StoreError::NoSegment { id })));
+    }
+    Ok(finds.0)
+}
+
+fn all_findings(connection: &Connection) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(Part::Findings);
+    let mut select =
+        connection.prepare("SELECT finding_id, body, checksum FROM finding ORDER BY finding_id")?;
+    let mut found = select.query([])?;
+    loop {
+        match found.next() {
+            Ok(Some(row)) => finds.count(recover::tracked_row(row)),
+            Ok(None) => break,
+            Err(damage) => {
+                finds.note(damage);
+                break;
+            }
+        }
+    }
+    Ok(finds.0)
+}
+
+/// Ends at the first revision that does not fit: none after it can.
+fn whole_history(connection: &Connection) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(Part::History);
+    match history::verify(connection) {
+        Ok(revisions) => finds.0.count = revisions,
+        Err(damage) => finds.note(damage),
+    }
+    Ok(finds.0)
+}
+
+fn ids(connection: &Connection, sql: &str, finds: &mut Finds) -> Vec<i64> {
+    let read = || -> rusqlite::Result<Vec<i64>> {
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+    };
+    read().unwrap_or_else(|damage| {
+        finds.note(damage);
+        Vec::new()
+    })
+}
