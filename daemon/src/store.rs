@@ -6,9 +6,11 @@
 
 pub mod sqlite;
 pub mod segments;
+mod checksum;
 mod control;
 mod dead_letters;
 mod history;
+mod migrate;
 mod quarantine;
 mod read;
 mod recover;
@@ -328,11 +330,7 @@ pub enum StoreError {
         found: String,
     },
     /// Written by another version of this program.
-    #[error(
-        "{}: schema version {found}, this program reads version {expected}; run the version that wrote it, or \
-         point state.path at an empty folder to rebuild from Kafka",
-        path.display()
-    )]
+    #[error("{}: schema version {found}, this program reads version {expected}; {fix}", path.display())]
     SchemaVersion {
         /// Which file.
         path: PathBuf,
@@ -340,6 +338,8 @@ pub enum StoreError {
         found: i64,
         /// In this program.
         expected: i64,
+        /// What to do.
+        fix: &'static str,
     },
     /// SQLite: disk full, fsync failed, damaged page.
     #[error("state database: {0}; stop and start again: state goes back to the last commit")]

@@ -16,8 +16,7 @@ use crate::store::verify::{Part, Verified, verify};
 
 /// Checks a state folder from end to end: pages, offsets, rollup rows, findings, the chain of history.
 ///
-/// Everything that is read back at a start carries a checksum, and each revision of a finding the hash of the one before
-/// it. All of them are worked out anew, as of one commit, while a daemon runs or not. The exit code is 0 if everything
+/// Everything that is read back carries a checksum, and each revision of a finding the hash of the one before it. All of them are worked out anew, as of one commit, while a daemon runs or not. The exit code is 0 if everything
 /// fits, 1 if not: then it says what is wrong and what to do.
 ///
 /// Write the head of the history down elsewhere: whoever can rewrite the whole folder can rewrite the chain, but not
@@ -70,10 +69,11 @@ fn as_json(folder: &Path, verified: &Verified) -> serde_json::Value {
 fn unit(part: Part) -> &'static str {
     match part {
         Part::Pages => "pages",
-        Part::Control => "rows",
+        Part::Control | Part::Quarantine | Part::Journal => "rows",
         Part::Segments => "segments",
         Part::Findings => "findings",
         Part::History => "revisions",
+        Part::Changes => "changes",
     }
 }
 
@@ -84,7 +84,7 @@ impl Display for Text<'_> {
         for checked in &self.0.parts {
             let outcome = if checked.damage.is_empty() { "sound" } else { "DAMAGED" };
             let (name, count) = (checked.part.name(), checked.count);
-            writeln!(f, "{name:<9} {count:>9} {:<10} {outcome}", unit(checked.part))?;
+            writeln!(f, "{name:<10} {count:>9} {:<10} {outcome}", unit(checked.part))?;
             for damage in &checked.damage {
                 writeln!(f, "    {damage}")?;
             }

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::Quarantined;
+use super::{Quarantined, StoreError, checksum};
 use crate::limits;
 
 /// One reject in the form in which it is sent.
@@ -66,8 +66,9 @@ pub(super) fn write(
         return Ok(letters.dropped);
     }
     let room = rows_max.saturating_sub(waiting(connection)? as usize).min(letters.letters.len());
-    let mut insert =
-        connection.prepare_cached("INSERT INTO dead_letter (id, reason, body) VALUES (?, ?, ?)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO dead_letter (id, reason, body, checksum) VALUES (?1, ?2, ?3, xxh3(?1, ?2, ?3))",
+    )?;
     for letter in &letters.letters[..room] {
         insert.execute(params![letter.id, letter.reason, letter.body])?;
     }
@@ -87,13 +88,21 @@ pub(super) fn after(
     connection: &Connection,
     after: u64,
     limit: usize,
-) -> rusqlite::Result<Vec<(u64, DeadLetter)>> {
-    let mut select = connection.prepare_cached(
-        "SELECT seq, id, reason, body FROM dead_letter WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-    )?;
-    let read = |row: &rusqlite::Row<'_>| {
+) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+    let sql = format!(
+        "SELECT seq, id, reason, body, {} FROM dead_letter WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        checksum::fits("dead_letter")
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query((after as i64, limit as i64))?;
+    let mut letters = Vec::new();
+    while let Some(row) = rows.next()? {
         let letter = DeadLetter { id: row.get(1)?, reason: row.get(2)?, body: row.get(3)? };
-        Ok((row.get::<_, i64>(0)? as u64, letter))
-    };
-    select.query_map((after as i64, limit as i64), read)?.collect()
+        if !row.get::<_, bool>(4)? {
+            let found = "checksum differs".to_owned();
+            return Err(StoreError::CorruptRow { table: "dead_letter", key: letter.id, found });
+        }
+        letters.push((row.get::<_, i64>(0)? as u64, letter));
+    }
+    Ok(letters)
 }

@@ -46,9 +46,12 @@ impl ChangeRow {
         })
     }
 
-    /// The change that was written.
-    pub(super) fn decode(&self, table: &'static str) -> Result<FindingChange, StoreError> {
+    /// The change that was written, if its checksum fits.
+    pub(super) fn decode(&self, table: &'static str, fits: bool) -> Result<FindingChange, StoreError> {
         let damaged = |found: String| StoreError::CorruptRow { table, key: self.seq.to_string(), found };
+        if !fits {
+            return Err(damaged("checksum differs".to_owned()));
+        }
         let kind =
             ChangeKind::parse(&self.kind).ok_or_else(|| damaged(format!("unknown kind {:?}", self.kind)))?;
         let at: Timestamp = self.at.parse().map_err(|e| damaged(format!("time {:?}: {e}", self.at)))?;
@@ -151,21 +154,28 @@ fn check_head(connection: &Connection, count: u64, last: &str) -> Result<(), Sto
 /// The history of one finding, oldest first.
 pub(super) fn of_finding(connection: &Connection, id: &str) -> Result<Vec<Revision>, StoreError> {
     let mut select = connection.prepare_cached(
-        "SELECT seq, finding_id, kind, at, body, hash FROM revision WHERE finding_id = ?1 ORDER BY seq",
+        "SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision WHERE finding_id = ?1 ORDER BY seq",
     )?;
-    let rows = select.query_map([id], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
+    let rows = select.query_map([id], hashed)?;
     rows.map(|row| revision(row?)).collect()
 }
 
 /// The history of every finding, in the order in which it was written.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Revision>, StoreError> {
-    let mut select =
-        connection.prepare("SELECT seq, finding_id, kind, at, body, hash FROM revision ORDER BY seq")?;
-    let rows = select.query_map([], |row| Ok((ChangeRow::read(row)?, row.get::<_, String>(5)?)))?;
+    let mut select = connection
+        .prepare("SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision ORDER BY seq")?;
+    let rows = select.query_map([], hashed)?;
     rows.map(|row| revision(row?)).collect()
 }
 
-fn revision((row, hash): (ChangeRow, String)) -> Result<Revision, StoreError> {
-    let change = row.decode("revision")?;
+/// A row with the hash before it and its own.
+type Hashed = (ChangeRow, String, String);
+
+fn hashed(row: &Row<'_>) -> rusqlite::Result<Hashed> {
+    Ok((ChangeRow::read(row)?, row.get(5)?, row.get(6)?))
+}
+
+fn revision((row, previous, hash): Hashed) -> Result<Revision, StoreError> {
+    let change = row.decode("revision", row.hash(&previous) == hash)?;
     Ok(Revision { seq: row.seq as u64, change, hash })
 }

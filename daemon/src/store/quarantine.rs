@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row, named_params, params};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::StoreError;
+use super::{StoreError, checksum};
 use crate::decode::{Format, Reject, RejectReason, RejectedPayload};
 use crate::ingest::Position;
 use crate::limits;
@@ -133,8 +133,9 @@ fn write_kind(
     let last = last_of_sample(connection, topic, reason, rows_max)?;
     let mut insert = connection.prepare_cached(
         "INSERT OR REPLACE INTO quarantine (topic, partition, \"offset\", envelope_index, reason, rank, rejected_micros,
-                                            source, format, message_hash, content_hash, detail, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                                            source, format, message_hash, content_hash, detail, payload, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                 xxh3(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13))",
     )?;
     for (rank, Quarantined { reject, at_micros, .. }) in rows.range(..=last) {
         insert.execute(params![
@@ -252,15 +253,17 @@ impl Quarantined {
 
 /// Rows in the order in which they were read, the newest last.
 pub(super) fn list(connection: &Connection, query: &QuarantineQuery) -> Result<Vec<Quarantined>, StoreError> {
-    let mut select = connection.prepare_cached(
-        "SELECT q.topic, q.partition, q.\"offset\", q.envelope_index, q.reason, q.rejected_micros, q.source, q.format,
-                q.message_hash, q.content_hash, q.detail, q.payload, t.name
-         FROM quarantine q JOIN topic t ON t.number = q.topic
-         WHERE (:source IS NULL OR q.source = :source OR t.name = :source)
-           AND (:reason IS NULL OR q.reason = :reason)
-           AND (:since IS NULL OR q.rejected_micros >= :since)
-         ORDER BY q.rejected_micros, t.name, q.partition, q.\"offset\", q.envelope_index",
-    )?;
+    let sql = format!(
+        "SELECT topic, partition, \"offset\", envelope_index, reason, rejected_micros, source, format,
+                message_hash, content_hash, detail, payload, name, {}
+         FROM quarantine JOIN topic ON number = topic
+         WHERE (:source IS NULL OR source = :source OR name = :source)
+           AND (:reason IS NULL OR reason = :reason)
+           AND (:since IS NULL OR rejected_micros >= :since)
+         ORDER BY rejected_micros, name, partition, \"offset\", envelope_index",
+        checksum::fits("quarantine")
+    );
+    let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query(named_params! {
         ":source": query.source,
         ":reason": query.reason.map(RejectReason::name),
@@ -281,6 +284,9 @@ fn quarantined(row: &Row<'_>) -> Result<Quarantined, StoreError> {
         key: format!("{topic}/{}/{}", position.partition, position.offset),
         found,
     };
+    if !row.get::<_, bool>(13)? {
+        return Err(damaged("checksum differs".to_owned()));
+    }
     let (reason, format): (String, Option<String>) = (row.get(4)?, row.get(7)?);
     let reason = RejectReason::parse(&reason).ok_or_else(|| damaged(format!("unknown reason {reason:?}")))?;
     let format =

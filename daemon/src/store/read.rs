@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::dead_letters::{self, DeadLetter};
 use super::history::{self, ChangeRow, Revision};
 use super::quarantine::{self, QuarantineQuery, Quarantined};
-use super::{Shared, StoreError, locked, recover, sqlite, write};
+use super::{Shared, StoreError, checksum, locked, recover, sqlite, write};
 use crate::findings::{Finding, FindingChange, FindingState, Severity, Tracked};
 use crate::limits;
 
@@ -104,8 +104,9 @@ impl Reader {
     /// One finding.
     pub fn get(&self, id: &str) -> Result<Option<Finding>, StoreError> {
         let connection = locked(&self.connection);
-        let mut select = connection
-            .prepare_cached("SELECT finding_id, body, checksum FROM finding WHERE finding_id = ?1")?;
+        let fits = checksum::fits("finding");
+        let sql = format!("SELECT finding_id, body, {fits} FROM finding WHERE finding_id = ?1");
+        let mut select = connection.prepare_cached(&sql)?;
         let mut rows = select.query([id])?;
         rows.next()?.map(|row| Ok(recover::tracked_row(row)?.finding)).transpose()
     }
@@ -123,13 +124,16 @@ impl Reader {
         if seq > latest || seq + 1 < oldest {
             return Ok(Err(Gap { asked: seq, oldest, latest }));
         }
-        let mut select = snapshot.prepare_cached(
-            "SELECT seq, finding_id, kind, at, body FROM change WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let rows = select.query_map((seq as i64, limit as i64), ChangeRow::read)?;
-        let decode = |row: rusqlite::Result<ChangeRow>| {
-            let row = row?;
-            Ok((row.seq as u64, row.decode("change")?))
+        let fits = checksum::fits("change");
+        let sql = format!(
+            "SELECT seq, finding_id, kind, at, body, {fits} FROM change WHERE seq > ?1 ORDER BY seq LIMIT ?2"
+        );
+        let mut select = snapshot.prepare_cached(&sql)?;
+        let rows =
+            select.query_map((seq as i64, limit as i64), |row| Ok((ChangeRow::read(row)?, row.get(5)?)))?;
+        let decode = |row: rusqlite::Result<(ChangeRow, bool)>| {
+            let (row, fits) = row?;
+            Ok((row.seq as u64, row.decode("change", fits)?))
         };
         rows.map(decode).collect::<Result<Vec<_>, StoreError>>().map(Ok)
     }
@@ -147,10 +151,12 @@ impl Reader {
     /// All open findings, in the order of [`ListQuery`].
     pub fn open_findings(&self) -> Result<Vec<Finding>, StoreError> {
         let connection = locked(&self.connection);
-        let mut select = connection.prepare_cached(
-            "SELECT finding_id, body, checksum FROM finding WHERE state = 'open'
+        let sql = format!(
+            "SELECT finding_id, body, {} FROM finding WHERE state = 'open'
              ORDER BY severity DESC, last_seen DESC, finding_id",
-        )?;
+            checksum::fits("finding")
+        );
+        let mut select = connection.prepare_cached(&sql)?;
         let mut rows = select.query([])?;
         let mut findings = Vec::new();
         while let Some(row) = rows.next()? {
@@ -166,7 +172,7 @@ impl Reader {
 
     /// At most `limit` dead letters with their numbers, which are higher than `after`, in order.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        Ok(dead_letters::after(&locked(&self.connection), after, limit)?)
+        dead_letters::after(&locked(&self.connection), after, limit)
     }
 
     /// How many dead letters are not yet known to be delivered.
@@ -205,18 +211,21 @@ pub(super) fn reject_totals(connection: &Connection) -> Result<Vec<(String, u64)
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Findings by their place as of `:as_of`, which a later commit may have moved.
+/// Findings by their place as of `:as_of`, which a later commit may have moved. [`page_sql`] writes
+/// out what fits.
 const PAGE_SQL: &str = "
     WITH place AS (
-        SELECT finding_id, severity, last_seen FROM finding WHERE key_commit <= :as_of
+        SELECT finding_id, severity, last_seen, true AS fits FROM finding WHERE key_commit <= :as_of
         UNION ALL
-        SELECT p.finding_id, p.severity, p.last_seen FROM finding f JOIN finding_past p
+        SELECT p.finding_id, p.severity, p.last_seen, (SELECT PAST_FITS FROM finding_past WHERE seq = p.seq)
+        FROM finding f JOIN finding_past p
             ON p.finding_id = f.finding_id
             AND p.until_commit = (SELECT min(until_commit) FROM finding_past
                                   WHERE finding_id = f.finding_id AND until_commit > :as_of)
         WHERE f.key_commit > :as_of AND f.created_commit <= :as_of
     )
-    SELECT f.finding_id, f.body, f.checksum, place.severity, place.last_seen
+    SELECT f.finding_id, f.body, place.fits AND (SELECT FITS FROM finding WHERE finding_id = f.finding_id),
+           place.severity, place.last_seen
     FROM place JOIN finding f ON f.finding_id = place.finding_id
     WHERE (place.severity < :severity
            OR (place.severity = :severity AND place.last_seen < :last_seen)
@@ -230,12 +239,16 @@ const PAGE_SQL: &str = "
     ORDER BY place.severity DESC, place.last_seen DESC, place.finding_id
     LIMIT :limit";
 
+fn page_sql() -> String {
+    PAGE_SQL.replace("PAST_FITS", &checksum::fits("finding_past")).replace("FITS", &checksum::fits("finding"))
+}
+
 fn page(connection: &Connection, query: &ListQuery, cursor: &Cursor) -> Result<Page, StoreError> {
     let size = match query.page_size {
         0 => PAGE_SIZE_DEFAULT,
         asked => asked.min(limits::PAGE_SIZE_MAX),
     } as usize;
-    let mut select = connection.prepare_cached(PAGE_SQL)?;
+    let mut select = connection.prepare_cached(&page_sql())?;
     let mut rows = select.query(named_params! {
         ":as_of": cursor.as_of,
         ":severity": cursor.severity,

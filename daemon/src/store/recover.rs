@@ -3,16 +3,16 @@
 //! In: a connection. Out: [`Recovered`], or the first damaged row by name. Nothing here writes.
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ClockState, Recovered, StoreError, Versions};
-use super::{control, read, segments, sqlite};
+use super::{checksum, control, read, segments, sqlite};
 use crate::findings::Tracked;
 use crate::ingest::{Checkpoint, Position};
 
 /// Everything, each blob and body checked.
 pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
     control::check(connection)?;
+    check_finding_indexes(connection)?;
     Ok(Recovered {
         checkpoints: checkpoints(connection)?,
         topics: topics(connection)?,
@@ -22,6 +22,18 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> 
         versions: versions(connection)?,
         change_seq: read::latest_seq(connection)?,
     })
+}
+
+/// Whether the list finds every finding: an index is searched, not read back.
+fn check_finding_indexes(connection: &Connection) -> Result<(), StoreError> {
+    for table in ["finding", "finding_past"] {
+        let sql = format!("PRAGMA integrity_check({table})");
+        let found: String = connection.query_row(&sql, [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(StoreError::CorruptRow { table, key: "index".to_owned(), found });
+        }
+    }
+    Ok(())
 }
 
 /// Topic names by number.
@@ -65,8 +77,9 @@ fn clock(connection: &Connection) -> rusqlite::Result<ClockState> {
 
 /// Every finding with what its lifecycle remembers.
 pub(super) fn tracked(connection: &Connection) -> Result<Vec<Tracked>, StoreError> {
+    let fits = checksum::fits("finding");
     let mut select =
-        connection.prepare("SELECT finding_id, body, checksum FROM finding ORDER BY finding_id")?;
+        connection.prepare(&format!("SELECT finding_id, body, {fits} FROM finding ORDER BY finding_id"))?;
     let mut rows = select.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
@@ -75,11 +88,11 @@ pub(super) fn tracked(connection: &Connection) -> Result<Vec<Tracked>, StoreErro
     Ok(all)
 }
 
-/// From columns finding_id, body, checksum.
+/// From columns finding_id, body, and whether the checksum fits.
 pub(super) fn tracked_row(row: &Row<'_>) -> Result<Tracked, StoreError> {
     let (key, body): (String, String) = (row.get(0)?, row.get(1)?);
     let damaged = |found: String| StoreError::CorruptRow { table: "finding", key, found };
-    if xxh3_64(body.as_bytes()) as i64 != row.get::<_, i64>(2)? {
+    if !row.get::<_, bool>(2)? {
         return Err(damaged("checksum differs".to_owned()));
     }
     serde_json::from_str(&body).map_err(|e| damaged(e.to_string()))

@@ -1,5 +1,7 @@
 -- State of one daemon. Times that are compared are microseconds since 1970 UTC; `at` is RFC 3339.
 -- Open it with: sqlite3 -readonly shadowprod.db 'SELECT * FROM findings'
+-- `checksum` of a row is xxh3-64 over its other columns; rows without one are under `control_checksum` in meta, but for
+-- revisions, which have their chain.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -57,6 +59,7 @@ CREATE TABLE finding_past (
     until_commit INTEGER NOT NULL,
     severity INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
     UNIQUE (finding_id, until_commit)
 ) STRICT;
 
@@ -66,7 +69,8 @@ CREATE TABLE change (
     finding_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     at TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT;
 
 -- The history: only ever added to. hash = SHA-256 over prev_hash and every other column.
@@ -103,6 +107,7 @@ CREATE TABLE quarantine (
     content_hash INTEGER NOT NULL,
     detail TEXT NOT NULL,
     payload TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     UNIQUE (topic, partition, "offset", envelope_index)
 ) STRICT;
 CREATE INDEX quarantine_by_rank ON quarantine (topic, reason, rank);
@@ -118,7 +123,8 @@ CREATE TABLE dead_letter (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
     reason TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT;
 
 -- Decisions that did not come from the logs: idle partitions, reloads. The newest CONTROL_ROWS_MAX.
@@ -126,7 +132,8 @@ CREATE TABLE control (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     at_seq INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT;
 
 -- Which registry (id '') and which queries are in force.
@@ -137,6 +144,10 @@ CREATE TABLE version_in_force (
     sha256 TEXT NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
+
+-- Of each rollup in force whose rows do not go back to the first event: the event time from which on they hold
+-- everything.
+CREATE TABLE rollup_start (rollup TEXT PRIMARY KEY, since_micros INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 -- For people.
 CREATE VIEW findings AS

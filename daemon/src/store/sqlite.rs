@@ -8,18 +8,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, checksum, control, migrate};
 
 /// Raised whenever `schema.sql` changes its meaning.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
-/// Came after version 2 and changes nothing that it says, so a state without it gets it. Of each rollup in force whose
-/// rows do not go back to the first event: the event time from which on they hold everything.
-const ADDED: &str =
-    "CREATE TABLE IF NOT EXISTS rollup_start (rollup TEXT PRIMARY KEY, since_micros INTEGER NOT NULL)
-                     STRICT, WITHOUT ROWID";
 const FILE_NAME: &str = "shadowprod.db";
 /// Statements kept prepared per connection: more than there are in this module.
 const STATEMENTS_MAX: usize = 64;
@@ -121,6 +116,7 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
 pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    checksum::register(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(())
 }
@@ -129,28 +125,47 @@ fn ensure_schema(connection: &mut Connection, path: &Path) -> Result<(), StoreEr
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|source| unreadable(path, source))?;
-    if tables > 0 {
-        check_version(connection, path)?;
-        return Ok(connection.execute_batch(ADDED)?);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if tables == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        set_meta(&transaction, "schema_version", &SCHEMA_VERSION)?;
+        transaction
+            .execute("INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(16))))", [])?;
+        control::seal(&transaction)?;
+    } else {
+        match version(&transaction, path)? {
+            SCHEMA_VERSION => return Ok(()),
+            older @ migrate::OLDEST..SCHEMA_VERSION => {
+                tracing::info!("state of schema version {older} becomes one of version {SCHEMA_VERSION}");
+                migrate::migrate(&transaction, older)?;
+            }
+            found => return Err(other_version(path, found)),
+        }
     }
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(SCHEMA)?;
-    transaction.execute_batch(ADDED)?;
-    set_meta(&transaction, "schema_version", &SCHEMA_VERSION)?;
-    transaction
-        .execute("INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(16))))", [])?;
-    transaction.commit()?;
-    Ok(())
+    Ok(transaction.commit()?)
 }
 
 fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let found = meta(connection, "schema_version")
-        .map_err(|_| not_ours(path, "a database without our schema version"))?
-        .ok_or_else(|| not_ours(path, "a database without our schema version"))?;
-    if found == SCHEMA_VERSION {
-        return Ok(());
+    match version(connection, path)? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(other_version(path, found)),
     }
-    Err(StoreError::SchemaVersion { path: path.to_owned(), found, expected: SCHEMA_VERSION })
+}
+
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    meta(connection, "schema_version")
+        .ok()
+        .flatten()
+        .ok_or_else(|| not_ours(path, "a database without our schema version"))
+}
+
+fn other_version(path: &Path, found: i64) -> StoreError {
+    let fix = if (migrate::OLDEST..SCHEMA_VERSION).contains(&found) {
+        "start its daemon on this state once: it migrates it"
+    } else {
+        "run the version that wrote it, or point state.path at an empty folder to rebuild from Kafka"
+    };
+    StoreError::SchemaVersion { path: path.to_owned(), found, expected: SCHEMA_VERSION, fix }
 }
 
 fn not_ours(path: &Path, found: &str) -> StoreError {

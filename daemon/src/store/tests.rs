@@ -168,18 +168,65 @@ fn what_was_committed_comes_back_after_a_reopen() {
     assert!(store.size_bytes().unwrap() > 4_096);
 }
 
+/// What version 2 of the schema had where version 3 has something else.
+const AS_VERSION_2: &str = "
+    DROP TABLE rollup_start;
+    ALTER TABLE finding_past DROP COLUMN checksum;
+    ALTER TABLE change DROP COLUMN checksum;
+    ALTER TABLE quarantine DROP COLUMN checksum;
+    ALTER TABLE dead_letter DROP COLUMN checksum;
+    ALTER TABLE control DROP COLUMN checksum;
+    DELETE FROM meta WHERE key = 'control_checksum';
+    UPDATE meta SET value = 2 WHERE key = 'schema_version';";
+
+/// A state of schema version 2 with everything in it.
+fn version_2(dir: &Path) {
+    let mut store = fresh(dir);
+    store.commit(&full_commit()).unwrap();
+    drop(store);
+    let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
+    connection.execute_batch(AS_VERSION_2).unwrap();
+    let body: String = connection.query_row("SELECT body FROM finding", [], |row| row.get(0)).unwrap();
+    let checksum = xxhash_rust::xxh3::xxh3_64(body.as_bytes()).cast_signed();
+    assert_eq!(connection.execute("UPDATE finding SET checksum = ?", [checksum]).unwrap(), 1);
+}
+
 #[test]
-fn state_from_before_rollups_had_a_start_is_read_and_gets_a_place_for_it() {
+fn state_of_the_version_before_is_migrated_and_means_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    fresh(dir.path()).commit(&full_commit()).unwrap();
-    sql(dir.path(), "DROP TABLE rollup_start");
-    sql(dir.path(), "DELETE FROM meta WHERE key = 'control_checksum'");
-    assert_eq!(damaged_parts(dir.path()), []);
+    version_2(dir.path());
+    let message = Reader::open(dir.path()).err().unwrap().to_string();
+    assert!(
+        message.contains("schema version 2, this program reads version 3; start its daemon"),
+        "{message}"
+    );
     let (mut store, recovered) = Store::open(dir.path()).unwrap();
+    assert_eq!(recovered.tracked, full_commit().tracked);
+    assert_eq!(recovered.checkpoints, full_commit().checkpoints);
     assert_eq!(recovered.versions.unwrap().starts, []);
+    assert_eq!(damaged_parts(dir.path()), []);
     store.commit(&full_commit()).unwrap();
     assert_eq!(store.versions().unwrap(), full_commit().versions);
     assert_eq!(store.segments_of(&["sessions".to_owned()]).unwrap(), [2, 4]);
+    drop(store);
+    assert_eq!(damaged_parts(dir.path()), []);
+    Store::open(dir.path()).unwrap();
+}
+
+#[test]
+fn damage_in_a_state_of_the_version_before_is_not_sealed_by_its_migration() {
+    let dir = tempfile::tempdir().unwrap();
+    version_2(dir.path());
+    assert_eq!(sql(dir.path(), "UPDATE finding SET body = replace(body, 'ada', 'eve')"), 1);
+    for _ in 0..2 {
+        let error = Store::open(dir.path()).err().unwrap();
+        assert!(matches!(error, StoreError::CorruptRow { table: "finding", .. }), "{error}");
+    }
+    let count = |sql| {
+        Connection::open(dir.path().join("shadowprod.db")).unwrap().query_row(sql, [], |row| row.get(0))
+    };
+    assert_eq!(count("SELECT value FROM meta WHERE key = 'schema_version'"), Ok(2), "nothing is migrated");
+    assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'rollup_start'"), Ok(0));
 }
 
 #[test]
@@ -269,7 +316,7 @@ fn a_foreign_or_newer_file_is_refused() {
     drop(fresh(dir.path()));
     sql(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'schema_version'");
     let message = Store::open(dir.path()).err().unwrap().to_string();
-    assert!(message.contains("schema version 99, this program reads version 2"), "{message}");
+    assert!(message.contains("schema version 99, this program reads version 3"), "{message}");
 
     let other = tempfile::tempdir().unwrap();
     sql(other.path(), "CREATE TABLE recipes (id INTEGER)");
@@ -325,18 +372,6 @@ fn damaged_offsets_times_and_versions_are_never_used() {
     }
 }
 
-#[test]
-fn state_from_before_control_rows_had_a_checksum_is_read_and_gets_one() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(fresh(dir.path()));
-    assert_eq!(sql(dir.path(), "DELETE FROM meta WHERE key = 'control_checksum'"), 1);
-    let (mut store, _) = Store::open(dir.path()).unwrap();
-    store.commit(&full_commit()).unwrap();
-    drop(store);
-    assert_eq!(sql(dir.path(), "UPDATE meta SET value = value + 1 WHERE key = 'watermark_micros'"), 1);
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::CorruptControl { .. })));
-}
-
 fn damaged_parts(dir: &Path) -> Vec<verify::Part> {
     let verified = verify::verify(dir).unwrap();
     verified.parts.iter().filter(|p| !p.damage.is_empty()).map(|p| p.part).collect()
@@ -344,15 +379,22 @@ fn damaged_parts(dir: &Path) -> Vec<verify::Part> {
 
 #[test]
 fn verify_names_the_part_that_is_damaged_and_the_head_of_the_history() {
+    use verify::Part;
     let damage = [
-        ("UPDATE segment SET bytes = zeroblob(300) WHERE id = 2", verify::Part::Segments),
-        ("UPDATE finding SET body = replace(body, 'ada', 'eve')", verify::Part::Findings),
+        ("UPDATE segment SET bytes = zeroblob(300) WHERE id = 2", &[Part::Segments][..]),
+        ("UPDATE segment SET rollup = 'other' WHERE id = 2", &[Part::Control]),
+        ("UPDATE finding SET body = replace(body, 'ada', 'eve')", &[Part::Findings]),
+        ("UPDATE finding SET severity = 1", &[Part::Findings]),
         (
             "DROP TRIGGER revision_is_never_changed; UPDATE revision SET at = '2026-01-01T00:00:00Z'",
-            verify::Part::History,
+            &[Part::Control, Part::History],
         ),
+        ("UPDATE change SET kind = 'resolved'", &[Part::Changes]),
+        ("UPDATE quarantine SET detail = ''", &[Part::Quarantine]),
+        ("UPDATE control SET body = body || ' '", &[Part::Journal]),
+        ("UPDATE reject_count SET rejects = rejects + 1", &[Part::Control]),
     ];
-    for (statements, part) in damage {
+    for (statements, parts) in damage {
         let dir = tempfile::tempdir().unwrap();
         let mut store = fresh(dir.path());
         store.commit(&full_commit()).unwrap();
@@ -360,14 +402,29 @@ fn verify_names_the_part_that_is_damaged_and_the_head_of_the_history() {
         assert_eq!(verify::verify(dir.path()).unwrap().head, head, "beside its writer");
         drop(store);
         Connection::open(dir.path().join("shadowprod.db")).unwrap().execute_batch(statements).unwrap();
-        assert_eq!(damaged_parts(dir.path()), [part], "{statements}");
+        assert_eq!(damaged_parts(dir.path()), parts, "{statements}");
         let verified = verify::verify(dir.path()).unwrap();
         let damage: Vec<&String> = verified.parts.iter().flat_map(|p| &p.damage).collect();
         assert!(damage.iter().all(|d| !d.contains("state folder")), "what to do is said once: {damage:?}");
     }
 }
 
-/// What a start reads back is what was written, or the start fails, whatever bit of the file is another.
+/// All that can be read of a state: what a start reads back and what clients are told.
+fn everything(dir: &Path) -> Result<String, StoreError> {
+    let (store, recovered) = Store::open(dir)?;
+    let reader = store.reader()?;
+    let told = (
+        reader.list(&ListQuery::default())?,
+        reader.changes_after(0, 100)?,
+        reader.quarantined(&QuarantineQuery::default())?,
+        reader.dead_letters(0, 100)?,
+        reader.reject_totals()?,
+        store.history()?,
+    );
+    Ok(format!("{recovered:?} {told:?}"))
+}
+
+/// What is read is what was written, or reading fails, whatever bit of the file is another.
 #[test]
 fn a_flipped_bit_is_found_or_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -376,16 +433,18 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     drop(store);
     let path = dir.path().join("shadowprod.db");
     let sound = std::fs::read(&path).unwrap();
-    let expected = format!("{:?}", Store::open(dir.path()).unwrap().1);
-    let mut dice = fastrand::Rng::with_seed(7);
+    let expected = everything(dir.path()).unwrap();
+    let seed = 7;
+    println!("seed {seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for _ in 0..400 {
         let (place, bit) = (dice.usize(..sound.len()), dice.u8(..8));
         let mut damaged = sound.clone();
         damaged[place] ^= 1 << bit;
         std::fs::write(&path, &damaged).unwrap();
-        match Store::open(dir.path()) {
-            Ok((_, recovered)) => assert_eq!(format!("{recovered:?}"), expected, "bit {bit} of byte {place}"),
+        match everything(dir.path()) {
+            Ok(read) => assert_eq!(read, expected, "bit {bit} of byte {place}"),
             Err(_) => refused += 1,
         }
         for name in ["shadowprod.db-wal", "shadowprod.db-shm"] {
@@ -411,6 +470,22 @@ fn three_revisions(dir: &Path) {
     assert_eq!(kinds, [(1, ChangeKind::Opened), (2, ChangeKind::Updated), (3, ChangeKind::Resolved)]);
 }
 
+/// As somebody who hides it: the triggers are there again afterwards.
+fn without_triggers(dir: &Path, statement: &str) {
+    let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
+    let triggers = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'";
+    let triggers: Vec<(String, String)> = connection
+        .prepare(triggers)
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    triggers.iter().for_each(|(name, _)| connection.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    assert_eq!(connection.execute(statement, []).unwrap(), 1);
+    triggers.iter().for_each(|(_, sql)| connection.execute_batch(sql).unwrap());
+}
+
 #[test]
 fn the_chain_finds_the_first_revision_that_was_touched() {
     let tampering = [
@@ -424,9 +499,7 @@ fn the_chain_finds_the_first_revision_that_was_touched() {
         three_revisions(dir.path());
         let refused = Connection::open(dir.path().join("shadowprod.db")).unwrap().execute(statement, []);
         assert!(refused.unwrap_err().to_string().contains("revisions are never"));
-        sql(dir.path(), "DROP TRIGGER revision_is_never_changed");
-        sql(dir.path(), "DROP TRIGGER revision_is_never_removed");
-        assert_eq!(sql(dir.path(), statement), 1);
+        without_triggers(dir.path(), statement);
         let (store, _) = Store::open(dir.path()).unwrap();
         match store.verify_chain() {
             Err(StoreError::BrokenChain { seq, .. }) => assert_eq!(seq, expected, "{statement}"),

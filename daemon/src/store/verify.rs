@@ -7,11 +7,18 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{StoreError, control, history, recover, segments, sqlite};
+use super::{StoreError, checksum, control, history, recover, segments, sqlite};
 use crate::limits::VERIFY_DAMAGE_MAX;
 
 /// How an error of the store goes on once it has said what is wrong.
 const WHAT_TO_DO: &str = "; move the state folder away";
+
+/// Tables of which each row has a checksum and nothing more is known.
+const ROWS: [(Part, &[&str]); 3] = [
+    (Part::Changes, &["change"]),
+    (Part::Quarantine, &["quarantine", "dead_letter"]),
+    (Part::Journal, &["control", "finding_past"]),
+];
 
 /// A part of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +33,12 @@ pub enum Part {
     Findings,
     /// What became of them, hash-chained.
     History,
+    /// What watchers are told.
+    Changes,
+    /// Rejected payloads, also those on their way to the dead-letter topic.
+    Quarantine,
+    /// Decisions that did not come from the logs, and former places of findings in the list.
+    Journal,
 }
 
 impl Part {
@@ -37,6 +50,9 @@ impl Part {
             Self::Segments => "segments",
             Self::Findings => "findings",
             Self::History => "history",
+            Self::Changes => "changes",
+            Self::Quarantine => "quarantine",
+            Self::Journal => "journal",
         }
     }
 
@@ -50,6 +66,10 @@ impl Part {
             Self::History => {
                 "the daemon runs on, for it reads no revision back; keep the folder, it shows what was changed, and \
                  compare it with a back-up or with findings that were sent"
+            }
+            Self::Changes | Self::Quarantine | Self::Journal => {
+                "the daemon runs on and refuses to hand out the damaged rows; put a back-up in its place, or move the \
+                 state folder away and start again: state is rebuilt from what Kafka still has"
             }
         }
     }
@@ -88,8 +108,16 @@ impl Verified {
 pub fn verify(dir: &Path) -> Result<Verified, StoreError> {
     let mut connection = sqlite::open_reader(dir)?;
     let snapshot = connection.transaction()?;
-    let parts = [pages, control_rows, all_segments, all_findings, whole_history];
-    let parts = parts.map(|check| check(&snapshot)).into_iter().collect::<Result<_, _>>()?;
+    let mut parts = vec![
+        pages(&snapshot)?,
+        control_rows(&snapshot)?,
+        all_segments(&snapshot)?,
+        all_findings(&snapshot)?,
+        whole_history(&snapshot)?,
+    ];
+    for (part, tables) in ROWS {
+        parts.push(all_rows(&snapshot, part, tables)?);
+    }
     Ok(Verified { parts, head: history::head(&snapshot)?.1 })
 }
 
@@ -166,8 +194,9 @@ fn all_segments(connection: &Connection) -> Result<Checked, StoreError> {
 
 fn all_findings(connection: &Connection) -> Result<Checked, StoreError> {
     let mut finds = Finds::of(Part::Findings);
+    let fits = checksum::fits("finding");
     let mut select =
-        connection.prepare("SELECT finding_id, body, checksum FROM finding ORDER BY finding_id")?;
+        connection.prepare(&format!("SELECT finding_id, body, {fits} FROM finding ORDER BY finding_id"))?;
     let mut found = select.query([])?;
     loop {
         match found.next() {
@@ -176,6 +205,31 @@ fn all_findings(connection: &Connection) -> Result<Checked, StoreError> {
             Err(damage) => {
                 finds.note(damage);
                 break;
+            }
+        }
+    }
+    Ok(finds.0)
+}
+
+fn all_rows(connection: &Connection, part: Part, tables: &[&'static str]) -> Result<Checked, StoreError> {
+    let mut finds = Finds::of(part);
+    for table in tables {
+        let fits = checksum::fits(table);
+        let mut select = connection.prepare(&format!("SELECT rowid, {fits} FROM {table} ORDER BY rowid"))?;
+        let mut rows = select.query([])?;
+        loop {
+            let row = rows.next().and_then(|row| row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose());
+            match row {
+                Ok(Some((_, true))) => finds.0.count += 1,
+                Ok(Some((key, false))) => {
+                    let (key, found) = (i64::to_string(&key), "checksum differs".to_owned());
+                    finds.count::<()>(Err(StoreError::CorruptRow { table, key, found }));
+                }
+                Ok(None) => break,
+                Err(damage) => {
+                    finds.note(damage);
+                    break;
+                }
             }
         }
     }

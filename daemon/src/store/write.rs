@@ -5,10 +5,9 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Bounds, ClockState, Commit, CommitOutcome, ControlEvent, StoreError, Versions};
-use super::{dead_letters, history, quarantine, segments, sqlite};
+use super::{checksum, dead_letters, history, quarantine, segments, sqlite};
 use crate::findings::{ChangeKind, FindingChange, Severity, Tracked};
 use crate::ingest::Checkpoint;
 use crate::limits;
@@ -97,11 +96,13 @@ fn remove_withdrawn(connection: &Connection, changes: &[FindingChange]) -> rusql
 fn write_tracked(connection: &Connection, tracked: &[Tracked], number: i64) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO finding (finding_id, detection, subject_kind, subject_id, severity, state, owner, last_seen,
-                              created_commit, key_commit, checksum, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)
+                              created_commit, key_commit, body, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, 0)
          ON CONFLICT (finding_id) DO UPDATE SET severity = ?5, state = ?6, owner = ?7, last_seen = ?8,
-             key_commit = iif(severity = ?5 AND last_seen = ?8, key_commit, ?9), checksum = ?10, body = ?11",
+             key_commit = iif(severity = ?5 AND last_seen = ?8, key_commit, ?9), body = ?10",
     )?;
+    let seal = checksum::set("finding", "finding_id = ?1");
+    let mut seal = connection.prepare_cached(&seal)?;
     for t in tracked {
         let body = serde_json::to_string(t).expect("a finding has string keys and finite numbers only");
         let (f, severity, last_seen) =
@@ -117,9 +118,9 @@ fn write_tracked(connection: &Connection, tracked: &[Tracked], number: i64) -> r
             f.owner.person,
             last_seen,
             number,
-            xxh3_64(body.as_bytes()) as i64,
             body,
         ])?;
+        seal.execute([&f.finding_id])?;
     }
     Ok(())
 }
@@ -134,8 +135,8 @@ fn keep_former_place(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO finding_past (finding_id, until_commit, severity, last_seen)
-             SELECT finding_id, ?4, severity, last_seen FROM finding
+            "INSERT OR IGNORE INTO finding_past (finding_id, until_commit, severity, last_seen, checksum)
+             SELECT finding_id, ?4, severity, last_seen, xxh3(finding_id, ?4, severity, last_seen) FROM finding
              WHERE finding_id = ?1 AND (severity <> ?2 OR last_seen <> ?3)",
         )?
         .execute(params![id, severity, last_seen, number])
@@ -165,11 +166,14 @@ fn forget_walks(connection: &Connection, keys_max: usize) -> rusqlite::Result<()
 }
 
 fn write_changes(connection: &Connection, changes: &[FindingChange], kept_max: u64) -> rusqlite::Result<()> {
-    let mut insert =
-        connection.prepare_cached("INSERT INTO change (finding_id, kind, at, body) VALUES (?, ?, ?, ?)")?;
-    for c in changes {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO change (seq, finding_id, kind, at, body, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, xxh3(?1, ?2, ?3, ?4, ?5))",
+    )?;
+    let latest = super::read::latest_seq(connection)?;
+    for (c, seq) in changes.iter().zip(latest + 1..) {
         let body = history::finding_json(&c.finding);
-        insert.execute(params![c.finding.finding_id, c.kind.name(), c.at.to_string(), body])?;
+        insert.execute(params![seq as i64, c.finding.finding_id, c.kind.name(), c.at.to_string(), body])?;
     }
     connection
         .prepare_cached("DELETE FROM change WHERE seq <= (SELECT max(seq) FROM change) - ?1")?
@@ -181,8 +185,9 @@ fn write_control(connection: &Connection, events: &[ControlEvent], rows_max: usi
     if events.is_empty() {
         return Ok(());
     }
-    let mut insert =
-        connection.prepare_cached("INSERT INTO control (at_seq, kind, body) VALUES (?, ?, ?)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO control (at_seq, kind, body, checksum) VALUES (?1, ?2, ?3, xxh3(?1, ?2, ?3))",
+    )?;
     for event in events {
         insert.execute(params![event.at_seq as i64, event.kind, event.body])?;
     }
