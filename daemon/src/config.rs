@@ -18,6 +18,8 @@ use serde::Deserialize;
 
 use layout::LayoutConfig;
 
+use crate::crash_points::CrashPoints;
+
 /// Values of `source.format`: `auto`, then the names of the formats that decode knows.
 pub const FORMATS: &[&str] = &[
     "auto",
@@ -79,6 +81,9 @@ pub struct Config {
     /// Where rejects are sent; absent: they are only kept.
     #[serde(default)]
     pub dead_letter: Option<DeadLetterConfig>,
+    /// Where the process may be made to end, for tests; no key of the file.
+    #[serde(skip)]
+    pub crash: CrashPoints,
 }
 
 /// `[kafka]`.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::{Config, SourceConfig};
+use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
 use crate::explain::Question;
@@ -112,7 +113,7 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     std::fs::create_dir_all(state).map_err(|source| StoreError::Folder { path: state.clone(), source })?;
     let key = CredentialKey::from_file_or_create(&config.state.path.join("credential.key"))?;
     let (store, recovered) = match store_dir {
-        Some(dir) => Store::open(dir)?,
+        Some(dir) => Store::open_to_crash(dir, config.crash.clone())?,
         None => Store::in_memory()?,
     };
     let rhythm =
@@ -127,6 +128,7 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
         signals,
         key,
         metrics,
+        crash: config.crash.clone(),
         store,
         recovered,
     })
@@ -231,6 +233,7 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         topics: topics.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
+        crash: config.crash.clone(),
     };
     let pipeline = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || runner.run());
     let pipeline = pipeline.map_err(DaemonError::Thread)?;
@@ -376,6 +379,7 @@ struct Runner {
     topics: Topics,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    crash: CrashPoints,
 }
 
 impl Runner {
@@ -398,6 +402,7 @@ impl Runner {
             }
             self.answer();
             let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
+            self.crash.pass(CrashPoint::BatchRead);
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
             self.show_source();
@@ -420,9 +425,11 @@ impl Runner {
     fn commit(&mut self) -> Result<(), DaemonError> {
         let committed = self.pipeline.commit(wall_clock)?;
         self.source.committed(&committed.positions);
+        self.crash.pass(CrashPoint::BrokerTold);
         let next = |p: &Position| ((p.topic, p.partition), p.offset);
         self.positions.send_modify(|all| all.extend(committed.positions.iter().map(next)));
         self.told.send_replace(committed.change_seq);
+        self.crash.pass(CrashPoint::WatchersTold);
         Ok(())
     }
 
@@ -457,7 +464,10 @@ impl Runner {
             match self.commands.try_recv() {
                 Ok(Command::Registry(registry)) => self.pipeline.replace_registry(registry, wall_clock()),
                 Ok(Command::Queries(texts)) => self.reload(&texts)?,
-                Ok(Command::DeadLettersDelivered(up_to)) => self.pipeline.dead_letters_delivered(up_to),
+                Ok(Command::DeadLettersDelivered(up_to)) => {
+                    self.crash.pass(CrashPoint::DeadLettersDelivered);
+                    self.pipeline.dead_letters_delivered(up_to);
+                }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
                 Err(TryRecvError::Empty) => return Ok(true),
             }

@@ -21,6 +21,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use crate::config::TimeConfig;
+use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::decode::dedupe::{Dedupe, Verdict};
 use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
 use crate::detect::DetectError;
@@ -100,6 +101,7 @@ pub struct Pipeline {
     time: TimeConfig,
     rhythm: Rhythm,
     metrics: Arc<Metrics>,
+    crash: CrashPoints,
     decoder: Decoder,
     dedupe: Dedupe,
     enricher: Enricher,
@@ -132,17 +134,20 @@ impl Pipeline {
         let mut next = 0;
         loop {
             let (decoded, to) = self.decoder.decode_from(batch, next);
+            self.crash.pass(CrashPoint::BatchDecoded);
             self.take_in(&batch.messages[next..to], decoded, now)?;
             next = to;
             if next == batch.messages.len() {
                 break;
             }
         }
+        self.crash.pass(CrashPoint::BatchRolledUp);
         self.count_read(batch);
         batch.ends.iter().for_each(|end| self.watermark.at_end(*end, now));
         self.settle(now)?;
         self.show_warming();
         self.look_early(now)?;
+        self.crash.pass(CrashPoint::LookedEarly);
         self.metrics.pipeline_steps.inc();
         self.metrics.pipeline_last_step_seconds.set(now as f64 / 1e6);
         Ok(())

@@ -9,6 +9,7 @@ pub mod segments;
 mod checksum;
 mod control;
 mod dead_letters;
+mod error;
 mod history;
 mod migrate;
 mod quarantine;
@@ -23,11 +24,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::findings::{FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position};
 use crate::limits;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
+pub use error::{StoreAction, StoreError};
 pub use history::Revision;
 pub use quarantine::{QuarantineQuery, Quarantined, Rejects};
 pub use read::{Gap, ListQuery, Page, Reader};
@@ -157,6 +160,7 @@ pub struct Store {
     connection: Shared,
     place: Place,
     bounds: Bounds,
+    crash: CrashPoints,
     /// A commit failed: what the database holds is unknown until it is opened again.
     failed: bool,
     /// Released after the connection, which stands above it.
@@ -174,13 +178,20 @@ enum Place {
 impl Store {
     /// Opens or creates `<dir>/shadowprod.db` as its only writer and reads everything back.
     pub fn open(dir: &Path) -> Result<(Self, Recovered), StoreError> {
+        Self::open_to_crash(dir, CrashPoints::default())
+    }
+
+    /// The same, with points at which the process may be made to end.
+    pub fn open_to_crash(dir: &Path, crash: CrashPoints) -> Result<(Self, Recovered), StoreError> {
         let lock = sqlite::FolderLock::acquire(dir)?;
-        let connection = sqlite::open_writer(dir)?;
+        let connection = sqlite::open_writer(dir, &crash)?;
         let recovered = recover::recover(&connection)?;
+        crash.pass(CrashPoint::Recovered);
         let store = Self {
             connection: Arc::new(Mutex::new(connection)),
             place: Place::Folder(dir.to_owned()),
             bounds: Bounds::default(),
+            crash,
             failed: false,
             _lock: Some(lock),
         };
@@ -195,6 +206,7 @@ impl Store {
             connection: Arc::new(Mutex::new(connection)),
             place: Place::Memory,
             bounds: Bounds::default(),
+            crash: CrashPoints::default(),
             failed: false,
             _lock: None,
         };
@@ -207,8 +219,22 @@ impl Store {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let numbers = write::register_topics(&transaction, names)?;
         control::seal(&transaction)?;
+        self.crash.pass(CrashPoint::TopicsNumbered);
         transaction.commit()?;
         Ok(numbers)
+    }
+
+    /// Ties the state to a credential key, which `fingerprint` tells from others; to another one once it is tied is an error.
+    pub fn bind_credential_key(&mut self, fingerprint: &str) -> Result<(), StoreError> {
+        let mut connection = locked(&self.connection);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match sqlite::meta_text(&transaction, "credential_key")? {
+            Some(known) if known == fingerprint => return Ok(()),
+            Some(_) => return Err(StoreError::OtherCredentialKey),
+            None => sqlite::set_meta(&transaction, "credential_key", &fingerprint)?,
+        }
+        control::seal(&transaction)?;
+        Ok(transaction.commit()?)
     }
 
     /// Makes `commit` durable, in one transaction. After an error the store refuses everything: stop, open
@@ -225,9 +251,15 @@ impl Store {
     fn write(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
         let mut connection = locked(&self.connection);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcome = write::write(&transaction, commit, &self.bounds)?;
+        self.crash.pass(CrashPoint::CommitBegun);
+        let outcome = write::write(&transaction, commit, &self.bounds, &self.crash)?;
         control::seal(&transaction)?;
+        self.crash.pass(CrashPoint::Sealed);
         transaction.commit()?;
+        self.crash.pass(CrashPoint::Committed);
+        if let Place::Folder(dir) = &self.place {
+            sqlite::keep_log_short(&connection, dir, &self.crash)?;
+        }
         Ok(outcome)
     }
 
@@ -296,162 +328,6 @@ impl Store {
 /// A panic elsewhere rolled its transaction back, so the connection stays usable.
 pub(crate) fn locked(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why the store cannot answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The state folder or one of its files.
-    #[error("state folder {}: {source}; it must exist or be creatable, and be writable by this user", path.display())]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another daemon has it.
-    #[error(
-        "state folder {} is in use by {holder}; give each daemon its own state.path, or stop that process",
-        path.display()
-    )]
-    Locked {
-        /// Which.
-        path: PathBuf,
-        /// The process, as far as it is known.
-        holder: String,
-    },
-    /// Not a database of this program.
-    #[error("{}: {found}; expected a database written by shadowprod; point state.path at another folder", path.display())]
-    NotOurs {
-        /// Which file.
-        path: PathBuf,
-        /// What it is instead.
-        found: String,
-    },
-    /// Written by another version of this program.
-    #[error("{}: schema version {found}, this program reads version {expected}; {fix}", path.display())]
-    SchemaVersion {
-        /// Which file.
-        path: PathBuf,
-        /// In the file.
-        found: i64,
-        /// In this program.
-        expected: i64,
-        /// What to do.
-        fix: &'static str,
-    },
-    /// SQLite: disk full, fsync failed, damaged page.
-    #[error("state database: {0}; stop and start again: state goes back to the last commit")]
-    Database(#[from] rusqlite::Error),
-    /// A segment is not what was written; it is never used.
-    #[error(
-        "segment {id} of rollup {rollup} is damaged: checksum {found:016x}, written with {expected:016x}; move \
-         the state folder away and start again: state is rebuilt from Kafka"
-    )]
-    CorruptSegment {
-        /// Its id.
-        id: i64,
-        /// Its rollup.
-        rollup: String,
-        /// Checksum of the bytes read.
-        found: u64,
-        /// Checksum stored beside them.
-        expected: u64,
-    },
-    /// A segment that was stored and not dropped is gone.
-    #[error(
-        "segment {id} is missing; move the state folder away and start again: state is rebuilt from Kafka"
-    )]
-    NoSegment {
-        /// Its id.
-        id: i64,
-    },
-    /// Nothing was ever committed here.
-    #[error("state folder {}: no state in it; start the daemon with this config once, or correct state.path", path.display())]
-    NoState {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A row is not what was written.
-    #[error(
-        "row {key} of table {table} is damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
-    )]
-    CorruptRow {
-        /// Table.
-        table: &'static str,
-        /// Its key.
-        key: String,
-        /// What is wrong.
-        found: String,
-    },
-    /// Offsets, event time, versions or topic numbers are not what was written.
-    #[error(
-        "offsets, times, versions or topic numbers are damaged: checksum {found:016x}, written with {expected:016x}; \
-         move the state folder away and start again: state is rebuilt from Kafka"
-    )]
-    CorruptControl {
-        /// Checksum of the rows read.
-        found: u64,
-        /// Checksum stored beside them.
-        expected: u64,
-    },
-    /// The history was changed after it was written.
-    #[error("revision {seq}: {found}; the history was changed after it was written")]
-    BrokenChain {
-        /// First revision that does not fit.
-        seq: u64,
-        /// What is wrong.
-        found: String,
-    },
-    /// Not one of our page tokens, of another question, or older than what is remembered.
-    #[error("page token is unknown, belongs to another filter, or is too old; ask for the first page again")]
-    BadPageToken,
-    /// More than TOPICS_MAX names.
-    #[error(
-        "{found} topics were ever read with this state, at most {} fit; use a fresh state folder",
-        limits::TOPICS_MAX
-    )]
-    TooManyTopics {
-        /// How many there would be.
-        found: usize,
-    },
-    /// An earlier commit failed.
-    #[error("an earlier commit failed; start again: state goes back to the last commit")]
-    Stopped,
-}
-
-/// What to do about a [`StoreError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreAction {
-    /// Say it and exit with 2: a person must change the setting or the folder.
-    RefuseToStart,
-    /// End the process; the next start recovers the last commit. Never retried in place.
-    StopAndRecover,
-    /// The state is damaged: stop; it can be rebuilt from Kafka in an empty folder.
-    Rebuild,
-    /// Tell the client; nothing is wrong here.
-    RefuseRequest,
-}
-
-impl StoreError {
-    /// The one place that says what each error leads to.
-    pub fn action(&self) -> StoreAction {
-        match self {
-            Self::Folder { .. }
-            | Self::Locked { .. }
-            | Self::NotOurs { .. }
-            | Self::SchemaVersion { .. }
-            | Self::TooManyTopics { .. } => StoreAction::RefuseToStart,
-            Self::Database(_) | Self::Stopped => StoreAction::StopAndRecover,
-            Self::CorruptSegment { .. }
-            | Self::NoSegment { .. }
-            | Self::CorruptRow { .. }
-            | Self::CorruptControl { .. }
-            | Self::BrokenChain { .. } => StoreAction::Rebuild,
-            Self::BadPageToken | Self::NoState { .. } => StoreAction::RefuseRequest,
-        }
-    }
 }
 
 #[cfg(test)]

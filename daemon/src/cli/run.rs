@@ -8,6 +8,7 @@ use miette::{IntoDiagnostic, miette};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::crash_points::CrashPoints;
 use crate::daemon;
 
 /// How often the pipeline's thread is looked after.
@@ -31,7 +32,8 @@ pub struct RunArguments {
 /// Runs the command.
 pub fn main(arguments: &RunArguments) -> miette::Result<ExitCode> {
     super::start_logging(arguments.log_json);
-    let config = Config::load(&arguments.config).map_err(|e| miette!("{e}"))?;
+    let mut config = Config::load(&arguments.config).map_err(|e| miette!("{e}"))?;
+    config.crash = CrashPoints::from_environment().into_diagnostic()?;
     let running = daemon::start(&config).map_err(|e| miette!("{e}"))?;
     let (grpc, http) = running.addresses();
     tracing::info!("reading {} topics from {}", config.sources.len(), config.kafka.brokers);

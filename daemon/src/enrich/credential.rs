@@ -73,6 +73,11 @@ impl CredentialKey {
         Ok(Self::from_bytes(key))
     }
 
+    /// Tells this key from others and nothing of it.
+    pub fn fingerprint(&self) -> String {
+        self.id("key", "")
+    }
+
     /// The id of a credential: equal for equal kind and value, and telling nothing of the value.
     pub fn id(&self, kind: &str, secret: &str) -> String {
         let mut mac = self.mac.clone();
@@ -151,6 +156,8 @@ mod tests {
         let path = folder.path().join("credential.key");
         let first = CredentialKey::from_file_or_create(&path).unwrap();
         let again = CredentialKey::from_file_or_create(&path).unwrap();
+        assert_eq!(first.fingerprint(), again.fingerprint());
+        assert_ne!(first.fingerprint(), CredentialKey::from_bytes([0; 32]).fingerprint());
         assert_eq!(first.id("static_key", "x"), again.id("static_key", "x"));
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (32, 0o600));

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
+use crate::crash_points::CrashPoint;
 use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
@@ -148,6 +149,7 @@ impl Pipeline {
             let ids = self.levels[index].take_mergeable();
             if !ids.is_empty() {
                 segments.push(self.merged(index, &ids)?);
+                self.crash.pass(CrashPoint::SegmentsMerged);
                 places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
                 dropped.extend(ids);
             }

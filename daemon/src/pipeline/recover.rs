@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::TimeConfig;
+use crate::crash_points::CrashPoints;
 use crate::decode::dedupe::{self, Dedupe};
 use crate::decode::{Decoder, RejectReason, SourceSpec};
 use crate::enrich::{CredentialKey, Enricher, Signals};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub key: CredentialKey,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Where the process may be made to end.
+    pub crash: CrashPoints,
     /// State, opened.
     pub store: Store,
     /// What the store remembers.
@@ -58,10 +61,22 @@ impl Pipeline {
 
     /// Loads the state; `queries` are the parts' texts, planned over the parts' registry.
     pub fn open_planned(parts: Parts, mut queries: QuerySet) -> Result<Self, PipelineError> {
-        let Parts { sources, time, rhythm, texts: _, registry, signals, key, metrics, mut store, recovered } =
-            parts;
+        let Parts {
+            sources,
+            time,
+            rhythm,
+            texts: _,
+            registry,
+            signals,
+            key,
+            metrics,
+            crash,
+            mut store,
+            recovered,
+        } = parts;
         queries.look_on(time.grid_seconds);
         let names: Vec<String> = sources.iter().map(|(topic, _)| topic.clone()).collect();
+        store.bind_credential_key(&key.fingerprint())?;
         store.register_topics(&names)?;
         let topics = store.topics()?;
         let spec = |topic: &String| sources.iter().find(|(t, _)| t == topic).map(|(_, s)| s.clone());
@@ -92,6 +107,7 @@ impl Pipeline {
             time,
             rhythm,
             metrics,
+            crash,
             store,
         };
         let before = recovered.versions.unwrap_or_default();

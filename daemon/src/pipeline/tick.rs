@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use crate::crash_points::CrashPoint;
 use crate::detect::{self, Context, DetectError, Round};
 use crate::findings::lifecycle::{Evaluated, Outcome, Rule};
 use crate::findings::silence::Silence;
@@ -50,10 +51,12 @@ impl Pipeline {
     fn tick(&mut self, at: i64) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.rollups.settle(at, &self.queries, &mut self.schedules)?;
+        self.crash.pass(CrashPoint::GridPointSettled);
         let mut round = Round::new(View::Settled, at);
         self.evaluate_due(at, true, &Silence::default(), &mut round)?;
         let silence = self.silence(at);
         self.evaluate_due(at, false, &silence, &mut round)?;
+        self.crash.pass(CrashPoint::GridPointEvaluated);
         let held = self.lifecycle.held(at, &silence);
         self.metrics.findings_held.set(i64::try_from(held).unwrap_or(i64::MAX));
         self.metrics.detect_tick_seconds.observe(started.elapsed().as_secs_f64());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehavior};
 
 use super::{StoreError, checksum, control, migrate};
+use crate::crash_points::{CrashPoint, CrashPoints};
 
 /// Raised whenever `schema.sql` changes its meaning.
 pub(super) const SCHEMA_VERSION: i64 = 3;
@@ -20,8 +21,9 @@ const FILE_NAME: &str = "shadowprod.db";
 const STATEMENTS_MAX: usize = 64;
 /// How long a connection waits for another's short lock, such as a checkpoint of the write-ahead log.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The write-ahead log is cut back to this after a checkpoint, bytes.
-const WAL_BYTES_KEPT: i64 = 64 << 20;
+/// The write-ahead log is brought into the database once it has so many bytes: a commit then waits for as many to be
+/// written and fsynced.
+const WAL_BYTES_MAX: u64 = 4 << 20;
 
 /// Held while a store is open. The system releases it when the process ends, however it ends.
 pub(super) struct FolderLock {
@@ -71,7 +73,7 @@ fn holder(file: &mut File) -> String {
 }
 
 /// The writer's connection: write-ahead log, every commit fsynced.
-pub(super) fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(dir: &Path, crash: &CrashPoints) -> Result<Connection, StoreError> {
     let path = dir.join(FILE_NAME);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -84,17 +86,48 @@ pub(super) fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::NotOurs { path, found });
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    // SQLite's own checkpoints tell nobody that they failed.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     prepare(&connection)?;
-    ensure_schema(&mut connection, &path)?;
+    // What a crash left in the log may be in the system's cache alone, if it was an fsync that failed: it is written
+    // anew before anybody is told of it.
+    checkpoint(&connection).map_err(|error| match error {
+        StoreError::Database(source) => unreadable(&path, source),
+        other => other,
+    })?;
+    ensure_schema(&mut connection, &path, crash)?;
     Ok(connection)
+}
+
+/// Brings the write-ahead log into the database once it has WAL_BYTES_MAX. As long as somebody reads a commit of before,
+/// what came after it stays in the log.
+pub(super) fn keep_log_short(
+    connection: &Connection,
+    dir: &Path,
+    crash: &CrashPoints,
+) -> Result<(), StoreError> {
+    let log = dir.join(format!("{FILE_NAME}-wal"));
+    let bytes = std::fs::metadata(&log).map_err(|source| StoreError::Folder { path: log, source })?.len();
+    if bytes < WAL_BYTES_MAX {
+        return Ok(());
+    }
+    crash.pass(CrashPoint::CheckpointBegun);
+    checkpoint(connection)
+}
+
+/// Fails where anything of it could not be written. Where somebody still reads from the log it is not waited for: what can
+/// be written is, and the log stays as long as it is until the next time.
+fn checkpoint(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(connection.busy_timeout(BUSY_TIMEOUT)?)
 }
 
 /// The same schema without a file.
 pub(super) fn open_memory() -> Result<Connection, StoreError> {
     let mut connection = Connection::open_in_memory()?;
     prepare(&connection)?;
-    ensure_schema(&mut connection, Path::new(":memory:"))?;
+    ensure_schema(&mut connection, Path::new(":memory:"), &CrashPoints::default())?;
     Ok(connection)
 }
 
@@ -121,7 +154,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn ensure_schema(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+fn ensure_schema(connection: &mut Connection, path: &Path, crash: &CrashPoints) -> Result<(), StoreError> {
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|source| unreadable(path, source))?;
@@ -132,6 +165,7 @@ fn ensure_schema(connection: &mut Connection, path: &Path) -> Result<(), StoreEr
         transaction
             .execute("INSERT INTO meta (key, value) VALUES ('instance', lower(hex(randomblob(16))))", [])?;
         control::seal(&transaction)?;
+        crash.pass(CrashPoint::SchemaCreated);
     } else {
         match version(&transaction, path)? {
             SCHEMA_VERSION => return Ok(()),
@@ -181,6 +215,14 @@ fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
 
 /// A number in `meta`; `None` where it was never set.
 pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// A text in `meta`; `None` where it was never set.
+pub(super) fn meta_text(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
         .query_row([key], |row| row.get(0))

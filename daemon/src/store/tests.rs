@@ -271,7 +271,7 @@ fn an_unfinished_transaction_leaves_the_old_state() {
             last_timestamp_ms: None,
         }];
         next.dropped_segments = vec![1, 2];
-        write::write(&transaction, &next, &Bounds::default()).unwrap();
+        write::write(&transaction, &next, &Bounds::default(), &CrashPoints::default()).unwrap();
     }
     drop(store);
     let (store, recovered) = Store::open(dir.path()).unwrap();
@@ -308,6 +308,17 @@ fn a_second_open_is_refused_and_names_the_process() {
     assert!(message.contains(&format!("in use by process {}", std::process::id())), "{message}");
     drop(first);
     Store::open(dir.path()).unwrap();
+}
+
+#[test]
+fn state_goes_on_under_its_own_credential_key_only() {
+    let dir = tempfile::tempdir().unwrap();
+    fresh(dir.path()).bind_credential_key("c_1").unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    store.bind_credential_key("c_1").unwrap();
+    let error = store.bind_credential_key("c_2").unwrap_err();
+    assert!(matches!(error, StoreError::OtherCredentialKey), "{error}");
+    assert_eq!(error.action(), StoreAction::RefuseToStart);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{Bounds, ClockState, Commit, CommitOutcome, ControlEvent, StoreError, Versions};
 use super::{checksum, dead_letters, history, quarantine, segments, sqlite};
+use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::findings::{ChangeKind, FindingChange, Severity, Tracked};
 use crate::ingest::Checkpoint;
 use crate::limits;
@@ -17,25 +18,36 @@ pub(super) fn write(
     connection: &Connection,
     commit: &Commit,
     bounds: &Bounds,
+    crash: &CrashPoints,
 ) -> Result<CommitOutcome, StoreError> {
     let number = sqlite::meta(connection, "commit_number")?.unwrap_or(0) + 1;
     sqlite::set_meta(connection, "commit_number", &number)?;
     write_checkpoints(connection, &commit.checkpoints)?;
+    crash.pass(CrashPoint::OffsetsWritten);
     write_clock(connection, &commit.clock)?;
+    crash.pass(CrashPoint::ClockWritten);
     let segment_ids = segments::write(connection, &commit.segments, &commit.dropped_segments)?;
+    crash.pass(CrashPoint::SegmentsWritten);
     remove_withdrawn(connection, &commit.changes)?;
     write_tracked(connection, &commit.tracked, number)?;
     forget_walks(connection, bounds.page_walk_keys)?;
+    crash.pass(CrashPoint::FindingsWritten);
     write_changes(connection, &commit.changes, bounds.changes)?;
+    crash.pass(CrashPoint::ChangesWritten);
     if commit.changes.iter().any(|c| c.kind.is_history()) {
         history::append(connection, &commit.changes)?;
     }
+    crash.pass(CrashPoint::HistoryWritten);
     quarantine::write(connection, &commit.rejects, bounds.quarantine)?;
+    crash.pass(CrashPoint::QuarantineWritten);
     let dropped_letters = dead_letters::write(connection, &commit.dead_letters, bounds.dead_letters)?;
+    crash.pass(CrashPoint::DeadLettersWritten);
     write_control(connection, &commit.control, bounds.control_rows)?;
+    crash.pass(CrashPoint::JournalWritten);
     if let Some(versions) = &commit.versions {
         write_versions(connection, versions)?;
     }
+    crash.pass(CrashPoint::VersionsWritten);
     Ok(CommitOutcome { change_seq: super::read::latest_seq(connection)?, segment_ids, dropped_letters })
 }
 

@@ -13,6 +13,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use shadowprod::config::layout::LayoutConfig;
 use shadowprod::config::{Clock, TimeConfig};
+use shadowprod::crash_points::CrashPoints;
 use shadowprod::decode::{Decoder, Format, OwnLayout, SourceFormat, SourceSpec};
 use shadowprod::enrich::{CredentialKey, Signals};
 use shadowprod::findings::{Finding, FindingChange};
@@ -194,6 +195,7 @@ impl World {
             signals: self.signals.clone(),
             key: Self::key(),
             metrics: metrics.clone(),
+            crash: CrashPoints::default(),
             store,
             recovered,
         };

@@ -1,0 +1,130 @@
+//! Brokers that go and come, leaders that move, requests that are answered with errors.
+//!
+//! In: how many, dice. Out: what was violated. librdkafka's mock cluster does what a real cluster does on a bad day, one
+//! thing after the other while the daemon reads; the real broker is killed.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fastrand::Rng;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use shadowprod_benches::Failure;
+
+use super::options::Options;
+use super::outcome::Outcome;
+use super::round::Round;
+use super::stand::Stand;
+
+const BROKERS: i32 = 3;
+const FAULTS_A_ROUND: u64 = 10;
+const DEAD_LETTERS: &str = "dead-letters";
+const PAUSE_MS: std::ops::Range<u64> = 10..250;
+const DOWN_MS: std::ops::Range<u64> = 50..2_000;
+/// Requests answered with errors by one fault.
+const ERRORS: std::ops::RangeInclusive<usize> = 1..=8;
+/// What a broker answers on a bad day and a client must try again after.
+const FETCH_ERRORS: [RDKafkaRespErr; 6] = [
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+];
+const OTHER_ERRORS: [RDKafkaRespErr; 4] = [
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION,
+];
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+/// `count` faults of a mock cluster of three brokers.
+pub fn mock(options: &Options, dir: &Path, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let cluster = MockCluster::new(BROKERS)?;
+    let stand = Stand::prepare(options, dir, &cluster.bootstrap_servers())?;
+    for (topic, partitions) in stand.topics() {
+        cluster.create_topic(&topic, partitions, BROKERS)?;
+    }
+    stand.produce()?;
+    let mut outcome = Outcome::default();
+    let mut rounds = 0;
+    while outcome.count < count {
+        let dead_letters = format!("{DEAD_LETTERS}-{rounds}");
+        cluster.create_topic(&dead_letters, 1, BROKERS)?;
+        let mut round = Round::with_dead_letters(&stand, format!("broker-{rounds}"), dead_letters)?;
+        rounds += 1;
+        let incarnation = round.start(&[])?;
+        for _ in 0..FAULTS_A_ROUND.min(count - outcome.count) {
+            std::thread::sleep(Duration::from_millis(dice.u64(PAUSE_MS)));
+            fault(&cluster, &stand, dice)?;
+            outcome.count += 1;
+        }
+        incarnation.kill()?;
+        outcome.violations.extend(round.finish()?);
+    }
+    Ok(outcome)
+}
+
+fn fault(cluster: &Cluster, stand: &Stand, dice: &mut Rng) -> Result<(), Failure> {
+    let broker = dice.i32(1..=BROKERS);
+    let partition = &stand.partitions[dice.usize(..stand.partitions.len())];
+    match dice.u8(..5) {
+        0 => {
+            cluster.broker_down(broker)?;
+            std::thread::sleep(Duration::from_millis(dice.u64(DOWN_MS)));
+            cluster.broker_up(broker)?;
+        }
+        1 => cluster.partition_leader(&partition.topic, partition.number, Some(broker))?,
+        2 => cluster.request_errors(RDKafkaApiKey::Fetch, &errors(&FETCH_ERRORS, dice)),
+        3 => {
+            let asked = [RDKafkaApiKey::Metadata, RDKafkaApiKey::ListOffsets, RDKafkaApiKey::OffsetCommit];
+            cluster.request_errors(asked[dice.usize(..asked.len())], &errors(&OTHER_ERRORS, dice));
+        }
+        _ => {
+            cluster.broker_round_trip_time(broker, Duration::from_millis(300))?;
+            std::thread::sleep(Duration::from_millis(dice.u64(DOWN_MS)));
+            cluster.broker_round_trip_time(broker, Duration::ZERO)?;
+        }
+    }
+    Ok(())
+}
+
+fn errors(of: &[RDKafkaRespErr], dice: &mut Rng) -> Vec<RDKafkaRespErr> {
+    (0..dice.usize(ERRORS)).map(|_| of[dice.usize(..of.len())]).collect()
+}
+
+/// SIGKILL for the real broker while the daemon reads, and its return.
+pub fn killed(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let control = stand.control.as_ref().ok_or("no SHADOWPROD_TEST_KAFKA_CONTROL")?;
+    let (script, home) = control.split_once(' ').ok_or("SHADOWPROD_TEST_KAFKA_CONTROL is `script DIR`")?;
+    let run = |verb: &str| -> Result<(), Failure> {
+        let status = Command::new(script).args([verb, home]).status()?;
+        if status.success() { Ok(()) } else { Err(format!("{script} {verb} {home}: {status}").into()) }
+    };
+    let mut outcome = Outcome::default();
+    for number in 0..count {
+        let mut round = Round::new(stand, format!("broker-killed-{number}"))?;
+        let incarnation = round.start(&[])?;
+        std::thread::sleep(Duration::from_millis(dice.u64(300..2_500)));
+        run("kill")?;
+        std::thread::sleep(Duration::from_millis(dice.u64(DOWN_MS)));
+        run("restart")?;
+        outcome.count += 1;
+        // Half of the daemons live on, half are gone with the broker.
+        if dice.bool() {
+            let end = round.wait(incarnation)?;
+            if let super::round::End::Finished(incarnation) | super::round::End::Stuck(incarnation) = end {
+                incarnation.kill()?;
+            }
+        } else {
+            incarnation.kill()?;
+        }
+        outcome.violations.extend(round.finish()?);
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,132 @@
+//! Disk operations that fail, and losses of power: what was not durable is gone.
+//!
+//! In: how many, dice. Out: what was violated. `disk.c` stands between the daemon and the system; a C compiler is there,
+//! for SQLite is compiled too.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use fastrand::Rng;
+use shadowprod_benches::Failure;
+
+use super::outcome::Outcome;
+use super::round::{End, Round};
+use super::stand::Stand;
+
+const FAULTS_A_ROUND: u64 = 5;
+const MODES: [&str; 4] = ["enospc", "eio", "short", "fsync"];
+/// Writes of an incarnation that reads everything are some two thousand, fsyncs some forty.
+const WRITES: std::ops::Range<u64> = 1..800;
+const SYNCS: std::ops::Range<u64> = 1..30;
+const SIGKILL: i32 = 9;
+
+/// `count` operations fail: no room, an error, half a write, an fsync. The daemon must end and say so, or go on as if
+/// nothing had been.
+pub fn failures(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let mut by_mode = [0_u64; MODES.len()];
+    run(stand, "disk", count, dice, &mut outcome, |round, dice, outcome| {
+        let index = dice.usize(..MODES.len());
+        let at = dice.u64(if MODES[index] == "fsync" { SYNCS } else { WRITES });
+        let incarnation = round.start(&variables(round, MODES[index], at, dice.u64(..))?)?;
+        match round.wait(incarnation)? {
+            End::Ended(status) if status.success() => {
+                outcome.violations.push(format!("{} at {at}: ended as if nothing were wrong", MODES[index]));
+            }
+            End::Ended(_) => by_mode[index] += 1,
+            // The operation was not reached, or it was one of which the state does not hang.
+            End::Finished(incarnation) => {
+                incarnation.kill()?;
+                return Ok(false);
+            }
+            End::Stuck(incarnation) => {
+                incarnation.kill()?;
+                outcome.violations.push(format!("{} at {at}: neither ended nor went on", MODES[index]));
+            }
+        }
+        Ok(true)
+    })?;
+    let modes: Vec<String> =
+        MODES.iter().zip(by_mode).map(|(mode, count)| format!("{mode} {count}")).collect();
+    outcome.note = modes.join(", ");
+    Ok(outcome)
+}
+
+/// The machine ends at `count` operations.
+pub fn power_losses(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    run(stand, "power", count, dice, &mut outcome, |round, dice, outcome| {
+        let at = dice.u64(WRITES);
+        let incarnation = round.start(&variables(round, "power", at, dice.u64(..))?)?;
+        match round.wait(incarnation)? {
+            End::Ended(status) if status.signal() == Some(SIGKILL) => Ok(true),
+            End::Ended(status) => {
+                outcome.violations.push(format!("power at {at}: ended by itself: {status}"));
+                Ok(true)
+            }
+            End::Finished(incarnation) | End::Stuck(incarnation) => {
+                incarnation.kill()?;
+                Ok(false)
+            }
+        }
+    })?;
+    Ok(outcome)
+}
+
+/// Rounds of some faults each, until `count` have happened; three in four that do not happen are too many.
+fn run(
+    stand: &Stand,
+    name: &str,
+    count: u64,
+    dice: &mut Rng,
+    outcome: &mut Outcome,
+    mut fault: impl FnMut(&mut Round<'_>, &mut Rng, &mut Outcome) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let (mut rounds, mut tried) = (0, 0);
+    while outcome.count < count {
+        let mut round = Round::new(stand, format!("{name}-{rounds}"))?;
+        rounds += 1;
+        for _ in 0..FAULTS_A_ROUND.min(count - outcome.count) {
+            tried += 1;
+            outcome.count += u64::from(fault(&mut round, dice, outcome)?);
+        }
+        outcome.violations.extend(round.finish()?);
+        if tried > 20 + 4 * count {
+            return Err(format!("{name}: of {tried} tries only {} did anything", outcome.count).into());
+        }
+    }
+    Ok(())
+}
+
+fn variables(
+    round: &Round<'_>,
+    mode: &str,
+    at: u64,
+    seed: u64,
+) -> Result<[(&'static str, String); 5], Failure> {
+    Ok([
+        ("LD_PRELOAD", shim(&round.stand.dir)?.display().to_string()),
+        ("FAULT_DISK_DIR", round.state().display().to_string()),
+        ("FAULT_DISK_MODE", mode.to_owned()),
+        ("FAULT_DISK_AT", at.to_string()),
+        ("FAULT_DISK_SEED", seed.to_string()),
+    ])
+}
+
+/// Compiled once a run.
+fn shim(dir: &std::path::Path) -> Result<PathBuf, Failure> {
+    let library = dir.join("disk.so");
+    if !library.exists() {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults/disk.c");
+        let status = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-o"])
+            .arg(&library)
+            .args([source, "-ldl"])
+            .status()?;
+        if !status.success() {
+            return Err(format!("cc {source}: {status}").into());
+        }
+    }
+    Ok(library)
+}

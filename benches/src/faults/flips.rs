@@ -1,0 +1,148 @@
+//! States with a bit flipped or a tail torn off: never read as anything else than what was written.
+//!
+//! In: how many, dice. Out: what was violated. Each damaged copy is read whole, as a start and its clients read it: that
+//! fails, or gives what was written up to some commit, or the damage was where nothing is.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fastrand::Rng;
+use shadowprod::ingest::payload_hash;
+use shadowprod::store::{ListQuery, QuarantineQuery, Store, StoreError};
+use shadowprod_benches::Failure;
+
+use super::outcome::Outcome;
+use super::round::{End, Round};
+use super::stand::Stand;
+
+const DATABASE: &str = "shadowprod.db";
+const LOG: &str = "shadowprod.db-wal";
+/// Of SQLite's write-ahead log: <https://www.sqlite.org/fileformat2.html#walformat>.
+const LOG_HEADER: usize = 32;
+const FRAME_HEADER: usize = 24;
+const KILLED_AFTER: Duration = Duration::from_millis(2_500);
+/// One in so many is a torn tail.
+const TORN_EVERY: u64 = 5;
+
+pub fn run(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let (mut refused, mut unchanged, mut earlier) = (0_u64, 0_u64, 0_u64);
+    for state in [finished(stand)?, killed(stand)?] {
+        let sound = Sound::read(&state, &stand.dir.join("flips"))?;
+        for n in 0..count.div_ceil(2) {
+            let (what, read) = sound.damaged(dice, n % TORN_EVERY == 0)?;
+            outcome.count += 1;
+            match read {
+                Err(_) => refused += 1,
+                Ok(read) if read == sound.last => unchanged += 1,
+                Ok(read) if sound.commits.contains(&read) => earlier += 1,
+                Ok(_) => outcome.violations.push(format!("{what}: read as something that was never written")),
+            }
+        }
+    }
+    outcome.note =
+        format!("{refused} refused, {earlier} back to an earlier commit, {unchanged} without a trace");
+    Ok(outcome)
+}
+
+/// The state of a daemon that came to the end and stopped: everything is in the database.
+fn finished(stand: &Stand) -> Result<PathBuf, Failure> {
+    let mut round = Round::new(stand, "flips-finished".to_owned())?;
+    let incarnation = round.start(&[])?;
+    match round.wait(incarnation)? {
+        End::Finished(incarnation) => incarnation.stop(Duration::from_secs(30))?,
+        End::Ended(_) | End::Stuck(_) => return Err("an undisturbed daemon did not come to its end".into()),
+    };
+    Ok(round.state())
+}
+
+/// The state of a daemon that was killed: its last commits are in the write-ahead log.
+fn killed(stand: &Stand) -> Result<PathBuf, Failure> {
+    let mut round = Round::new(stand, "flips-killed".to_owned())?;
+    let incarnation = round.start(&[])?;
+    std::thread::sleep(KILLED_AFTER);
+    incarnation.kill()?;
+    Ok(round.state())
+}
+
+/// A state as it was written.
+struct Sound {
+    scratch: PathBuf,
+    database: Vec<u8>,
+    log: Vec<u8>,
+    /// What is read of it.
+    last: u64,
+    /// What is read of it as of each commit that is in the log.
+    commits: HashSet<u64>,
+}
+
+impl Sound {
+    fn read(state: &Path, scratch: &Path) -> Result<Self, Failure> {
+        std::fs::create_dir_all(scratch)?;
+        let database = std::fs::read(state.join(DATABASE))?;
+        let log = std::fs::read(state.join(LOG)).unwrap_or_default();
+        let mut sound = Self { scratch: scratch.to_owned(), database, log, last: 0, commits: HashSet::new() };
+        sound.last = sound.read_as(&sound.database, &sound.log)?;
+        for end in sound.commit_ends() {
+            let read = sound.read_as(&sound.database, &sound.log[..end])?;
+            sound.commits.insert(read);
+        }
+        // A database whose log is gone altogether.
+        if let Ok(read) = sound.read_as(&sound.database, &[]) {
+            sound.commits.insert(read);
+        }
+        Ok(sound)
+    }
+
+    /// Where in the log a commit ends.
+    fn commit_ends(&self) -> Vec<usize> {
+        let page =
+            u32::from_be_bytes(self.log.get(8..12).map_or([0; 4], |b| b.try_into().unwrap_or_default()));
+        let frame = FRAME_HEADER + page as usize;
+        let places = (LOG_HEADER..self.log.len()).step_by(frame.max(FRAME_HEADER + 512));
+        let ends = places.filter(|place| {
+            let pages = self.log.get(place + 4..place + 8);
+            pages.is_some_and(|pages| pages != [0; 4])
+        });
+        ends.map(|place| place + frame).filter(|end| *end <= self.log.len()).collect()
+    }
+
+    /// A damaged copy: what was done to it, and what is read of it.
+    fn damaged(&self, dice: &mut Rng, torn: bool) -> Result<(String, Result<u64, StoreError>), Failure> {
+        let (mut database, mut log) = (self.database.clone(), self.log.clone());
+        let in_log = !log.is_empty() && dice.bool();
+        let (name, file) = if in_log { (LOG, &mut log) } else { (DATABASE, &mut database) };
+        let place = dice.usize(..file.len());
+        let what = if torn {
+            file.truncate(place);
+            format!("{name} torn at {place}")
+        } else {
+            let bit = dice.u8(..8);
+            file[place] ^= 1 << bit;
+            format!("{name} bit {bit} of byte {place}")
+        };
+        Ok((what, self.read_as(&database, &log)))
+    }
+
+    /// A hash of everything that can be read of such a state.
+    fn read_as(&self, database: &[u8], log: &[u8]) -> Result<u64, StoreError> {
+        let folder = |source| StoreError::Folder { path: self.scratch.clone(), source };
+        let _absent = std::fs::remove_file(self.scratch.join("shadowprod.db-shm"));
+        std::fs::write(self.scratch.join(DATABASE), database).map_err(folder)?;
+        std::fs::write(self.scratch.join(LOG), log).map_err(folder)?;
+        let (store, recovered) = Store::open(&self.scratch)?;
+        let reader = store.reader()?;
+        let told = (
+            reader.list(&ListQuery::default())?,
+            reader.open_findings()?,
+            reader.changes_after(0, usize::MAX >> 1)?,
+            reader.quarantined(&QuarantineQuery::default())?,
+            reader.dead_letters(0, usize::MAX >> 1)?,
+            reader.reject_totals()?,
+            store.history()?,
+        );
+        store.verify_chain()?;
+        Ok(payload_hash(format!("{recovered:?} {told:?}").as_bytes()))
+    }
+}

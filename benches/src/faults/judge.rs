@@ -1,0 +1,131 @@
+//! What must hold of a state after whatever was done to its daemon.
+//!
+//! In: a state folder that nobody has open, what a client heard, what an undisturbed run finds. Out: violations.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use shadowprod::findings::{ChangeKind, FindingChange};
+use shadowprod::store::verify::verify;
+use shadowprod::store::{QuarantineQuery, Store};
+use shadowprod_benches::Failure;
+
+use super::stand::Stand;
+use super::watcher::Heard;
+
+/// Findings, history, counts, checksums, and whether a client saw anything that is not there.
+pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Failure> {
+    let mut violations = Vec::new();
+    let verified = verify(dir)?;
+    let damage = verified.parts.iter().flat_map(|part| &part.damage);
+    violations.extend(damage.map(|damage| format!("verify: {damage}")));
+    let (store, recovered) = Store::open(dir)?;
+    let expected = &stand.expected;
+    let mut findings: Vec<_> = recovered.tracked.iter().map(|t| &t.finding).collect();
+    findings.sort_by(|a, b| a.finding_id.cmp(&b.finding_id));
+    for finding in &expected.findings {
+        match findings.iter().find(|found| found.finding_id == finding.finding_id) {
+            None => violations.push(format!("lost: {} {}", finding.detection, finding.finding_id)),
+            Some(found) if *found != finding => {
+                violations.push(format!("another body: {}", finding.finding_id))
+            }
+            Some(_) => {}
+        }
+    }
+    if findings.len() > expected.findings.len() {
+        violations.push(format!("{} findings, expected {}", findings.len(), expected.findings.len()));
+    }
+    let history: Vec<FindingChange> = store.history()?.into_iter().map(|r| r.change).collect();
+    if sorted(&history) != sorted(&expected.history) {
+        violations.push(format!(
+            "history of {} revisions, expected {}",
+            history.len(),
+            expected.history.len()
+        ));
+    }
+    let read: i64 = recovered.checkpoints.iter().map(|c| c.position.offset).sum();
+    if read != expected.messages {
+        violations.push(format!("offsets say {read} messages, sent were {}", expected.messages));
+    }
+    let rejects: u64 = store.reject_totals()?.into_iter().map(|(_, count)| count).sum();
+    if rejects != expected.rejects {
+        violations.push(format!("{rejects} rejects counted, expected {}", expected.rejects));
+    }
+    violations.extend(client(heard, &history));
+    Ok(violations)
+}
+
+/// As texts, in an order that no partition's speed changes.
+fn sorted(history: &[FindingChange]) -> Vec<String> {
+    let mut lines: Vec<String> = history.iter().map(|change| format!("{change:?}")).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// What a client heard is in the history, in its order, without a hole to its end; nothing that it saw is gone.
+fn client(heard: &Heard, history: &[FindingChange]) -> Vec<String> {
+    let mut violations: Vec<String> =
+        heard.refusals.iter().map(|r| format!("a client was refused: {r}")).collect();
+    let told: Vec<&FindingChange> = heard.changes.iter().filter(|c| c.kind.is_history()).collect();
+    let since = history.len().saturating_sub(told.len());
+    if told.len() > history.len() || !history[since..].iter().eq(told.iter().copied()) {
+        violations.push(format!(
+            "a client heard {} revisions, which are not the last of {} in the history",
+            told.len(),
+            history.len()
+        ));
+    }
+    if heard.current.is_empty() && told.len() != history.len() {
+        violations.push(format!("a client heard {} of {} revisions", told.len(), history.len()));
+    }
+    let ends = |id: &str| {
+        history.iter().any(|c| c.finding.finding_id == id)
+            || heard.changes.iter().any(|c| c.kind == ChangeKind::Withdrawn && c.finding.finding_id == id)
+    };
+    let seen = heard.current.iter().chain(heard.changes.iter().map(|c| &c.finding));
+    let gone: BTreeSet<&str> = seen.map(|f| f.finding_id.as_str()).filter(|id| !ends(id)).collect();
+    violations.extend(gone.into_iter().map(|id| format!("a client saw {id}, which is gone")));
+    violations
+}
+
+/// Every reject is at the broker, or waits to be sent.
+pub fn dead_letters(stand: &Stand, topic: &str, dir: &Path) -> Result<Vec<String>, Failure> {
+    let (store, _) = Store::open(dir)?;
+    let reader = store.reader()?;
+    let kept = reader.quarantined(&QuarantineQuery::default())?.0;
+    let mut there: BTreeSet<String> = keys_of(&stand.brokers, topic)?;
+    there.extend(reader.dead_letters(0, usize::MAX >> 1)?.into_iter().map(|(_, letter)| letter.id));
+    let missing = kept.iter().filter(|rejected| !there.contains(&rejected.id())).count();
+    let mut violations = Vec::new();
+    if missing > 0 {
+        violations.push(format!("{missing} of {} dead letters never arrived", kept.len()));
+    }
+    if there.len() as u64 > stand.expected.rejects {
+        violations.push(format!("{} dead letters of {} rejects", there.len(), stand.expected.rejects));
+    }
+    Ok(violations)
+}
+
+/// Keys of all messages of a topic with one partition.
+fn keys_of(brokers: &str, topic: &str) -> Result<BTreeSet<String>, Failure> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "faults-judge")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(20))?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&list)?;
+    let (mut keys, mut next) = (BTreeSet::new(), 0);
+    let patience = Instant::now() + Duration::from_secs(60);
+    while next < end && Instant::now() < patience {
+        let Some(message) = consumer.poll(Duration::from_millis(200)).transpose()? else { continue };
+        next = message.offset() + 1;
+        keys.extend(message.key().map(|key| String::from_utf8_lossy(key).into_owned()));
+    }
+    Ok(keys)
+}

@@ -1,0 +1,252 @@
+//! A generated company's logs in topics of a broker, and what a run without any fault finds in them.
+//!
+//! In: a folder, a broker. Out: a [`Stand`] for any number of rounds. Every 400th message of a topic is no event, so that
+//! rejects, quarantine and dead letters take part.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use shadowprod::config::{Clock, Config};
+use shadowprod::daemon;
+use shadowprod::findings::{Finding, FindingChange};
+use shadowprod::ingest::files::FileSource;
+use shadowprod::ingest::{Source, Topics};
+use shadowprod::limits::BATCH_MESSAGES_MAX;
+use shadowprod::metrics::{KindLabel, Metrics};
+use shadowprod::pipeline::Pipeline;
+use shadowprod_benches::Failure;
+
+use super::options::Options;
+
+/// A partition of the mock cluster keeps 5 MiB; the real broker gets as many.
+const PARTITION_BYTES_MAX: usize = 3 << 20;
+const GARBAGE_EVERY: usize = 400;
+const GARBAGE: [&str; 4] = ["{", "no JSON at all", "{\"a\":1}{\"a\":2}", "[[[[[[[[[["];
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What one partition holds.
+pub struct Partition {
+    pub topic: String,
+    pub number: i32,
+    pub lines: Vec<String>,
+}
+
+/// What an undisturbed run says.
+pub struct Expected {
+    /// In id order.
+    pub findings: Vec<Finding>,
+    pub history: Vec<FindingChange>,
+    pub rejects: u64,
+    pub messages: i64,
+}
+
+pub struct Stand {
+    pub dir: PathBuf,
+    pub binary: PathBuf,
+    pub brokers: String,
+    pub control: Option<String>,
+    pub partitions: Vec<Partition>,
+    pub expected: Expected,
+    /// The config, with STATE and DEAD_LETTERS in place of what each round has of its own.
+    config: String,
+    key: Vec<u8>,
+}
+
+impl Stand {
+    /// At the real broker: creates the topics and fills them.
+    pub fn at_broker(options: &Options, dir: &Path) -> Result<Self, Failure> {
+        if options.brokers.is_empty() {
+            return Err(
+                "no broker: `.ci/kafka start DIR 19092`, then SHADOWPROD_TEST_KAFKA=127.0.0.1:19092".into()
+            );
+        }
+        let stand = Self::prepare(options, dir, &options.brokers)?;
+        for (topic, partitions) in stand.topics() {
+            create_topic(&options.brokers, &topic, partitions)?;
+        }
+        stand.produce()?;
+        Ok(stand)
+    }
+
+    /// Everything but the topics.
+    pub fn prepare(options: &Options, dir: &Path, brokers: &str) -> Result<Self, Failure> {
+        let run = format!("{}-{}", std::process::id(), unix_millis()?);
+        let world = dir.join("world");
+        std::fs::create_dir_all(dir)?;
+        let generate = Command::new(&options.binary)
+            .args(["generate", "--scale", "small", "--seed", &options.seed.to_string()])
+            .args(["--days", &options.days.to_string(), "--out"])
+            .arg(&world)
+            .output()?;
+        if !generate.status.success() {
+            return Err(String::from_utf8_lossy(&generate.stderr).into_owned().into());
+        }
+        let (config, topics) = config_of(&world, &run, brokers)?;
+        let partitions = split(&world, &topics, &run)?;
+        let mut stand = Self {
+            dir: dir.to_owned(),
+            binary: options.binary.clone(),
+            brokers: brokers.to_owned(),
+            control: options.control.clone(),
+            partitions,
+            expected: Expected { findings: Vec::new(), history: Vec::new(), rejects: 0, messages: 0 },
+            config,
+            key: Vec::new(),
+        };
+        let undisturbed = stand.write_config("undisturbed", "none")?;
+        (stand.expected, stand.key) = replay(&undisturbed, &world)?;
+        let (findings, revisions) = (stand.expected.findings.len(), stand.expected.history.len());
+        let messages = stand.expected.messages;
+        println!("{messages} messages; undisturbed: {findings} findings, {revisions} revisions");
+        if findings == 0 || stand.expected.rejects == 0 {
+            return Err("a company without findings or rejects shows nothing: take more --days".into());
+        }
+        Ok(stand)
+    }
+
+    /// Topics and their partitions.
+    pub fn topics(&self) -> BTreeMap<String, i32> {
+        let mut topics = BTreeMap::new();
+        self.partitions.iter().for_each(|p| *topics.entry(p.topic.clone()).or_default() += 1);
+        topics
+    }
+
+    /// Sends every message; returns once the broker has all of them.
+    pub fn produce(&self) -> Result<(), Failure> {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("compression.type", "lz4")
+            .create()?;
+        for Partition { topic, number, lines } in &self.partitions {
+            for line in lines {
+                let mut record = BaseRecord::<(), str>::to(topic).partition(*number).payload(line);
+                while let Err((error, back)) = producer.send(record) {
+                    if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                        return Err(error.into());
+                    }
+                    producer.poll(Duration::from_millis(10));
+                    record = back;
+                }
+            }
+            producer.poll(Duration::ZERO);
+        }
+        Ok(producer.flush(PATIENCE)?)
+    }
+
+    /// A config with a state of its own, which has the credential key of the undisturbed run.
+    pub fn write_config(&self, name: &str, dead_letters: &str) -> Result<PathBuf, Failure> {
+        let home = self.dir.join(name);
+        let state = home.join("state");
+        std::fs::create_dir_all(&state)?;
+        if !self.key.is_empty() {
+            std::fs::write(state.join("credential.key"), &self.key)?;
+        }
+        let text = self.config.replace("STATE", &state.display().to_string());
+        let path = home.join("shadowprod.toml");
+        std::fs::write(&path, text.replace("DEAD_LETTERS", dead_letters))?;
+        Ok(path)
+    }
+}
+
+/// The generated config for these topics and brokers, and the topics' names as generated.
+fn config_of(world: &Path, run: &str, brokers: &str) -> Result<(String, Vec<String>), Failure> {
+    let mut topics = Vec::new();
+    let mut config = String::new();
+    for line in std::fs::read_to_string(world.join("shadowprod.toml"))?.lines() {
+        let line = match line.split_once(" = ") {
+            Some(("brokers", _)) => format!("brokers = {brokers:?}\ngroup = \"faults-{run}\""),
+            Some(("topic", name)) => {
+                let name = name.trim_matches('"');
+                topics.push(name.to_owned());
+                format!("topic = \"{name}-{run}\"")
+            }
+            Some(("path", "\"registry\"")) => format!("path = {:?}", world.join("registry")),
+            Some(("path", "\"state\"")) => "path = \"STATE\"".to_owned(),
+            Some(("clock", _)) => {
+                "clock = \"log\"\ngrid_seconds = 3600\nidle_after_ms = 1000\n[dead_letter]\ntopic = \
+                 \"DEAD_LETTERS\"\n[serve]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\""
+                    .to_owned()
+            }
+            _ => line.to_owned(),
+        };
+        config += &(line + "\n");
+    }
+    Ok((config, topics))
+}
+
+/// Each generated file as one file for each partition of its topic.
+fn split(world: &Path, topics: &[String], run: &str) -> Result<Vec<Partition>, Failure> {
+    let mut partitions = Vec::new();
+    for topic in topics {
+        let path = world.join(format!("{topic}.jsonl"));
+        let text = std::fs::read_to_string(&path)?;
+        std::fs::remove_file(&path)?;
+        let count = 1 + text.len() / PARTITION_BYTES_MAX;
+        let mut parts: Vec<Vec<String>> = vec![Vec::new(); count];
+        for (index, line) in text.lines().enumerate() {
+            parts[index % count].push(line.to_owned());
+            if index % GARBAGE_EVERY == GARBAGE_EVERY / 2 {
+                parts[index % count].push(GARBAGE[index / GARBAGE_EVERY % GARBAGE.len()].to_owned());
+            }
+        }
+        for (number, lines) in parts.into_iter().enumerate() {
+            let name = format!("{topic}-{run}");
+            std::fs::write(world.join(format!("{name}.p{number}.jsonl")), lines.join("\n") + "\n")?;
+            partitions.push(Partition { topic: name, number: i32::try_from(number)?, lines });
+        }
+    }
+    Ok(partitions)
+}
+
+/// One batch run over the files.
+fn replay(config: &Path, world: &Path) -> Result<(Expected, Vec<u8>), Failure> {
+    let mut config = Config::load(config)?;
+    (config.time.clock, config.time.idle_after_ms) = (Clock::Log, 0);
+    let metrics = Arc::new(Metrics::new());
+    let mut pipeline = Pipeline::open(daemon::parts(&config, metrics.clone(), None)?)?;
+    let topics: Topics = pipeline.topics().into();
+    let read = daemon::read_topics(&config, &topics);
+    let mut source = FileSource::open(world, &topics, &read, BATCH_MESSAGES_MAX)?;
+    let mut messages = 0;
+    while let Some(batch) = source.next_batch(Duration::ZERO)? {
+        messages += i64::try_from(batch.messages.len())?;
+        pipeline.step(&batch, 0)?;
+        if pipeline.commit_is_due(0) {
+            pipeline.commit(|| 0)?;
+        }
+    }
+    pipeline.commit(|| 0)?;
+    let mut findings = pipeline.findings()?;
+    findings.sort_by(|a, b| a.finding_id.cmp(&b.finding_id));
+    let count = |reason: &shadowprod::decode::RejectReason| {
+        metrics.decode_rejects.get_or_create(&KindLabel { kind: reason.name() }).get()
+    };
+    let rejects = shadowprod::decode::RejectReason::ALL.iter().map(count).sum();
+    let expected = Expected { findings, history: pipeline.history()?, rejects, messages };
+    Ok((expected, std::fs::read(config.state.path.join("credential.key"))?))
+}
+
+/// rdkafka offers its admin interface to asynchronous callers only.
+pub fn create_topic(brokers: &str, topic: &str, partitions: i32) -> Result<(), Failure> {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let made = runtime.block_on(admin.create_topics([&new], &AdminOptions::new()))?;
+    for result in made {
+        result.map_err(|(topic, code)| format!("cannot create {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+fn unix_millis() -> Result<u128, Failure> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())
+}
