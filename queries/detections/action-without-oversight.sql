@@ -16,10 +16,12 @@
 -- ]
 --
 -- [parameters]
--- confidence_min = 0.6    # start value, not yet calibrated
--- approval_minutes = 30   # start value, not yet calibrated: so long before a call an approval may stand
--- calls_min = 3           # start value, not yet calibrated: fewer keep a finding open; with write tools one is enough
+-- confidence_min = 0.6    # level from 0 to 0.9, 7 missed at 1.2
+-- approval_minutes = 30   # so long before a call an approval may stand; level from 30 to 60, 8 false at 22.5
+-- calls_min = 3           # fewer keep a finding open; with write tools one is enough; level from 0 to 6
 -- ---
+-- Calibrated on the companies of seeds 41 and 42, 7 incidents; queries/README.md says how to read the numbers above.
+--
 -- Tool scope and exceptions are those of event time; a pilot that declared no tool scope is not judged. An approval
 -- covers the calls of its tool, or of any tool where it names none, up to `approval_minutes` later; within one minute the
 -- order is not told apart. As in scopes, `:`, `/`, `.` and `__` in a tool's name are the same.

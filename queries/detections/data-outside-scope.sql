@@ -15,9 +15,11 @@
 -- ]
 --
 -- [parameters]
--- confidence_min = 0.6   # start value, not yet calibrated
--- touches_min = 3        # start value, not yet calibrated: fewer keep a finding open; one secret is enough
+-- confidence_min = 0.6   # level from 0 to 0.9, 7 missed at 1.2
+-- touches_min = 3        # fewer keep a finding open; one secret is enough; level from 0 to 6
 -- ---
+-- Calibrated on the companies of seeds 41 and 42, 7 incidents; queries/README.md says how to read the numbers above.
+--
 -- Scope and exceptions are those of event time. A pilot that declared no data scope is not judged, nor are secrets and
 -- topics where its scope names none: what it signs in with is seldom written there. That is not observable, and no
 -- finding. Its own logs and artifacts have to be in the scope. What was denied is the control at work: it is told with a

@@ -12,9 +12,11 @@
 -- frameworks = ["CSF ID.AM-02", "CSF ID.AM-04", "CSF ID.AM-08", "AI RMF GOVERN 1.6"]
 --
 -- [parameters]
--- calls_min = 10   # start value, not yet calibrated
--- days_min = 2     # start value, not yet calibrated
+-- calls_min = 10   # level from 10 to 20, 2 false at 7.5
+-- days_min = 2     # level from 1.5 to 2, 4 false at 1, 1 missed at 2.5
 -- ---
+-- Calibrated on the companies of seeds 41 and 42, 12 incidents; queries/README.md says how to read the numbers above.
+--
 -- No selector attributes these calls. A production service of the registry is known, and so is whom it calls: it is
 -- left out, as are people (by log-odds), lists of models, refused calls and load tests. Coverage is the share of calls
 -- of which the registry knows the caller's team.
