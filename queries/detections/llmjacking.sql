@@ -21,28 +21,30 @@
 -- ]
 --
 -- [parameters]
--- families_min = 2             # one sign alone is somebody's new job; start value, not yet calibrated
--- critical_families_min = 3    # start value, not yet calibrated
--- roaming_networks_min = 5     # start value, not yet calibrated: who is everywhere is new nowhere
--- habit_days_min = 3           # start value, not yet calibrated: a program that lists models whenever it starts
--- actions_known = 14           # public: actions in the list of the rule below
--- actions_share_above = 0.4    # public: threat_detection_llm_jacking_threshold
--- probes_min = 3               # start value, not yet calibrated: refused invocations in a quarter of an hour
--- probe_share_min = 0.5        # start value, not yet calibrated: of all invocations from that network in that quarter
--- console_only_min = 1         # public
--- elsewhere_min = 1            # public
--- logging_off_min = 1          # start value, not yet calibrated
--- weight_new_network = 0.5     # start value, not yet calibrated
--- weight_list_then_invoke = 0.6    # start value, not yet calibrated
--- weight_actions = 0.6         # start value, not yet calibrated
--- weight_probes = 0.5          # start value, not yet calibrated
--- weight_console_only = 0.6    # start value, not yet calibrated
--- weight_elsewhere = 0.7       # start value, not yet calibrated
--- weight_logging_off = 0.6     # start value, not yet calibrated
+-- families_min = 2             # one sign alone is somebody's new job; level from 1.5 to 2, 218 false at 1, 4 missed at 2.5
+-- critical_families_min = 3    # level from 0 to 6
+-- roaming_networks_min = 5     # who is everywhere is new nowhere; level from 2.5 to 10, 4 missed at 0
+-- habit_days_min = 3           # a program that lists models whenever it starts; level from 1.5 to 6, 2 missed at 0
+-- actions_known = 14           # public: actions in the list of the rule below; level from 7 to 28, 214 false at 0
+-- actions_share_above = 0.4    # public: threat_detection_llm_jacking_threshold; level from 0.2 to 0.8, 214 false at 0
+-- probes_min = 3               # refused invocations in a quarter of an hour; level from 0 to 6
+-- probe_share_min = 0.5        # of all invocations from that network in that quarter; level from 0 to 1
+-- console_only_min = 1         # public; level from 0.5 to 2, 32 false at 0
+-- elsewhere_min = 1            # public; level from 0.5 to 2, 32 false at 0
+-- logging_off_min = 1          # level from 0.5 to 1, 210 false at 0, 1 missed at 1.25
+-- weight_new_network = 0.5     # level from 0.25 to 1, 4 missed at 0
+-- weight_list_then_invoke = 0.6    # level from 0.3 to 0.9, 2 missed at 0, 4 missed at 1.2
+-- weight_actions = 0.6         # level from 0 to 1.2
+-- weight_probes = 0.5          # level from 0.25 to 1, 1 missed at 0
+-- weight_console_only = 0.6    # level from 0 to 0.9, 2 missed at 1.2
+-- weight_elsewhere = 0.7       # level from 0 to 1.4
+-- weight_logging_off = 0.6     # level from 0.3 to 0.9, 1 missed at 0, 3 missed at 1.2
 -- ---
+-- Calibrated on the companies of seeds 41 and 42, 6 incidents; queries/README.md says how to read the numbers above.
+--
 -- Seven families of signs, looked for in the last 24 hours. Two of them open a finding; one holds an open one, as
 -- does a model invoked from a network that the credential did not use ten days ago. How much was used is no sign:
--- thieves stay below limits, and customers do not. The start values were set by the cases beside this file.
+-- thieves stay below limits, and customers do not.
 -- An early look sees what the grid will see, the newest events included, seconds after they arrive: exposed keys are
 -- tried within 9 to 17 minutes. The grid confirms. Only calls to AI services make either look; what the credential
 -- did before is background.
