@@ -21,3 +21,11 @@ pub fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
         }
     }
 }
+
+/// What the process holds in memory.
+pub fn resident_bytes() -> Result<usize, Failure> {
+    const PAGE: usize = 4_096;
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = statm.split(' ').nth(1).ok_or("statm has no second field")?;
+    Ok(pages.parse::<usize>()? * PAGE)
+}

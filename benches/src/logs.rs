@@ -107,6 +107,13 @@ impl Logs {
     }
 }
 
+/// A CloudTrail record of access key number `key`.
+pub fn access_key_event(key: usize, time: Timestamp) -> String {
+    format!(
+        r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE{key:08}","arn":"arn:aws:iam::111122223333:user/batch-{key}","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE{key:08}","userName":"batch-{key}"}},"eventTime":"{time:.0}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"198.51.100.7","userAgent":"Boto3/1.35.42 md/Botocore#1.35.42 os/linux#5.10 lang/python#3.12.6 exec-env/AWS_Lambda_python3.12","requestParameters":null,"responseElements":null,"requestID":"r-{key}","eventID":"e-{key}-{time}","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management"}}"#
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

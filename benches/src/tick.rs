@@ -26,7 +26,8 @@ use shadowprod::registry::Registry;
 use shadowprod::rollup::schedule::{Due, Schedule};
 use shadowprod::rollup::{Rollups, SubjectId, View};
 use shadowprod::schema::EnrichedBatch;
-use shadowprod_benches::{Failure, exit_code};
+use shadowprod_benches::logs::access_key_event;
+use shadowprod_benches::{Failure, exit_code, resident_bytes};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -187,7 +188,7 @@ impl World {
         let mut batch = RawBatch::default();
         for key in 0..count {
             let position = Position { topic: 0, partition: 0, offset: key as i64 };
-            batch.push(position, None, cloudtrail(key, time).as_bytes());
+            batch.push(position, None, access_key_event(key, time).as_bytes());
         }
         let decoded = self.decoder.decode(&batch);
         Ok(self.enricher.enrich(decoded.events, &self.metrics)?)
@@ -270,18 +271,4 @@ fn texts(variants: usize) -> QueryTexts {
         }
     }
     texts
-}
-
-fn cloudtrail(key: usize, time: Timestamp) -> String {
-    format!(
-        r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE{key:08}","arn":"arn:aws:iam::111122223333:user/batch-{key}","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE{key:08}","userName":"batch-{key}"}},"eventTime":"{time:.0}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"198.51.100.7","userAgent":"Boto3/1.35.42 md/Botocore#1.35.42 os/linux#5.10 lang/python#3.12.6 exec-env/AWS_Lambda_python3.12","requestParameters":null,"responseElements":null,"requestID":"r-{key}","eventID":"e-{key}-{time}","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management"}}"#
-    )
-}
-
-/// What the process holds in memory.
-fn resident_bytes() -> Result<usize, Failure> {
-    const PAGE: usize = 4_096;
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let pages = statm.split(' ').nth(1).ok_or("statm has no second field")?;
-    Ok(pages.parse::<usize>()? * PAGE)
 }

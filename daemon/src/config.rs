@@ -19,6 +19,7 @@ use serde::Deserialize;
 use layout::LayoutConfig;
 
 use crate::crash_points::CrashPoints;
+use crate::limits;
 
 /// Values of `source.format`: `auto`, then the names of the formats that decode knows.
 pub const FORMATS: &[&str] = &[
@@ -68,7 +69,7 @@ pub struct Config {
     pub queries: Option<PathConfig>,
     /// Where state lives.
     #[serde(default)]
-    pub state: PathConfig,
+    pub state: StateConfig,
     /// Event time.
     #[serde(default)]
     pub time: TimeConfig,
@@ -170,6 +171,22 @@ impl SourceConfig {
 pub struct PathConfig {
     /// Folder.
     pub path: PathBuf,
+}
+
+/// `[state]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateConfig {
+    /// Folder.
+    pub path: PathBuf,
+    /// MiB that rows of rollups may take in memory, all together; the process needs some 200 more.
+    pub memory_mib: usize,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), memory_mib: limits::STATE_MEMORY_MIB_DEFAULT }
+    }
 }
 
 /// What moves the watermark when the logs are quiet.

@@ -128,6 +128,7 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
         signals,
         key,
         metrics,
+        memory_bytes: config.state.memory_mib << 20,
         crash: config.crash.clone(),
         store,
         recovered,
@@ -160,7 +161,7 @@ fn is_deduped_by_default(format: &SourceFormat) -> bool {
 /// Threads that serve; the pipeline never runs on them.
 const SERVING_THREADS: usize = 2;
 /// Parts whose word counts for readiness.
-const COMPONENTS: &[&str] = &["pipeline", "broker", "registry", "queries", "rollups"];
+const COMPONENTS: &[&str] = &["pipeline", "broker", "registry", "queries", "rollups", "memory"];
 
 /// A daemon at work.
 pub struct RunningDaemon {
@@ -407,6 +408,7 @@ impl Runner {
             self.pipeline.step(&batch, now)?;
             self.show_source();
             self.show_warming();
+            self.show_memory();
             if self.pipeline.commit_is_due(now) {
                 self.commit()?;
             }
@@ -447,6 +449,23 @@ impl Runner {
             Err("the broker does not answer; it is tried again".to_owned())
         };
         self.health.set("broker", broker);
+    }
+
+    /// Without room for new subjects the others are still watched.
+    fn show_memory(&self) {
+        let (used, max) = self.pipeline.memory();
+        let mib = |bytes: usize| bytes >> 20;
+        match used < max / 5 * 4 {
+            true => self.health.set("memory", Ok(())),
+            false => self.health.degrade(
+                "memory",
+                format!(
+                    "rows take {} of {} MiB: new subjects are not kept; raise state.memory_mib",
+                    mib(used),
+                    mib(max)
+                ),
+            ),
+        }
     }
 
     /// Rollups whose history is short are no reason not to be ready.

@@ -76,6 +76,12 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
+/// MiB that the rows of all rollups take together at most, unless the config says otherwise: three million credentials
+/// with what is kept of each. New subjects are not kept beyond four fifths of it, known ones not beyond all of it; both
+/// are counted as overflow.
+pub const STATE_MEMORY_MIB_DEFAULT: usize = 4_096;
+/// Below it not even a small company has room.
+pub const STATE_MEMORY_MIB_MIN: usize = 16;
 /// Registers of a sketch of distinct values, as a power of two: 2,048 bytes, and a standard error of 2.3 % where there
 /// are more than SKETCH_EXACT_MAX values. Thresholds on such counts are round numbers.
 pub const SKETCH_LG_REGISTERS: u8 = 11;

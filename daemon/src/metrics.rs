@@ -137,6 +137,10 @@ pub struct Metrics {
     pub rollup_late_events: Counter,
     /// Rows kept.
     pub rollup_rows: Family<QueryLabel, Gauge>,
+    /// Bytes that the rows of all rollups take.
+    pub rollup_memory_bytes: Gauge,
+    /// Bytes that they may take.
+    pub rollup_memory_bytes_max: Gauge,
     /// Groups not kept because a bound was reached.
     pub rollup_overflow: Family<QueryLabel, Counter>,
     /// Event time until which a rollup's rows do not go back as far as detections look, seconds since 1970; 0 when warm.
@@ -251,6 +255,8 @@ impl Metrics {
             rollup_events: Counter::default(),
             rollup_late_events: Counter::default(),
             rollup_rows: Family::default(),
+            rollup_memory_bytes: Gauge::default(),
+            rollup_memory_bytes_max: Gauge::default(),
             rollup_overflow: Family::default(),
             rollup_warming_until_seconds: Family::default(),
             rollup_watermark_seconds: FloatGauge::default(),
@@ -347,6 +353,10 @@ impl Metrics {
             self.rollup_late_events.clone(),
         );
         r.register("rollup_rows", "Rows kept by rollup", self.rollup_rows.clone());
+        let help = "Bytes that the rows of all rollups take in memory";
+        r.register("rollup_memory_bytes", help, self.rollup_memory_bytes.clone());
+        let help = "Bytes that they may take: new subjects up to four fifths of it";
+        r.register("rollup_memory_bytes_max", help, self.rollup_memory_bytes_max.clone());
         r.register(
             "rollup_overflow",
             "Groups not kept because a bound was reached",

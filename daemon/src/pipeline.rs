@@ -171,6 +171,12 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Bytes that the rows of rollups take, and may take.
+    pub fn memory(&self) -> (usize, usize) {
+        let budget = self.rollups.budget();
+        (budget.used(), budget.max())
+    }
+
     /// Everything read so far, as NEXT offsets, and the newest event: for progress displays.
     pub fn is_idle(&self) -> bool {
         self.watermark.is_idle()

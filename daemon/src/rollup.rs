@@ -3,6 +3,7 @@
 //! In: [`EnrichedBatch`](crate::schema::EnrichedBatch). Out: rows of settled time for the grid, rows of all
 //! time for an early look, partial rows to be stored. Events behind the watermark are counted, never added.
 
+pub mod budget;
 pub mod intervals;
 mod links;
 pub mod schedule;
@@ -12,6 +13,7 @@ pub mod state;
 pub mod table;
 pub mod watermark;
 
+pub use budget::Budget;
 pub use state::{Absorbed, RollupError, Rollups, View};
 pub use table::{Selection, SubjectId, Subjects};
 pub use watermark::{Partition, Watermark, WatermarkState};

@@ -21,7 +21,7 @@ use arrow::datatypes::Int64Type;
 
 use super::options::Options;
 use super::outcome::Outcome;
-use super::stand::Stand;
+use super::stand::{Partition, Stand};
 
 const BATCH: u64 = 1_000;
 const HUGE_BYTES: usize = 2 << 20;
@@ -73,11 +73,12 @@ pub fn run(options: &Options, count: u64, dice: &mut Rng) -> Result<Outcome, Fai
     let topics = pipeline.topics().to_vec();
     let mut beside = Decoder::new(specs(&config, &topics));
     let mut counts: BTreeMap<(u16, i32), Count> = BTreeMap::new();
+    let logs: Vec<&Partition> = stand.partitions.iter().filter(|p| !p.lines.is_empty()).collect();
     let mut sent = 0;
     while sent < count {
         let mut batch = RawBatch::default();
         for _ in 0..BATCH.min(count - sent) {
-            let partition = &stand.partitions[dice.usize(..stand.partitions.len())];
+            let partition = logs[dice.usize(..logs.len())];
             let line = &partition.lines[dice.usize(..partition.lines.len())];
             let topic =
                 topics.iter().position(|t| *t == partition.topic).ok_or("a topic of the config")? as u16;

@@ -10,6 +10,7 @@ mod flips;
 mod hostile;
 mod incarnation;
 mod judge;
+mod keys;
 mod kills;
 mod options;
 mod outcome;
@@ -26,6 +27,10 @@ use shadowprod_benches::Failure;
 use options::Options;
 use outcome::Outcome;
 use stand::Stand;
+
+/// The daemon's own: memory is measured here too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match Options::of(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -49,7 +54,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let stand =
         || stand.as_ref().ok_or_else(|| Failure::from("no broker: set SHADOWPROD_TEST_KAFKA=host:port"));
     let at_mock = dir.path().join("mock");
-    let faults: [Fault<'_>; 8] = [
+    let faults: [Fault<'_>; 9] = [
         ("kill -9 at random instants", options.kills, &|n, dice| kills::at_random(stand()?, n, dice)),
         ("crash at each named point", options.crash_points, &|n, dice| kills::at_points(stand()?, n, dice)),
         ("failed disk operations", options.disk, &|n, dice| disk::failures(stand()?, n, dice)),
@@ -58,6 +63,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
         ("broker faults (mock cluster)", options.broker, &|n, dice| broker::mock(options, &at_mock, n, dice)),
         ("broker killed", options.broker_kills(), &|n, dice| broker::killed(stand()?, n, dice)),
         ("hostile messages", options.hostile, &|n, dice| hostile::run(options, n, dice)),
+        ("new keys under a memory limit", options.keys, &|n, _| keys::run(options, n)),
     ];
     let mut done = Vec::new();
     for (name, count, fault) in faults.into_iter().filter(|(_, count, _)| *count > 0) {

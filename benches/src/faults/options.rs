@@ -25,6 +25,8 @@ pub struct Options {
     pub broker: u64,
     /// Messages that are none.
     pub hostile: u64,
+    /// Credentials that nobody has seen before.
+    pub keys: u64,
     /// The daemon.
     pub binary: PathBuf,
     /// The real broker, `host:port`; empty: none.
@@ -34,7 +36,7 @@ pub struct Options {
 }
 
 const USAGE: &str = "usage: faults [--kills N] [--crash-points N] [--disk N] [--power N] [--flips N] [--broker N] \
-                     [--hostile N] [--seed S] [--days D] [--binary PATH]; what is not named is done 0 times";
+                     [--hostile N] [--keys N] [--seed S] [--days D] [--binary PATH]; what is not named is done 0 times";
 
 impl Options {
     pub fn of(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
@@ -48,6 +50,7 @@ impl Options {
             flips: 0,
             broker: 0,
             hostile: 0,
+            keys: 0,
             binary: std::env::current_exe()?.with_file_name("shadowprod"),
             brokers: std::env::var("SHADOWPROD_TEST_KAFKA").unwrap_or_default(),
             control: std::env::var("SHADOWPROD_TEST_KAFKA_CONTROL").ok(),
@@ -65,6 +68,7 @@ impl Options {
                 "--flips" => options.flips = number()?,
                 "--broker" => options.broker = number()?,
                 "--hostile" => options.hostile = number()?,
+                "--keys" => options.keys = number()?,
                 "--binary" => options.binary = value.into(),
                 _ => return Err(format!("unknown argument {argument}; {USAGE}").into()),
             }

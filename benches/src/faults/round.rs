@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use shadowprod::store::Reader;
 use shadowprod_benches::Failure;
 
 use super::incarnation::{Incarnation, LOOK_EVERY};
@@ -78,12 +79,18 @@ impl<'a> Round<'a> {
             }
             if let Some(address) = incarnation.grpc()
                 && confirmed(&address)?.is_some_and(|findings| findings == self.stand.expected.findings)
+                && self.has_read_all()?
             {
                 return Ok(End::Finished(incarnation));
             }
             std::thread::sleep(5 * LOOK_EVERY);
         }
         Ok(End::Stuck(incarnation))
+    }
+
+    fn has_read_all(&self) -> Result<bool, Failure> {
+        let checkpoints = Reader::open(&self.state())?.checkpoints()?;
+        Ok(checkpoints.iter().map(|c| c.position.offset).sum::<i64>() == self.stand.expected.messages)
     }
 
     /// A last incarnation without faults, its graceful end, and all that is wrong then.

@@ -199,7 +199,8 @@ fn split(world: &Path, topics: &[String], run: &str) -> Result<Vec<Partition>, F
         }
         for (number, lines) in parts.into_iter().enumerate() {
             let name = format!("{topic}-{run}");
-            std::fs::write(world.join(format!("{name}.p{number}.jsonl")), lines.join("\n") + "\n")?;
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            std::fs::write(world.join(format!("{name}.p{number}.jsonl")), text)?;
             partitions.push(Partition { topic: name, number: i32::try_from(number)?, lines });
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
     rules.kafka(config);
     rules.folder("registry", &config.registry.path);
     rules.folder("state", &config.state.path);
+    rules.memory(config);
     if let Some(queries) = &config.queries {
         rules.folder("queries", &queries.path);
     }
@@ -216,6 +217,15 @@ impl Rules<'_, '_> {
             self.wrong(&key, format!("`{table}.path` is empty, expected a folder"), "name a folder");
         } else {
             self.missing(&key, &format!("add [{table}] with path = \"...\""));
+        }
+    }
+
+    fn memory(&mut self, config: &Config) {
+        let (mib, min) = (config.state.memory_mib, limits::STATE_MEMORY_MIB_MIN);
+        if mib < min {
+            let message = format!("`state.memory_mib` is {mib}, expected at least {min}");
+            let fix = format!("write {}, or leave it out", limits::STATE_MEMORY_MIB_DEFAULT);
+            self.wrong(&steps("state.memory_mib"), message, &fix);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::query::{QueryText, QueryTexts};
 use crate::registry::Registry;
 use crate::rollup::segments::{self, SegmentLevels};
 use crate::rollup::watermark::START_OF_TIME;
-use crate::rollup::{Rollups, Watermark, WatermarkState};
+use crate::rollup::{Budget, Rollups, Watermark, WatermarkState};
 use crate::store::{ClockState, Recovered, Store, StoredSegment, Versions};
 
 /// What a pipeline is made of.
@@ -43,6 +43,8 @@ pub struct Parts {
     pub key: CredentialKey,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Bytes that the rows of rollups may take together.
+    pub memory_bytes: usize,
     /// Where the process may be made to end.
     pub crash: CrashPoints,
     /// State, opened.
@@ -70,6 +72,7 @@ impl Pipeline {
             signals,
             key,
             metrics,
+            memory_bytes,
             crash,
             mut store,
             recovered,
@@ -87,7 +90,7 @@ impl Pipeline {
             topics,
             dedupe: Dedupe::default(),
             enricher: Enricher::new(registry.clone(), signals, key, time.grid_seconds),
-            rollups: Rollups::new(&queries),
+            rollups: Rollups::within(&queries, Budget::new(memory_bytes)),
             schedules: Vec::new(),
             rules: Vec::new(),
             watermark: Watermark::new(&time),

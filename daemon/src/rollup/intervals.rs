@@ -16,7 +16,8 @@ use arrow::row::RowConverter;
 use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
-use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Selection, SubjectId, Subjects};
+use crate::rollup::Budget;
+use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Room, Selection, SubjectId, Subjects};
 
 /// Subjects by bucket of settled rows: windows that will run out.
 pub type Buckets = BTreeMap<i64, HashSet<SubjectId>>;
@@ -30,6 +31,7 @@ pub struct Intervals {
     /// Buckets older than this behind the settled instant are dropped, microseconds.
     pub retention_micros: i64,
     converter: RowConverter,
+    budget: Budget,
     settled: RollupTable,
     pending: BTreeMap<i64, RollupTable>,
     fresh: BTreeMap<i64, RollupTable>,
@@ -40,10 +42,11 @@ pub struct Intervals {
 
 impl Intervals {
     /// No rows yet.
-    pub fn new(layout: Arc<Layout>, kind: usize, retention_micros: i64) -> Self {
+    pub fn new(layout: Arc<Layout>, kind: usize, retention_micros: i64, budget: Budget) -> Self {
         Self {
             converter: layout.converter(),
-            settled: RollupTable::new(layout.clone()),
+            settled: RollupTable::new(layout.clone(), budget.clone()),
+            budget,
             layout,
             kind,
             retention_micros,
@@ -84,12 +87,9 @@ impl Intervals {
         subjects: &mut Subjects,
         touched: &mut HashSet<SubjectId>,
     ) -> Result<(), ArrowError> {
-        self.overflow += scatter(&mut self.fresh, &self.layout, &self.converter, rows, |name| {
-            let subject = subjects.number(name);
+        self.scatter(Which::Fresh, rows, subjects, |subject| {
             touched.insert(subject);
-            subject
-        })?;
-        Ok(())
+        })
     }
 
     /// Fresh rows become pending ones and are noted for the store.
@@ -102,9 +102,8 @@ impl Intervals {
                     place.insert(table);
                 }
                 Entry::Occupied(mut pending) => {
-                    let (layout, converter) = (&self.layout, &self.converter);
-                    let number = |name: &str| subjects.number(name);
-                    self.overflow += gather(pending.get_mut(), layout, converter, &rows, number)?;
+                    self.overflow +=
+                        gather(pending.get_mut(), &self.converter, &rows, |name| subjects.number(name))?;
                 }
             }
         }
@@ -142,8 +141,7 @@ impl Intervals {
         rows: &RecordBatch,
         subjects: &mut Subjects,
     ) -> Result<Vec<(i64, SubjectId)>, ArrowError> {
-        self.overflow +=
-            gather(&mut self.settled, &self.layout, &self.converter, rows, |name| subjects.number(name))?;
+        self.overflow += gather(&mut self.settled, &self.converter, rows, |name| subjects.number(name))?;
         let buckets = rows.column(self.layout.bucket).as_primitive::<TimestampMicrosecondType>();
         let names = rows.column(self.layout.subject).as_string::<i32>();
         let mut pairs = Vec::new();
@@ -170,7 +168,7 @@ impl Intervals {
             return Ok(false);
         }
         let rows = self.in_retention(&self.settled.rows(None)?, now)?;
-        self.settled = RollupTable::new(self.layout.clone());
+        self.settled = RollupTable::new(self.layout.clone(), self.budget.clone());
         self.buckets.clear();
         self.add_settled(&rows, subjects)?;
         Ok(true)
@@ -217,12 +215,12 @@ impl Intervals {
         subjects: Option<&[SubjectId]>,
         numbers: &Subjects,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut merged = RollupTable::new(self.layout.clone());
+        let mut merged = RollupTable::new(self.layout.clone(), Budget::unlimited());
         let tables = std::iter::once(&self.settled).chain(self.pending.values()).chain(self.fresh.values());
         for table in tables {
             let rows = table.rows(subjects)?;
             let known = |name: &str| numbers.find(name).expect("rows hold only numbered subjects");
-            gather(&mut merged, &self.layout, &self.converter, &rows, known)?;
+            gather(&mut merged, &self.converter, &rows, known)?;
         }
         merged.rows(None)
     }
@@ -240,9 +238,40 @@ impl Intervals {
         let done = filter_record_batch(rows, &is_settled)?.project(&columns)?;
         self.add_settled(&done, subjects)?;
         let waiting = filter_record_batch(rows, &not(&is_settled)?)?;
-        let (layout, converter) = (&self.layout, &self.converter);
-        self.overflow +=
-            scatter(&mut self.pending, layout, converter, &waiting, |name| subjects.number(name))?;
+        self.scatter(Which::Pending, &waiting, subjects, |_| ())
+    }
+
+    /// Merges rows into the tables of their own interval; the grid column is the last. Rows without a subject belong to
+    /// nobody and are not kept. `kept` hears whose rows were. Fresh rows need room, those that come back have theirs.
+    fn scatter(
+        &mut self,
+        which: Which,
+        rows: &RecordBatch,
+        subjects: &mut Subjects,
+        mut kept: impl FnMut(SubjectId),
+    ) -> Result<(), ArrowError> {
+        let keys = self.converter.convert_columns(&self.layout.key_columns(rows))?;
+        let prepared = Prepared::new(&self.layout, rows)?;
+        let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
+        let names: &StringArray = rows.column(self.layout.subject).as_string();
+        let tables = match which {
+            Which::Fresh => &mut self.fresh,
+            Which::Pending => &mut self.pending,
+        };
+        for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
+            let name = names.value(row);
+            let table = tables
+                .entry(grid.value(row))
+                .or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
+            let room = match which {
+                Which::Fresh => Room::Within { known: subjects.find(name).is_some() },
+                Which::Pending => Room::Always,
+            };
+            let outcome =
+                table.merge(keys.row(row).as_ref(), room, || subjects.number(name), &prepared, row)?;
+            self.overflow += u64::from(outcome == Kept::Overflow);
+            subjects.find(name).into_iter().for_each(&mut kept);
+        }
         Ok(())
     }
 
@@ -263,43 +292,28 @@ impl Intervals {
     }
 }
 
-/// Merges rows into the tables of their own interval; the grid column is the last. Rows without a subject
-/// belong to nobody and are not kept. Returns how many groups did not fit.
-fn scatter(
-    tables: &mut BTreeMap<i64, RollupTable>,
-    layout: &Arc<Layout>,
-    converter: &RowConverter,
-    rows: &RecordBatch,
-    mut number: impl FnMut(&str) -> SubjectId,
-) -> Result<u64, ArrowError> {
-    let keys = converter.convert_columns(&layout.key_columns(rows))?;
-    let prepared = Prepared::new(layout, rows)?;
-    let grid = rows.column(layout.grid).as_primitive::<TimestampMicrosecondType>();
-    let names: &StringArray = rows.column(layout.subject).as_string();
-    let mut overflow = 0;
-    for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
-        let subject = number(names.value(row));
-        let table = tables.entry(grid.value(row)).or_insert_with(|| RollupTable::new(layout.clone()));
-        let kept = table.merge(keys.row(row).as_ref(), subject, &prepared, row)?;
-        overflow += u64::from(kept == Kept::Overflow);
-    }
-    Ok(overflow)
+/// Tables that rows come into by their interval.
+#[derive(Clone, Copy)]
+enum Which {
+    Fresh,
+    Pending,
 }
 
-/// Merges rows without the grid column into one table. Returns how many groups did not fit.
+/// Merges rows without the grid column into one table; they were kept before. Returns how many groups did not fit.
 fn gather(
     table: &mut RollupTable,
-    layout: &Layout,
     converter: &RowConverter,
     rows: &RecordBatch,
     mut number: impl FnMut(&str) -> SubjectId,
 ) -> Result<u64, ArrowError> {
+    let layout = table.layout().clone();
     let keys = converter.convert_columns(&layout.key_columns(rows))?;
-    let prepared = Prepared::new(layout, rows)?;
+    let prepared = Prepared::new(&layout, rows)?;
     let names: &StringArray = rows.column(layout.subject).as_string();
     let mut overflow = 0;
     for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
-        let kept = table.merge(keys.row(row).as_ref(), number(names.value(row)), &prepared, row)?;
+        let subject = || number(names.value(row));
+        let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
         overflow += u64::from(kept == Kept::Overflow);
     }
     Ok(overflow)

@@ -25,7 +25,7 @@ pub struct Links {
 
 impl Links {
     /// Notes the tokens in rows of one rollup; returns how many did not fit.
-    pub fn add(&mut self, layout: &Layout, rows: &RecordBatch, subjects: &mut Subjects) -> u64 {
+    pub fn add(&mut self, layout: &Layout, rows: &RecordBatch, subjects: &Subjects) -> u64 {
         let sides = [(layout.issued, &mut self.issued), (layout.presented, &mut self.presented)];
         let names: &StringArray = rows.column(layout.subject).as_string();
         let mut overflow = 0;
@@ -33,8 +33,10 @@ impl Links {
             let Some(column) = column else { continue };
             let tokens: &StringArray = rows.column(column).as_string();
             for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row) && tokens.is_valid(*row)) {
+                // A subject without a number has no row: there was no room for it, which was counted.
+                let Some(subject) = subjects.find(names.value(row)) else { continue };
                 let token = xxh3_64(tokens.value(row).as_bytes());
-                overflow += u64::from(!side.add(token, subjects.number(names.value(row))));
+                overflow += u64::from(!side.add(token, subject));
             }
         }
         overflow

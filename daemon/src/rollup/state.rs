@@ -16,6 +16,7 @@ use hashbrown::HashSet;
 use crate::limits::DETECTION_GRID_MICROS_MAX;
 use crate::query::DetectionQuery;
 use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
+use crate::rollup::Budget;
 use crate::rollup::intervals::{Buckets, Intervals};
 use crate::rollup::links::Links;
 use crate::rollup::schedule::{Ages, Schedule};
@@ -61,25 +62,36 @@ pub struct Rollups {
     /// By kind; follows from the rows.
     links: Vec<Links>,
     settled: i64,
+    budget: Budget,
 }
 
 impl Rollups {
-    /// No rows yet.
+    /// No rows yet, and no bound in bytes.
     pub fn new(queries: &QuerySet) -> Self {
+        Self::within(queries, Budget::unlimited())
+    }
+
+    /// No rows yet; what they take is bounded together.
+    pub fn within(queries: &QuerySet, budget: Budget) -> Self {
         let mut kinds: Vec<(String, Subjects)> = Vec::new();
         let states = queries.rollups.iter().map(|rollup| {
             let subject = &rollup.query.subject;
             let kind = kinds.iter().position(|(k, _)| k == subject).unwrap_or_else(|| {
-                kinds.push((subject.clone(), Subjects::default()));
+                kinds.push((subject.clone(), Subjects::within(budget.clone())));
                 kinds.len() - 1
             });
             let layout = Arc::new(Layout::new(rollup));
-            Intervals::new(layout, kind, rollup.query.retention_seconds * 1_000_000)
+            Intervals::new(layout, kind, rollup.query.retention_seconds * 1_000_000, budget.clone())
         });
         let states: Vec<Intervals> = states.collect();
         let touched = states.iter().map(|_| HashSet::new()).collect();
         let links = kinds.iter().map(|_| Links::default()).collect();
-        Self { states, kinds, touched, links, settled: START_OF_TIME }
+        Self { states, kinds, touched, links, settled: START_OF_TIME, budget }
+    }
+
+    /// Bytes that rows and subjects take, and may take.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Every event before this instant is in the settled rows; an older one is late.
@@ -317,7 +329,8 @@ impl Rollups {
     /// left out.
     pub fn fold(&self, index: usize, segments: &[RecordBatch]) -> Result<RecordBatch, RollupError> {
         let state = &self.states[index];
-        let mut folded = Intervals::new(state.layout.clone(), state.kind, state.retention_micros);
+        let unlimited = Budget::unlimited();
+        let mut folded = Intervals::new(state.layout.clone(), state.kind, state.retention_micros, unlimited);
         let mut subjects = Subjects::default();
         for rows in segments {
             folded.load(rows, self.settled, &mut subjects)?;
@@ -327,7 +340,7 @@ impl Rollups {
 
     /// Rollups of a new query set; those whose file is unchanged keep their rows.
     pub fn adopt(old: Self, old_queries: &QuerySet, queries: &QuerySet) -> Result<Self, RollupError> {
-        let mut new = Self::new(queries);
+        let mut new = Self::within(queries, old.budget.clone());
         new.settled = old.settled;
         let mut old_states: Vec<Option<Intervals>> = old.states.into_iter().map(Some).collect();
         for (index, rollup) in queries.rollups.iter().enumerate() {

@@ -19,25 +19,46 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::limits;
 use crate::query::plan::{GRID_COLUMN, Merge, PlannedRollup};
+use crate::rollup::Budget;
 use crate::rollup::sketches::Sketches;
 
 /// Number of a subject in [`Subjects`].
 pub type SubjectId = u32;
 
+/// Bytes of a subject beside its name: a hash table's place and a list's, of which half may be free, and the text's header.
+const SUBJECT_BYTES: usize = 72;
+/// Bytes of a row beside its key and values: the key's place, its allocation, the index's place and the subject's list.
+const ROW_BYTES: usize = 64;
+/// The first row of a subject in a table: its list of rows.
+const SUBJECT_ROWS_BYTES: usize = 56;
+
 /// Subjects of one kind by number. Numbers live as long as the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Subjects {
     numbers: HashMap<Arc<str>, SubjectId, RandomState>,
     names: Vec<Arc<str>>,
+    budget: Budget,
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self::within(Budget::unlimited())
+    }
 }
 
 impl Subjects {
+    /// None yet; what they take is counted.
+    pub fn within(budget: Budget) -> Self {
+        Self { numbers: HashMap::default(), names: Vec::new(), budget }
+    }
+
     /// The subject's number, given out at first sight.
     pub fn number(&mut self, name: &str) -> SubjectId {
         if let Some(id) = self.numbers.get(name) {
             return *id;
         }
         let id = self.names.len() as SubjectId;
+        self.budget.add(name.len() + SUBJECT_BYTES);
         let name: Arc<str> = name.into();
         self.names.push(name.clone());
         self.numbers.insert(name, id);
@@ -64,6 +85,12 @@ impl Subjects {
     /// Every subject seen.
     pub fn all(&self) -> impl Iterator<Item = SubjectId> + use<> {
         0..self.names.len() as SubjectId
+    }
+}
+
+impl Drop for Subjects {
+    fn drop(&mut self) {
+        self.budget.take(self.names.iter().map(|name| name.len() + SUBJECT_BYTES).sum());
     }
 }
 
@@ -161,6 +188,16 @@ enum Incoming {
 }
 
 impl Incoming {
+    /// What a value takes in a table.
+    fn bytes(&self, row: usize) -> usize {
+        match self {
+            Self::Int(_) | Self::Float(_) => 16,
+            Self::Bool(_) => 1,
+            Self::Text(texts) => 32 + texts.value(row).len(),
+            Self::Sketch(sketches) => 32 + sketches.value(row).len(),
+        }
+    }
+
     fn new(column: &ArrayRef) -> Result<Self, ArrowError> {
         Ok(match column.data_type() {
             DataType::Float64 => Self::Float(column.as_primitive::<Float64Type>().clone()),
@@ -169,6 +206,27 @@ impl Incoming {
             DataType::Binary => Self::Sketch(column.as_binary::<i32>().clone()),
             _ => Self::Int(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
         })
+    }
+}
+
+/// Which new groups may still come into a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// All: they were kept before, or are gone in a moment.
+    Always,
+    /// Those that fit into the budget: of a subject that is known, or of a new one.
+    Within {
+        /// Whether it is known.
+        known: bool,
+    },
+}
+
+impl Room {
+    fn is_there(self, budget: &Budget) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Within { known } => budget.has_room(known),
+        }
     }
 }
 
@@ -205,14 +263,30 @@ pub struct RollupTable {
     keys: Vec<Box<[u8]>>,
     values: Vec<Values>,
     by_subject: HashMap<SubjectId, Vec<u32>, RandomState>,
+    budget: Budget,
+    /// Of the budget, what this table holds.
+    bytes: usize,
 }
 
 impl RollupTable {
-    /// An empty table.
-    pub fn new(layout: Arc<Layout>) -> Self {
+    /// An empty table, whose rows count against `budget`.
+    pub fn new(layout: Arc<Layout>, budget: Budget) -> Self {
         let values = (0..layout.merges.len()).filter(|i| layout.merges[*i] != Merge::Key);
         let values = values.map(|i| empty_values(layout.schema.field(i).data_type())).collect();
-        Self { layout, index: HashTable::new(), keys: Vec::new(), values, by_subject: HashMap::default() }
+        Self {
+            layout,
+            index: HashTable::new(),
+            keys: Vec::new(),
+            values,
+            by_subject: HashMap::default(),
+            budget,
+            bytes: 0,
+        }
+    }
+
+    /// Which column is what.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 
     /// Rows kept.
@@ -230,11 +304,13 @@ impl RollupTable {
         self.by_subject.keys().copied()
     }
 
-    /// Merges row `row` of a prepared batch under `key`. Fails on bytes that are no sketch.
+    /// Merges row `row` of a prepared batch under `key`. A new group needs room; `subject` gives its number where it
+    /// is kept. Fails on bytes that are no sketch.
     pub fn merge(
         &mut self,
         key: &[u8],
-        subject: SubjectId,
+        room: Room,
+        subject: impl FnOnce() -> SubjectId,
         prepared: &Prepared,
         row: usize,
     ) -> Result<Kept, ArrowError> {
@@ -249,17 +325,22 @@ impl RollupTable {
             }
             return Ok(kept);
         }
-        if self.is_full() {
+        if self.is_full() || !room.is_there(&self.budget) {
             return Ok(Kept::Overflow);
         }
         let slot = self.keys.len() as u32;
         self.keys.push(key.into());
         let (keys, hasher) = (&self.keys, &self.layout.hasher);
         self.index.insert_unique(hash, slot, |s| hasher.hash_one(&*keys[*s as usize]));
-        self.by_subject.entry(subject).or_default().push(slot);
+        let rows = self.by_subject.entry(subject()).or_default();
+        let mut bytes = key.len() + ROW_BYTES + if rows.is_empty() { SUBJECT_ROWS_BYTES } else { 0 };
+        rows.push(slot);
         for ((_, incoming), values) in prepared.0.iter().zip(&mut self.values) {
+            bytes += incoming.bytes(row);
             push_value(values, incoming, row)?;
         }
+        self.budget.add(bytes);
+        self.bytes += bytes;
         Ok(Kept::New)
     }
 
@@ -308,6 +389,12 @@ impl RollupTable {
     fn as_declared(&self, index: usize, column: ArrayRef) -> Result<ArrayRef, ArrowError> {
         let data_type = self.layout.schema.field(index).data_type();
         if column.data_type() == data_type { Ok(column) } else { cast(&column, data_type) }
+    }
+}
+
+impl Drop for RollupTable {
+    fn drop(&mut self) {
+        self.budget.take(self.bytes);
     }
 }
 

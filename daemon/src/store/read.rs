@@ -14,6 +14,7 @@ use super::history::{self, ChangeRow, Revision};
 use super::quarantine::{self, QuarantineQuery, Quarantined};
 use super::{Shared, StoreError, checksum, locked, recover, sqlite, write};
 use crate::findings::{Finding, FindingChange, FindingState, Severity, Tracked};
+use crate::ingest::Checkpoint;
 use crate::limits;
 
 /// Findings in a page where the client does not say.
@@ -136,6 +137,11 @@ impl Reader {
             Ok((row.seq as u64, row.decode("change", fits)?))
         };
         rows.map(decode).collect::<Result<Vec<_>, StoreError>>().map(Ok)
+    }
+
+    /// NEXT offsets by partition.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        Ok(recover::checkpoints(&locked(&self.connection))?)
     }
 
     /// Number of the newest change, 0 before the first.

@@ -195,6 +195,7 @@ impl World {
             signals: self.signals.clone(),
             key: Self::key(),
             metrics: metrics.clone(),
+            memory_bytes: usize::MAX,
             crash: CrashPoints::default(),
             store,
             recovered,
