@@ -125,6 +125,8 @@ pub struct Metrics {
     pub decode_cut_fields: Counter,
     /// Events dropped as duplicates.
     pub decode_duplicates: Counter,
+    /// Event ids forgotten for want of room before their events were settled.
+    pub decode_forgotten_ids: Counter,
     /// Same id, other content: kept.
     pub decode_conflicts: Counter,
     /// Attributed events by selector kind; `none` and `ambiguous` among them.
@@ -249,6 +251,7 @@ impl Metrics {
             decode_rejects: Family::default(),
             decode_cut_fields: Counter::default(),
             decode_duplicates: Counter::default(),
+            decode_forgotten_ids: Counter::default(),
             decode_conflicts: Counter::default(),
             enrich_attributed: Family::default(),
             pilot_requests: Family::default(),
@@ -331,6 +334,9 @@ impl Metrics {
         r.register("decode_rejects", "Rejects by reason", self.decode_rejects.clone());
         r.register("decode_cut_fields", "Text fields cut at their bound", self.decode_cut_fields.clone());
         r.register("decode_duplicates", "Events dropped as duplicates", self.decode_duplicates.clone());
+        let help =
+            "Event ids forgotten for want of room before their events were settled: a repeat would count";
+        r.register("decode_forgotten_ids", help, self.decode_forgotten_ids.clone());
         r.register(
             "decode_conflicts",
             "Events with a known id and other content, kept",

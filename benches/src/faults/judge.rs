@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use shadowprod::findings::{ChangeKind, FindingChange};
+use shadowprod::findings::{ChangeKind, Finding, FindingChange};
 use shadowprod::store::verify::verify;
 use shadowprod::store::{QuarantineQuery, Store};
 use shadowprod_benches::Failure;
@@ -29,9 +29,7 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     for finding in &expected.findings {
         match findings.iter().find(|found| found.finding_id == finding.finding_id) {
             None => violations.push(format!("lost: {} {}", finding.detection, finding.finding_id)),
-            Some(found) if *found != finding => {
-                violations.push(format!("another body: {}", finding.finding_id))
-            }
+            Some(found) if *found != finding => violations.push(difference(found, finding)),
             Some(_) => {}
         }
     }
@@ -56,6 +54,17 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     }
     violations.extend(client(heard, &history));
     Ok(violations)
+}
+
+/// Which fields of a finding are others than expected.
+pub fn difference(found: &Finding, expected: &Finding) -> String {
+    let fields = |finding: &Finding| serde_json::to_value(finding).unwrap_or_default();
+    let (found, wanted) = (fields(found), fields(expected));
+    let names = wanted.as_object().into_iter().flat_map(|fields| fields.keys());
+    let others = names.filter(|name| found[*name] != wanted[*name]);
+    let others: Vec<String> =
+        others.map(|name| format!("{name} {} for {}", found[name], wanted[name])).collect();
+    format!("another body: {} {}: {}", expected.detection, expected.finding_id, others.join(", "))
 }
 
 /// As texts, in an order that no partition's speed changes.

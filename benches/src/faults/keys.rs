@@ -15,6 +15,7 @@ use shadowprod::pipeline::Pipeline;
 use shadowprod_benches::logs::access_key_event;
 use shadowprod_benches::{Failure, resident_bytes};
 
+use super::judge::difference;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::stand::Stand;
@@ -57,11 +58,7 @@ pub fn run(options: &Options, count: u64) -> Result<Outcome, Failure> {
     for finding in &known {
         match findings.iter().find(|found| found.finding_id == finding.finding_id) {
             None => outcome.violations.push(format!("lost: {} {}", finding.detection, finding.finding_id)),
-            Some(found) if found != *finding => {
-                outcome
-                    .violations
-                    .push(format!("another body: {} {}", finding.detection, finding.finding_id));
-            }
+            Some(found) if found != *finding => outcome.violations.push(difference(found, finding)),
             Some(_) => {}
         }
     }
@@ -163,6 +160,7 @@ impl Company<'_> {
         outcome: &mut Outcome,
     ) -> Result<Timestamp, Failure> {
         let (topic, at) = (self.cloudtrail()?, self.time_of(part)?);
+        self.pipeline.commit(|| 0)?;
         let before = resident_bytes()?;
         let rows_before = first_seen_rows(metrics);
         let (mut key, mut most, mut half) = (0, before, 0);

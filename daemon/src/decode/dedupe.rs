@@ -1,10 +1,11 @@
 //! Audit and identity logs are delivered at least once: the same event twice is dropped, the same id with
 //! other content is kept and counted.
 //!
-//! In: event ids, content hashes and event times. Out: which rows to keep, and entries to store. Bounded by
-//! DEDUPE_IDS_MAX and DEDUPE_WINDOW_SECONDS of event time.
+//! In: event ids, content hashes and event times. Out: which rows to keep, and entries to store. An id is remembered until
+//! the settled instant is past its event: the same event is late from then on, whichever partition brings it and however
+//! far that one lags. Bounded by DEDUPE_IDS_MAX.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -38,9 +39,10 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Dedupe {
     contents: HashMap<u64, u64, RandomState>,
-    order: VecDeque<Seen>,
+    /// Event time and key, the oldest first.
+    order: BTreeSet<(i64, u64)>,
     unsaved: Vec<Seen>,
-    newest: i64,
+    forgotten: u64,
 }
 
 impl Dedupe {
@@ -78,21 +80,37 @@ impl Dedupe {
 
     /// Everything still remembered, as bytes to store in place of older segments.
     pub fn export(&mut self) -> Vec<u8> {
-        self.unsaved = self.order.iter().copied().collect();
+        let seen = |(event_time, key): &(i64, u64)| {
+            let content = self.contents.get(key).copied()?;
+            Some(Seen { key: *key, content, event_time: *event_time })
+        };
+        self.unsaved = self.order.iter().filter_map(seen).collect();
         self.take_unsaved()
+    }
+
+    /// Forgets events before `settled`: they are late if they come again.
+    pub fn forget_before(&mut self, settled: i64) {
+        while let Some((event_time, key)) = self.order.first().copied()
+            && event_time < settled
+        {
+            self.order.pop_first();
+            self.contents.remove(&key);
+        }
+    }
+
+    /// Ids that were forgotten for want of room since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn remember(&mut self, seen: Seen) {
         self.contents.insert(seen.key, seen.content);
-        self.order.push_back(seen);
-        self.newest = self.newest.max(seen.event_time);
-        let oldest = self.newest - limits::DEDUPE_WINDOW_SECONDS * 1_000_000;
-        while self.order.front().is_some_and(|s| s.event_time < oldest)
-            || self.order.len() > limits::DEDUPE_IDS_MAX
+        self.order.insert((seen.event_time, seen.key));
+        if self.order.len() > limits::DEDUPE_IDS_MAX
+            && let Some((_, key)) = self.order.pop_first()
         {
-            if let Some(old) = self.order.pop_front() {
-                self.contents.remove(&old.key);
-            }
+            self.contents.remove(&key);
+            self.forgotten += 1;
         }
     }
 }
@@ -135,10 +153,24 @@ mod tests {
     }
 
     #[test]
-    fn ids_older_than_the_window_are_forgotten() {
+    fn ids_are_known_until_their_events_are_late_however_far_another_partition_is_ahead() {
         let mut dedupe = Dedupe::default();
         dedupe.judge(0, "a", 1, 0);
-        dedupe.judge(0, "b", 1, 2 * HOUR);
-        assert_eq!(dedupe.judge(0, "a", 1, 2 * HOUR), Verdict::New);
+        dedupe.judge(0, "b", 1, 200 * HOUR);
+        assert_eq!(dedupe.judge(0, "a", 1, 0), Verdict::Duplicate);
+        dedupe.forget_before(1);
+        assert_eq!(dedupe.judge(0, "a", 1, 0), Verdict::New);
+        assert_eq!(dedupe.judge(0, "b", 1, 200 * HOUR), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_are_forgotten_and_counted() {
+        let mut dedupe = Dedupe::default();
+        let known = limits::DEDUPE_IDS_MAX as i64;
+        (0..known + 3).for_each(|n| drop(dedupe.judge(0, &n.to_string(), 1, n)));
+        assert_eq!((dedupe.take_forgotten(), dedupe.take_forgotten()), (3, 0));
+        assert_eq!(dedupe.judge(0, "3", 1, 3), Verdict::Duplicate);
+        assert_eq!(dedupe.judge(0, "0", 1, 0), Verdict::New);
+        assert_eq!(dedupe.export().len(), 24 * limits::DEDUPE_IDS_MAX);
     }
 }

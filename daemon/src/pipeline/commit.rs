@@ -207,6 +207,7 @@ impl Pipeline {
             let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
             self.metrics.rollup_overflow.get_or_create(&label).inc_by(count);
         }
+        self.metrics.decode_forgotten_ids.inc_by(self.dedupe.take_forgotten());
         if let Ok(bytes) = self.store.size_bytes() {
             self.metrics.store_size_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }

@@ -176,6 +176,7 @@ impl Pipeline {
             }
             self.levels[index].add(segment.id, segment.bytes.len());
         }
+        self.dedupe.forget_before(self.rollups.settled());
         Ok(())
     }
 

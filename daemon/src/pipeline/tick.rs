@@ -38,6 +38,7 @@ impl Pipeline {
             self.tick(at)?;
         }
         self.rollups.settle(until, &self.queries, &mut self.schedules)?;
+        self.dedupe.forget_before(self.rollups.settled());
         self.metrics.rollup_watermark_seconds.set(watermark as f64 / 1e6);
         Ok(())
     }
