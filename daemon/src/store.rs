@@ -7,6 +7,7 @@
 pub mod sqlite;
 pub mod segments;
 mod control;
+pub mod copy;
 mod dead_letters;
 mod history;
 mod quarantine;
