@@ -3,6 +3,8 @@
 //! In: a [`Config`]. Out: a running daemon with a handle to stop it. The pipeline has a thread of its own;
 //! serving has a runtime of its own; neither waits for the other.
 
+mod reload;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,18 +21,19 @@ use crate::explain::Question;
 use crate::ingest::kafka::{KafkaSource, Outgoing};
 use crate::ingest::{Position, Source, SourceError, Topics};
 use crate::limits::EXPLAIN_WAITING_MAX;
-use crate::metrics::{KindLabel, Metrics, TopicLabel};
+use crate::metrics::{Metrics, TopicLabel};
 use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
 use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
 use crate::query::QueryTexts;
 use crate::query::load::QueryErrors;
-use crate::query::watch::QueryWatcher;
-use crate::registry::watch::RegistryWatcher;
 use crate::registry::{Registry, RegistryErrors};
 use crate::rollup::Partition;
 use crate::serve::{self, Health, ServeError, Serving};
 use crate::store::{Store, StoreError};
+
+pub use reload::Reloader;
+use reload::refuse_queries;
 
 /// Longest wait for a batch before the clock is looked at again.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
@@ -94,7 +97,22 @@ enum Command {
     Registry(Arc<Registry>),
     Queries(QueryTexts),
     DeadLettersDelivered(u64),
+    /// Everything told before is applied or refused: say so.
+    Applied(SyncSender<()>),
     Stop,
+}
+
+/// How far the pipeline has come, for whoever looks after the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Turns of its loop: one at least every 50 ms, with and without anything to read, with and without a broker.
+    pub turns: u64,
+    /// Messages not yet read, as far as the broker has said.
+    pub lag: i64,
+    /// Whether the broker answers.
+    pub broker_up: bool,
+    /// Wall clock of the last commit of this run, microseconds since 1970; 0 before the first.
+    pub committed_micros: i64,
 }
 
 /// Microseconds since 1970 by the wall clock.
@@ -176,7 +194,8 @@ pub struct RunningDaemon {
     pipeline: JoinHandle<Result<(), DaemonError>>,
     notifying: Notifying,
     delivering: Option<Delivering>,
-    _watchers: (RegistryWatcher, Option<QueryWatcher>),
+    reloader: Reloader,
+    progress: watch::Receiver<Progress>,
 }
 
 /// Builds every part and starts it. Returns once the addresses answer.
@@ -216,17 +235,15 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
     let (commands, received) = sync_channel(COMMANDS_MAX);
     let delivering = start_delivering(config, &commands, &metrics, &committed)?;
-    let _watchers = start_watchers(config, &commands, &metrics, &health)?;
-    metrics.registry_current.set(1);
-    metrics.query_current.set(1);
-    health.set("registry", Ok(()));
-    health.set("queries", Ok(()));
+    let reloader = Reloader::start(config, &commands, &metrics, &health)?;
+    let (seen, progress) = watch::channel(Progress::default());
     let runner = Runner {
         pipeline,
         source: Box::new(source),
         commands: received,
         questions,
         told,
+        seen,
         positions,
         topics: topics.clone(),
         metrics: metrics.clone(),
@@ -247,7 +264,8 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         pipeline,
         notifying,
         delivering,
-        _watchers,
+        reloader,
+        progress,
     })
 }
 
@@ -284,47 +302,6 @@ pub fn read_topics(config: &Config, topics: &[String]) -> Vec<u16> {
     config.sources.iter().filter_map(|s| number(&s.topic)).collect()
 }
 
-fn start_watchers(
-    config: &Config,
-    commands: &SyncSender<Command>,
-    metrics: &Arc<Metrics>,
-    health: &Arc<Health>,
-) -> Result<(RegistryWatcher, Option<QueryWatcher>), DaemonError> {
-    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
-    let on_registry = move |loaded: Result<Arc<Registry>, RegistryErrors>| match loaded {
-        Ok(registry) => {
-            tracing::info!("a new registry is in force from the next batch on");
-            counts.registry_current.set(1);
-            seen.set("registry", Ok(()));
-            let _ = sender.send(Command::Registry(registry));
-        }
-        Err(errors) => {
-            tracing::error!("registry refused, the last good one stays in force:\n{errors}");
-            counts.registry_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
-            counts.registry_current.set(0);
-            seen.degrade("registry", errors.to_string());
-        }
-    };
-    let registry = RegistryWatcher::start(&config.registry.path, Box::new(on_registry))
-        .map_err(|e| DaemonError::Watch { path: config.registry.path.clone(), reason: e.to_string() })?;
-    let Some(queries) = &config.queries else { return Ok((registry, None)) };
-    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
-    let on_queries = move |loaded: Result<QueryTexts, QueryErrors>| match loaded {
-        Ok(texts) => drop(sender.send(Command::Queries(texts))),
-        Err(errors) => refuse_queries(&counts, &seen, &errors.to_string()),
-    };
-    let watcher = QueryWatcher::start(&queries.path, Box::new(on_queries))
-        .map_err(|e| DaemonError::Watch { path: queries.path.clone(), reason: e.to_string() })?;
-    Ok((registry, Some(watcher)))
-}
-
-fn refuse_queries(metrics: &Metrics, health: &Health, reason: &str) {
-    tracing::error!("queries refused, the last good ones stay in force:\n{reason}");
-    metrics.query_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
-    metrics.query_current.set(0);
-    health.degrade("queries", reason.to_owned());
-}
-
 impl RunningDaemon {
     /// Where gRPC and HTTP answer.
     pub fn addresses(&self) -> (std::net::SocketAddr, std::net::SocketAddr) {
@@ -344,6 +321,16 @@ impl RunningDaemon {
             .iter()
             .map(|((topic, partition), next)| (name(*topic), *partition, *next))
             .collect()
+    }
+
+    /// How far the pipeline has come.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// What reads registry and queries again.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Whether the pipeline still runs.
@@ -372,6 +359,7 @@ struct Runner {
     commands: Receiver<Command>,
     questions: Receiver<Question>,
     told: watch::Sender<u64>,
+    seen: watch::Sender<Progress>,
     positions: watch::Sender<BTreeMap<Partition, i64>>,
     topics: Topics,
     metrics: Arc<Metrics>,
@@ -405,6 +393,7 @@ impl Runner {
             if self.pipeline.commit_is_due(now) {
                 self.commit()?;
             }
+            self.seen.send_modify(|progress| progress.turns += 1);
         }
         self.commit()
     }
@@ -423,6 +412,7 @@ impl Runner {
         let next = |p: &Position| ((p.topic, p.partition), p.offset);
         self.positions.send_modify(|all| all.extend(committed.positions.iter().map(next)));
         self.told.send_replace(committed.change_seq);
+        self.seen.send_modify(|progress| progress.committed_micros = wall_clock());
         Ok(())
     }
 
@@ -430,6 +420,10 @@ impl Runner {
         let standing = self.source.standing();
         self.metrics.ingest_paused.set(i64::from(standing.paused));
         self.metrics.ingest_broker_up.set(i64::from(standing.broker_up));
+        self.seen.send_modify(|progress| {
+            progress.lag = standing.lag.iter().map(|(_, lag)| lag).sum();
+            progress.broker_up = standing.broker_up;
+        });
         for (topic, lag) in standing.lag {
             let topic = TopicLabel { topic: self.topics[usize::from(topic)].clone() };
             self.metrics.ingest_lag_messages.get_or_create(&topic).set(lag);
@@ -458,6 +452,8 @@ impl Runner {
                 Ok(Command::Registry(registry)) => self.pipeline.replace_registry(registry, wall_clock()),
                 Ok(Command::Queries(texts)) => self.reload(&texts)?,
                 Ok(Command::DeadLettersDelivered(up_to)) => self.pipeline.dead_letters_delivered(up_to),
+                // Who asked may have gone.
+                Ok(Command::Applied(reply)) => drop(reply.send(())),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
                 Err(TryRecvError::Empty) => return Ok(true),
             }

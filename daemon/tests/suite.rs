@@ -1,6 +1,6 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`], [`process`], [`moved`] and [`rebuild`], see [`kafka`]; the scenarios of
+//! In: a broker for [`broker`], [`process`], [`moved`], [`supervised`] and [`rebuild`], see [`kafka`]; the scenarios of
 //! fixtures/ for those and [`golden`]. Out: facts.
 
 #[cfg(test)]
@@ -33,3 +33,6 @@ mod rebuild;
 #[cfg(test)]
 #[path = "suite/secrets.rs"]
 mod secrets;
+#[cfg(test)]
+#[path = "suite/supervised.rs"]
+mod supervised;
