@@ -149,6 +149,13 @@ impl Daemon {
 
     /// With these variables in its environment.
     pub fn start_in(config: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::spawn_in(config, variables);
+        (daemon.grpc, daemon.http) = until("the daemon says where it answers", || daemon.addresses());
+        daemon
+    }
+
+    /// The same, not yet started.
+    pub fn spawn_in(config: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
             .args(["run", "--config"])
             .arg(config)
@@ -166,10 +173,12 @@ impl Daemon {
                 *written.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut daemon =
-            Self { child, http: String::new(), grpc: String::new(), log, logging: Some(logging) };
-        (daemon.grpc, daemon.http) = until("the daemon says where it answers", || daemon.addresses());
-        daemon
+        Self { child, http: String::new(), grpc: String::new(), log, logging: Some(logging) }
+    }
+
+    /// Waits until it has logged these words.
+    pub fn has_logged(&self, words: &str) {
+        until(words, || self.log.lock().unwrap().contains(words).then_some(()));
     }
 
     fn addresses(&self) -> Option<(String, String)> {

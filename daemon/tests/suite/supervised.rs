@@ -26,6 +26,11 @@ impl Supervisor {
         Self { socket, path: path.to_str().unwrap().to_owned(), status: RefCell::default() }
     }
 
+    /// A daemon that has not yet started.
+    fn spawn(&self, scenario: &Scenario) -> Daemon {
+        Daemon::spawn_in(&scenario.config(), &[("NOTIFY_SOCKET", &self.path)])
+    }
+
     /// A daemon that is to answer the watchdog once in this time.
     fn start(&self, scenario: &Scenario, watchdog: Duration) -> Daemon {
         let micros = watchdog.as_micros().to_string();
@@ -269,4 +274,23 @@ fn daemon_without_a_broker_is_ready_turns_and_stops() {
     }
     daemon.stop();
     supervisor.hears("STOPPING=1");
+}
+
+#[test]
+fn daemon_that_is_still_starting_outlives_a_hang_up_and_ends_when_told_to() {
+    let scenario = Scenario::new("unpromoted-production-traffic", "127.0.0.1:1");
+    drop(shadowprod::store::Store::open(&dir(&scenario).join("state")).unwrap());
+    // Numbering the topics waits for it.
+    let held = hold_state(&scenario);
+    let supervisor = Supervisor::new(&scenario);
+    let daemon = supervisor.spawn(&scenario);
+    daemon.has_logged("reading 2 topics");
+    daemon.signal("HUP");
+    daemon.signal("TERM");
+    let said = supervisor.hears("");
+    assert!(said.starts_with("STOPPING=1\n"), "the first that it says: {said}");
+    let (code, log) = daemon.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("stopped before it had started"), "{log}");
+    drop(held);
 }
