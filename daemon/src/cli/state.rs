@@ -30,8 +30,8 @@ enum StateCommand {
     /// each file, NEXT offsets, head of the history. It is checked as `shadowprod verify` checks; a damaged state is
     /// not exported. The folder appears when all of it is durable, never a part of it.
     ///
-    /// credential.key is a secret, readable by its owner only: who has it can tell whether a given credential is one of
-    /// those in the findings. Keep the copy as you keep the state folder.
+    /// credential.key is a secret: who has it can tell whether a given credential is one of those in the findings. It has
+    /// mode 0600 and the folder mode 0700. Keep the copy as you keep the state folder.
     ///
     /// What `quarantine retry` remembered is not copied. Exit code 1: the state is damaged.
     Export(ExportArguments),

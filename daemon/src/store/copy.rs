@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ const MANIFEST_NAME: &str = "manifest.json";
 const PARTIAL_PREFIX: &str = ".shadowprod-partial-";
 /// The owner only: the key is a secret.
 const SECRET_MODE: u32 = 0o600;
+/// The owner only: a copy holds the key.
+const FOLDER_MODE: u32 = 0o700;
 /// As the system's umask says.
 const USUAL_MODE: u32 = 0o666;
 
@@ -369,7 +371,9 @@ fn require_vacant(state: &Path, manifest: &Manifest) -> Result<(), CopyError> {
 }
 
 fn partial_in(dir: &Path) -> Result<tempfile::TempDir, CopyError> {
-    let made = tempfile::Builder::new().prefix(PARTIAL_PREFIX).tempdir_in(dir);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PARTIAL_PREFIX).permissions(Permissions::from_mode(FOLDER_MODE));
+    let made = builder.tempdir_in(dir);
     made.map_err(|source| CopyError::File { path: dir.to_owned(), source })
 }
 

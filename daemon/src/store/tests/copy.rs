@@ -75,6 +75,8 @@ fn imported_state_is_the_exported_one_and_goes_on() {
     let install = Install::new();
     let manifest = install.export();
     assert_eq!(install.entries("copy"), ["credential.key", "manifest.json", "shadowprod.db"]);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&install.path("copy")), mode(&install.path("copy/credential.key"))), (0o700, 0o600));
     assert_eq!(manifest.format, FORMAT_VERSION);
     assert_eq!(manifest.next_offsets["okta.system"][&4], 1_000);
     assert_eq!(manifest.findings, 1);
@@ -86,7 +88,7 @@ fn imported_state_is_the_exported_one_and_goes_on() {
     assert_eq!(format!("{:?}", recovered(&dir.path().join("state"))), format!("{there:?}"));
     let key = dir.path().join("other/credential.key");
     assert_eq!(std::fs::read(&key).unwrap(), KEY);
-    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(mode(&key), 0o600);
     let (mut other, _) = Store::open(&dir.path().join("other")).unwrap();
     let next = other.commit(&step(ChangeKind::Updated, finding("f_1", Severity::Low, 9))).unwrap();
     assert_eq!(next.change_seq, 2, "numbers go on");
