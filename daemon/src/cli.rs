@@ -16,6 +16,7 @@ pub mod rebuild;
 pub mod replay;
 pub mod run;
 pub mod schema;
+pub mod state;
 pub mod test;
 pub mod verify;
 
@@ -75,6 +76,8 @@ enum Command {
     Quarantine(quarantine::QuarantineArguments),
     /// Checks a state folder from end to end: pages, offsets, rollup rows, findings, the chain of history
     Verify(verify::VerifyArguments),
+    /// Exports a state folder, also of a running daemon, or imports one elsewhere
+    State(state::StateArguments),
     /// Makes the rows of rollups whose query changed anew from Kafka, while the daemon is stopped
     Rebuild(rebuild::RebuildArguments),
 }
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::WhyNot(a) => explain::main_why_not(&a),
         Command::Quarantine(a) => quarantine::main(&a),
         Command::Verify(a) => verify::main(&a),
+        Command::State(a) => state::main(&a),
         Command::Rebuild(a) => rebuild::main(&a),
     };
     outcome.unwrap_or_else(|error| {

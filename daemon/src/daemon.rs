@@ -3,38 +3,38 @@
 //! In: a [`Config`]. Out: a running daemon with a handle to stop it. The pipeline has a thread of its own;
 //! serving has a runtime of its own; neither waits for the other.
 
+mod reload;
+mod runner;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::{Config, SourceConfig};
-use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
-use crate::explain::Question;
 use crate::ingest::kafka::{KafkaSource, Outgoing};
-use crate::ingest::{Position, Source, SourceError, Topics};
+use crate::ingest::{SourceError, Topics};
 use crate::limits::EXPLAIN_WAITING_MAX;
-use crate::metrics::{KindLabel, Metrics, TopicLabel};
+use crate::metrics::Metrics;
 use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
 use crate::pipeline::{Parts, Pipeline, PipelineError, Rhythm};
 use crate::query::QueryTexts;
 use crate::query::load::QueryErrors;
-use crate::query::watch::QueryWatcher;
-use crate::registry::watch::RegistryWatcher;
 use crate::registry::{Registry, RegistryErrors};
 use crate::rollup::Partition;
 use crate::serve::{self, Health, ServeError, Serving};
 use crate::store::{Store, StoreError};
 
-/// Longest wait for a batch before the clock is looked at again.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
+pub use reload::Reloader;
+use runner::Runner;
+
 /// Time for the source's client to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Commands that wait for the pipeline; more would mean that reloads come faster than steps.
@@ -95,7 +95,22 @@ enum Command {
     Registry(Arc<Registry>),
     Queries(QueryTexts),
     DeadLettersDelivered(u64),
+    /// Everything told before is applied or refused: say so.
+    Applied(SyncSender<()>),
     Stop,
+}
+
+/// How far the pipeline has come, for whoever looks after the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Turns of its loop: one at least every 50 ms, with and without anything to read, with and without a broker.
+    pub turns: u64,
+    /// Messages not yet read, as far as the broker has said.
+    pub lag: i64,
+    /// Whether the broker answers.
+    pub broker_up: bool,
+    /// Wall clock of the last commit of this run, microseconds since 1970; 0 before the first.
+    pub committed_micros: i64,
 }
 
 /// Microseconds since 1970 by the wall clock.
@@ -179,7 +194,8 @@ pub struct RunningDaemon {
     pipeline: JoinHandle<Result<(), DaemonError>>,
     notifying: Notifying,
     delivering: Option<Delivering>,
-    _watchers: (RegistryWatcher, Option<QueryWatcher>),
+    reloader: Reloader,
+    progress: watch::Receiver<Progress>,
 }
 
 /// Builds every part and starts it. Returns once the addresses answer.
@@ -219,17 +235,15 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
     let (commands, received) = sync_channel(COMMANDS_MAX);
     let delivering = start_delivering(config, &commands, &metrics, &committed)?;
-    let _watchers = start_watchers(config, &commands, &metrics, &health)?;
-    metrics.registry_current.set(1);
-    metrics.query_current.set(1);
-    health.set("registry", Ok(()));
-    health.set("queries", Ok(()));
+    let reloader = Reloader::start(config, &commands, &metrics, &health)?;
+    let (seen, progress) = watch::channel(Progress::default());
     let runner = Runner {
         pipeline,
         source: Box::new(source),
         commands: received,
         questions,
         told,
+        seen,
         positions,
         topics: topics.clone(),
         metrics: metrics.clone(),
@@ -251,7 +265,8 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         pipeline,
         notifying,
         delivering,
-        _watchers,
+        reloader,
+        progress,
     })
 }
 
@@ -288,47 +303,6 @@ pub fn read_topics(config: &Config, topics: &[String]) -> Vec<u16> {
     config.sources.iter().filter_map(|s| number(&s.topic)).collect()
 }
 
-fn start_watchers(
-    config: &Config,
-    commands: &SyncSender<Command>,
-    metrics: &Arc<Metrics>,
-    health: &Arc<Health>,
-) -> Result<(RegistryWatcher, Option<QueryWatcher>), DaemonError> {
-    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
-    let on_registry = move |loaded: Result<Arc<Registry>, RegistryErrors>| match loaded {
-        Ok(registry) => {
-            tracing::info!("a new registry is in force from the next batch on");
-            counts.registry_current.set(1);
-            seen.set("registry", Ok(()));
-            let _ = sender.send(Command::Registry(registry));
-        }
-        Err(errors) => {
-            tracing::error!("registry refused, the last good one stays in force:\n{errors}");
-            counts.registry_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
-            counts.registry_current.set(0);
-            seen.degrade("registry", errors.to_string());
-        }
-    };
-    let registry = RegistryWatcher::start(&config.registry.path, Box::new(on_registry))
-        .map_err(|e| DaemonError::Watch { path: config.registry.path.clone(), reason: e.to_string() })?;
-    let Some(queries) = &config.queries else { return Ok((registry, None)) };
-    let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
-    let on_queries = move |loaded: Result<QueryTexts, QueryErrors>| match loaded {
-        Ok(texts) => drop(sender.send(Command::Queries(texts))),
-        Err(errors) => refuse_queries(&counts, &seen, &errors.to_string()),
-    };
-    let watcher = QueryWatcher::start(&queries.path, Box::new(on_queries))
-        .map_err(|e| DaemonError::Watch { path: queries.path.clone(), reason: e.to_string() })?;
-    Ok((registry, Some(watcher)))
-}
-
-fn refuse_queries(metrics: &Metrics, health: &Health, reason: &str) {
-    tracing::error!("queries refused, the last good ones stay in force:\n{reason}");
-    metrics.query_reloads.get_or_create(&KindLabel { kind: "refused" }).inc();
-    metrics.query_current.set(0);
-    health.degrade("queries", reason.to_owned());
-}
-
 impl RunningDaemon {
     /// Where gRPC and HTTP answer.
     pub fn addresses(&self) -> (std::net::SocketAddr, std::net::SocketAddr) {
@@ -350,6 +324,16 @@ impl RunningDaemon {
             .collect()
     }
 
+    /// How far the pipeline has come.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// What reads registry and queries again.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Whether the pipeline still runs.
     pub fn is_running(&self) -> bool {
         !self.pipeline.is_finished()
@@ -366,145 +350,5 @@ impl RunningDaemon {
         self.notifying.ended();
         self.runtime.block_on(self.serving.ended(CLOSE_DEADLINE));
         ended.unwrap_or(Err(DaemonError::Panicked))
-    }
-}
-
-/// The pipeline's thread.
-struct Runner {
-    pipeline: Pipeline,
-    source: Box<dyn Source>,
-    commands: Receiver<Command>,
-    questions: Receiver<Question>,
-    told: watch::Sender<u64>,
-    positions: watch::Sender<BTreeMap<Partition, i64>>,
-    topics: Topics,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    crash: CrashPoints,
-}
-
-impl Runner {
-    fn run(mut self) -> Result<(), DaemonError> {
-        let outcome = self.read_until_stopped();
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "the pipeline stopped; the state is that of the last commit");
-            self.health.set("pipeline", Err(error.to_string()));
-        }
-        self.source.close(CLOSE_DEADLINE);
-        outcome
-    }
-
-    fn read_until_stopped(&mut self) -> Result<(), DaemonError> {
-        self.health.set("pipeline", Ok(()));
-        self.show_warming();
-        loop {
-            if !self.obey()? {
-                break;
-            }
-            self.answer();
-            let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
-            self.crash.pass(CrashPoint::BatchRead);
-            let now = wall_clock();
-            self.pipeline.step(&batch, now)?;
-            self.show_source();
-            self.show_warming();
-            self.show_memory();
-            if self.pipeline.commit_is_due(now) {
-                self.commit()?;
-            }
-        }
-        self.commit()
-    }
-
-    /// Copies the rows that one question is about; nobody else waits for it.
-    fn answer(&self) {
-        if let Ok(Question { ask, reply }) = self.questions.try_recv() {
-            // Who asked may have gone.
-            let _ = reply.send(self.pipeline.snapshot(&ask));
-        }
-    }
-
-    fn commit(&mut self) -> Result<(), DaemonError> {
-        let committed = self.pipeline.commit(wall_clock)?;
-        self.source.committed(&committed.positions);
-        self.crash.pass(CrashPoint::BrokerTold);
-        let next = |p: &Position| ((p.topic, p.partition), p.offset);
-        self.positions.send_modify(|all| all.extend(committed.positions.iter().map(next)));
-        self.told.send_replace(committed.change_seq);
-        self.crash.pass(CrashPoint::WatchersTold);
-        Ok(())
-    }
-
-    fn show_source(&self) {
-        let standing = self.source.standing();
-        self.metrics.ingest_paused.set(i64::from(standing.paused));
-        self.metrics.ingest_broker_up.set(i64::from(standing.broker_up));
-        for (topic, lag) in standing.lag {
-            let topic = TopicLabel { topic: self.topics[usize::from(topic)].clone() };
-            self.metrics.ingest_lag_messages.get_or_create(&topic).set(lag);
-        }
-        let broker = if standing.broker_up {
-            Ok(())
-        } else {
-            Err("the broker does not answer; it is tried again".to_owned())
-        };
-        self.health.set("broker", broker);
-    }
-
-    /// Without room for new subjects the others are still watched.
-    fn show_memory(&self) {
-        let (used, max) = self.pipeline.memory();
-        let mib = |bytes: usize| bytes >> 20;
-        match used < max / 5 * 4 {
-            true => self.health.set("memory", Ok(())),
-            false => self.health.degrade(
-                "memory",
-                format!(
-                    "rows take {} of {} MiB: new subjects are not kept; raise state.memory_mib",
-                    mib(used),
-                    mib(max)
-                ),
-            ),
-        }
-    }
-
-    /// Rollups whose history is short are no reason not to be ready.
-    fn show_warming(&self) {
-        let warming: Vec<String> = self.pipeline.warming().iter().map(ToString::to_string).collect();
-        match warming.is_empty() {
-            true => self.health.set("rollups", Ok(())),
-            false => self.health.warming("rollups", warming.join("; ")),
-        }
-    }
-
-    /// Applies what came from outside; false: stop.
-    fn obey(&mut self) -> Result<bool, DaemonError> {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Registry(registry)) => self.pipeline.replace_registry(registry, wall_clock()),
-                Ok(Command::Queries(texts)) => self.reload(&texts)?,
-                Ok(Command::DeadLettersDelivered(up_to)) => {
-                    self.crash.pass(CrashPoint::DeadLettersDelivered);
-                    self.pipeline.dead_letters_delivered(up_to);
-                }
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
-                Err(TryRecvError::Empty) => return Ok(true),
-            }
-        }
-    }
-
-    fn reload(&mut self, texts: &QueryTexts) -> Result<(), DaemonError> {
-        match self.pipeline.replace_queries(texts, wall_clock())? {
-            Ok(()) => {
-                tracing::info!("new queries are in force");
-                self.metrics.query_current.set(1);
-                self.health.set("queries", Ok(()));
-            }
-            Err(errors) => {
-                let reason: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                refuse_queries(&self.metrics, &self.health, &reason.join("\n"));
-            }
-        }
-        Ok(())
     }
 }

@@ -237,3 +237,6 @@ pub const ENRICH_TUPLES_MAX: usize = 131_072;
 pub const VERIFY_DAMAGE_MAX: usize = 20;
 /// How far behind the end of its generated history a demo's last event may lie, seconds.
 pub const DEMO_END_SLACK_SECONDS: f64 = 1_800.0;
+/// Seconds that a daemon which was asked to stop has for its last commit and for closing its clients, which have some
+/// twenty together; then the process ends as it is. A unit's TimeoutStopSec is longer.
+pub const STOP_SECONDS_MAX: u64 = 30;

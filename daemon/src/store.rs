@@ -8,6 +8,7 @@ pub mod sqlite;
 pub mod segments;
 mod checksum;
 mod control;
+pub mod copy;
 mod dead_letters;
 mod error;
 mod history;

@@ -1,7 +1,7 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`], [`process`] and [`rebuild`], see [`kafka`]; the scenarios of fixtures/ for [`golden`],
-//! [`process`] and [`rebuild`]. Out: facts.
+//! In: a broker for [`broker`], [`process`], [`moved`], [`supervised`] and [`rebuild`], see [`kafka`]; the scenarios of
+//! fixtures/ for those and [`golden`]. Out: facts.
 
 #[cfg(test)]
 #[path = "suite/broker.rs"]
@@ -15,6 +15,9 @@ mod golden;
 #[cfg(test)]
 #[path = "suite/kafka.rs"]
 mod kafka;
+#[cfg(test)]
+#[path = "suite/moved.rs"]
+mod moved;
 #[cfg(test)]
 #[path = "suite/oracle.rs"]
 mod oracle;
@@ -30,3 +33,6 @@ mod rebuild;
 #[cfg(test)]
 #[path = "suite/secrets.rs"]
 mod secrets;
+#[cfg(test)]
+#[path = "suite/supervised.rs"]
+mod supervised;

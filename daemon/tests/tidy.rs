@@ -59,6 +59,7 @@ const CRATE_HOMES: &[(&str, &str)] = &[
     ("prost_types", "serve"),
     ("shadowprod_proto", "serve"),
     ("shadowprod_world", "cli"),
+    ("sd_notify", "cli"),
 ];
 /// Rooms that no clock is read in: time is a value handed in.
 const PURE_ROOMS: &[&str] = &["schema", "decode", "enrich", "rollup", "detect", "findings"];

@@ -167,7 +167,9 @@ mod tests {
     fn beyond_the_bound_the_oldest_are_forgotten_and_counted() {
         let mut dedupe = Dedupe::default();
         let known = limits::DEDUPE_IDS_MAX as i64;
-        (0..known + 3).for_each(|n| drop(dedupe.judge(0, &n.to_string(), 1, n)));
+        for n in 0..known + 3 {
+            assert_eq!(dedupe.judge(0, &n.to_string(), 1, n), Verdict::New);
+        }
         assert_eq!((dedupe.take_forgotten(), dedupe.take_forgotten()), (3, 0));
         assert_eq!(dedupe.judge(0, "3", 1, 3), Verdict::Duplicate);
         assert_eq!(dedupe.judge(0, "0", 1, 0), Verdict::New);

@@ -1,9 +1,11 @@
 //! Notices that the folder of queries changed and reads it again.
 //!
-//! In: file system events below the folder, gathered until it is quiet. Out: the new texts, or why there are
-//! none; the receiver keeps the last good ones. Replace files inside the folder, not the folder itself.
+//! In: file system events below the folder, gathered until it is quiet, or somebody's word. Out: the new texts, or why
+//! there are none; the receiver keeps the last good ones. Replace files inside the folder: one that is replaced itself is
+//! read at a word only.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
@@ -14,11 +16,12 @@ use super::QueryTexts;
 use super::load::QueryErrors;
 use crate::limits::RELOAD_QUIET_MS;
 
-/// What is called with each reload, on the watcher's own thread.
+/// What is called with each reload, on the thread that read.
 pub type OnChange = Box<dyn Fn(Result<QueryTexts, QueryErrors>) + Send>;
 
 /// Watches until it is dropped.
 pub struct QueryWatcher {
+    watched: Arc<Mutex<Watched>>,
     _debouncer: Debouncer<RecommendedWatcher, RecommendedCache>,
 }
 
@@ -36,24 +39,46 @@ impl QueryWatcher {
     /// one before, good or bad. It does not hear of the present one.
     pub fn start(folder: &Path, on_change: OnChange) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
-        let owned = folder.to_owned();
-        let mut last = seen(&QueryTexts::load(&owned));
+        let last = seen(&QueryTexts::load(folder));
+        let watched = Arc::new(Mutex::new(Watched { folder: folder.to_owned(), last, on_change }));
+        let events_watched = watched.clone();
         let on_events = move |events: DebounceEventResult| {
-            if !may_be_change(&events) {
-                return;
-            }
-            let loaded = QueryTexts::load(&owned);
-            let now = seen(&loaded);
-            if now != last {
-                last = now;
-                on_change(loaded);
+            if may_be_change(&events) {
+                locked(&events_watched).reload(false);
             }
         };
         let quiet = Duration::from_millis(RELOAD_QUIET_MS);
         let mut debouncer = new_debouncer(quiet, None, on_events).map_err(fail)?;
         debouncer.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
-        Ok(Self { _debouncer: debouncer })
+        Ok(Self { watched, _debouncer: debouncer })
     }
+
+    /// Reads the folder now and tells of it as of a change; with `again` also if it is as it was.
+    pub fn reload(&self, again: bool) {
+        locked(&self.watched).reload(again);
+    }
+}
+
+/// The last known state of the queries and who hears of the next.
+struct Watched {
+    folder: PathBuf,
+    last: Result<String, QueryErrors>,
+    on_change: OnChange,
+}
+
+impl Watched {
+    fn reload(&mut self, again: bool) {
+        let loaded = QueryTexts::load(&self.folder);
+        let now = seen(&loaded);
+        if again || now != self.last {
+            self.last = now;
+            (self.on_change)(loaded);
+        }
+    }
+}
+
+fn locked(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn seen(loaded: &Result<QueryTexts, QueryErrors>) -> Result<String, QueryErrors> {
@@ -93,7 +118,7 @@ mod tests {
         fs::write(&file, ROLLUP).expect("written");
         let (sender, heard) = mpsc::channel();
         let on_change = Box::new(move |loaded| sender.send(loaded).expect("the test listens"));
-        let _watcher = QueryWatcher::start(dir.path(), on_change).expect("the folder exists");
+        let watcher = QueryWatcher::start(dir.path(), on_change).expect("the folder exists");
         let next = || heard.recv_timeout(Duration::from_secs(20)).expect("the watcher speaks");
         fs::write(&file, ROLLUP.replace("version = 1", "version = 2")).expect("written");
         assert_eq!(next().map(|t| t.rollups[0].text.version), Ok(2));
@@ -103,6 +128,10 @@ mod tests {
             errors.contains("calls.sql:8") && errors.contains("did you mean `retention_days`"),
             "{errors}"
         );
+        watcher.reload(false);
+        watcher.reload(true);
+        assert!(next().is_err(), "asked again, it is said again");
+        assert!(heard.try_recv().is_err(), "and else only once");
         fs::write(&file, ROLLUP).expect("written");
         assert!(next().is_ok());
     }

@@ -1,10 +1,11 @@
 //! Notices that a registry changed and reads it again: its folder, and the files outside that it names.
 //!
-//! In: file system events, gathered until it is quiet. Out: the new registry, or why there is none; the receiver
-//! keeps the last good one. Replace files inside the folder, not the folder itself.
+//! In: file system events, gathered until it is quiet, or somebody's word. Out: the new registry, or why there is none;
+//! the receiver keeps the last good one. Replace files inside the folder: one that is replaced itself is read at a word
+//! only.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
@@ -17,13 +18,14 @@ use super::load::load;
 use super::{Registry, RegistryErrors};
 use crate::limits::RELOAD_QUIET_MS;
 
-/// What is called with each reload, on the watcher's own thread.
+/// What is called with each reload, on the thread that read.
 pub type OnChange = Box<dyn Fn(Result<Arc<Registry>, RegistryErrors>) + Send>;
 
 type Events = Debouncer<RecommendedWatcher, RecommendedCache>;
 
 /// Watches until it is dropped.
 pub struct RegistryWatcher {
+    watched: Arc<Mutex<Watched>>,
     _events: Arc<Mutex<Option<Events>>>,
 }
 
@@ -42,13 +44,14 @@ impl RegistryWatcher {
     pub fn start(folder: &Path, on_change: OnChange) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
         let events = Arc::new(Mutex::new(None));
-        let mut watched = Watched::new(folder, Arc::downgrade(&events));
+        let watched = Watched::new(folder, Arc::downgrade(&events), on_change);
         let files = watched.files.clone();
+        let watched = Arc::new(Mutex::new(watched));
+        let events_watched = watched.clone();
         let on_events = move |events: DebounceEventResult| {
-            if watched.is_change(&events)
-                && let Some(loaded) = watched.reload()
-            {
-                on_change(loaded.map(Arc::new));
+            let mut watched = locked(&events_watched);
+            if watched.is_change(&events) {
+                watched.reload(false);
             }
         };
         let quiet = Duration::from_millis(RELOAD_QUIET_MS);
@@ -56,28 +59,38 @@ impl RegistryWatcher {
         debouncer.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
         watch_folders_of(&files, folder, &mut debouncer);
         *events.lock().unwrap_or_else(PoisonError::into_inner) = Some(debouncer);
-        Ok(Self { _events: events })
+        Ok(Self { watched, _events: events })
+    }
+
+    /// Reads the registry now and tells of it as of a change; with `again` also if it is as it was.
+    pub fn reload(&self, again: bool) {
+        locked(&self.watched).reload(again);
     }
 }
 
-/// The last known state of a registry and where it lies.
+fn locked(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The last known state of a registry, where it lies, and who hears of the next.
 struct Watched {
     folder: PathBuf,
     /// Files that the registry named when it was last read.
     files: Vec<PathBuf>,
     last: Result<String, RegistryErrors>,
     events: Weak<Mutex<Option<Events>>>,
+    on_change: OnChange,
 }
 
 impl Watched {
-    fn new(folder: &Path, events: Weak<Mutex<Option<Events>>>) -> Self {
+    fn new(folder: &Path, events: Weak<Mutex<Option<Events>>>, on_change: OnChange) -> Self {
         let loaded = load(folder);
         let last = loaded.outcome.map(|registry| registry.version().to_owned());
-        Self { folder: folder.to_owned(), files: loaded.files, last, events }
+        Self { folder: folder.to_owned(), files: loaded.files, last, events, on_change }
     }
 
-    /// The registry as it is now, if that differs from its last known state.
-    fn reload(&mut self) -> Option<Result<Registry, RegistryErrors>> {
+    /// Reads the registry as it is now and tells of it if it differs from its last known state.
+    fn reload(&mut self, again: bool) {
         let loaded = load(&self.folder);
         self.files = loaded.files;
         if let Some(events) = self.events.upgrade()
@@ -86,11 +99,10 @@ impl Watched {
             watch_folders_of(&self.files, &self.folder, events);
         }
         let now = loaded.outcome.as_ref().map(|r| r.version().to_owned()).map_err(Clone::clone);
-        if now == self.last {
-            return None;
+        if again || now != self.last {
+            self.last = now;
+            (self.on_change)(loaded.outcome.map(Arc::new));
         }
-        self.last = now;
-        Some(loaded.outcome)
     }
 
     /// Lost events count as change.
@@ -155,6 +167,10 @@ mod tests {
 
         fs::write(&file, "[[person]]\nid = 1\n").unwrap();
         assert!(wait().unwrap_err().to_string().contains("people.toml:2"));
+        watcher.reload(false);
+        watcher.reload(true);
+        assert!(wait().is_err(), "asked again, it is said again");
+        assert!(receiver.try_recv().is_err(), "and else only once");
 
         let draft = folder.path().join(".draft");
         fs::write(&draft, TEAM).unwrap();

@@ -16,7 +16,10 @@ use crate::crash_points::{CrashPoint, CrashPoints};
 /// Raised whenever `schema.sql` changes its meaning.
 pub(super) const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
-const FILE_NAME: &str = "shadowprod.db";
+/// The database in a state folder.
+pub(super) const FILE_NAME: &str = "shadowprod.db";
+/// Who holds it is the folder's one writer.
+pub(super) const LOCK_NAME: &str = "lock";
 /// Statements kept prepared per connection: more than there are in this module.
 const STATEMENTS_MAX: usize = 64;
 /// How long a connection waits for another's short lock, such as a checkpoint of the write-ahead log.
@@ -49,7 +52,7 @@ impl FolderLock {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(dir.join("lock"))
+            .open(dir.join(LOCK_NAME))
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}

@@ -1,5 +1,7 @@
 //! The store's facts: what was committed comes back, what was not is gone, what is damaged is named.
 
+mod copy;
+
 use jiff::Timestamp;
 
 use super::quarantine::SampleBounds;

@@ -144,10 +144,23 @@ impl Daemon {
 
     /// The level of its log as in RUST_LOG.
     pub fn start_at_level(config: &Path, level: &str) -> Self {
+        Self::start_in(config, &[("RUST_LOG", level)])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_in(config: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::spawn_in(config, variables);
+        (daemon.grpc, daemon.http) = until("the daemon says where it answers", || daemon.addresses());
+        daemon
+    }
+
+    /// The same, not yet started.
+    pub fn spawn_in(config: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shadowprod"))
             .args(["run", "--config"])
             .arg(config)
-            .env("RUST_LOG", level)
+            .env("RUST_LOG", "info")
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -160,10 +173,12 @@ impl Daemon {
                 *written.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut daemon =
-            Self { child, http: String::new(), grpc: String::new(), log, logging: Some(logging) };
-        (daemon.grpc, daemon.http) = until("the daemon says where it answers", || daemon.addresses());
-        daemon
+        Self { child, http: String::new(), grpc: String::new(), log, logging: Some(logging) }
+    }
+
+    /// Waits until it has logged these words.
+    pub fn has_logged(&self, words: &str) {
+        until(words, || self.log.lock().unwrap().contains(words).then_some(()));
     }
 
     fn addresses(&self) -> Option<(String, String)> {
@@ -194,13 +209,25 @@ impl Daemon {
         sorted(&all).into_iter().filter(|line| line.contains("\"confirmed\":true")).collect()
     }
 
-    /// SIGTERM: everything is committed and closed. All that it ever logged.
-    pub fn stop(mut self) -> String {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(asked.success());
-        assert!(self.child.wait().unwrap().success(), "{}", self.log.lock().unwrap());
+    /// `kill -s NAME`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name]).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end: the exit code, and all that it ever logged.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
         self.logging.take().unwrap().join().unwrap();
-        std::mem::take(&mut self.log.lock().unwrap())
+        (code, std::mem::take(&mut self.log.lock().unwrap()))
+    }
+
+    /// SIGTERM: everything is committed and closed. All that it ever logged.
+    pub fn stop(self) -> String {
+        self.signal("TERM");
+        let (code, log) = self.ended();
+        assert_eq!(code, Some(0), "{log}");
+        log
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
