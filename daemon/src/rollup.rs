@@ -10,10 +10,12 @@ pub mod schedule;
 pub mod segments;
 mod sketches;
 pub mod state;
+mod subjects;
 pub mod table;
 pub mod watermark;
 
 pub use budget::Budget;
 pub use state::{Absorbed, RollupError, Rollups, View};
-pub use table::{Selection, SubjectId, Subjects};
+pub use subjects::{SubjectId, Subjects};
+pub use table::Selection;
 pub use watermark::{Partition, Watermark, WatermarkState};

@@ -3,7 +3,7 @@
  * FAULT_DISK_DIR   the folder
  * FAULT_DISK_MODE  enospc  from the Nth write on there is no room
  *                  eio     the Nth write fails
- *                  short   the Nth write writes half
+ *                  short   the Nth write writes half, and from then on there is no room
  *                  fsync   the Nth fsync fails, and what it was to make durable is gone once the process ends
  *                  power   at the Nth operation the process ends, and of what no fsync made durable a part is gone
  * FAULT_DISK_AT    N, from 1 on
@@ -24,7 +24,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum mode { NONE, ENOSPC_FROM, EIO_ONCE, SHORT_ONCE, FSYNC_ONCE, POWER };
+enum mode { NONE, ENOSPC_FROM, EIO_ONCE, SHORT_THEN_FULL, FSYNC_ONCE, POWER };
 
 struct undo {
     struct undo *older;
@@ -150,7 +150,7 @@ static int is_due(int is_sync) {
     if (mode == FSYNC_ONCE && !is_sync) return 0;
     if (mode != FSYNC_ONCE && mode != POWER && is_sync) return 0;
     passed++;
-    return mode == ENOSPC_FROM ? passed >= at : passed == at;
+    return mode == ENOSPC_FROM || mode == SHORT_THEN_FULL ? passed >= at : passed == at;
 }
 
 /* How many bytes of a write to let through; -1: errno says why none. */
@@ -160,7 +160,10 @@ static ssize_t let_through(int fd, const char *path, off_t offset, size_t length
         switch (mode) {
         case ENOSPC_FROM: errno = ENOSPC; return -1;
         case EIO_ONCE: errno = EIO; return -1;
-        case SHORT_ONCE: allowed = (ssize_t)(length / 2); break;
+        case SHORT_THEN_FULL:
+            if (passed > at) { errno = ENOSPC; return -1; }
+            allowed = (ssize_t)(length / 2);
+            break;
         case POWER: lose_power(); break;
         default: break;
         }
@@ -197,7 +200,7 @@ int ftruncate64(int fd, off_t size) {
     pthread_mutex_lock(&lock);
     struct stat st;
     int outcome = 0;
-    if (is_due(0) && mode != SHORT_ONCE) {
+    if (is_due(0)) {
         if (mode == POWER) lose_power();
         errno = mode == EIO_ONCE ? EIO : ENOSPC;
         outcome = -1;

@@ -14,6 +14,7 @@ mod keys;
 mod kills;
 mod options;
 mod outcome;
+mod planted;
 mod round;
 mod stand;
 mod watcher;
@@ -66,6 +67,12 @@ fn run(options: &Options) -> Result<bool, Failure> {
         ("new keys under a memory limit", options.keys, &|n, _| keys::run(options, n)),
     ];
     let mut done = Vec::new();
+    if let Some(built) = &options.planted {
+        let started = Instant::now();
+        let outcome = planted::run(options, built)?;
+        outcome.violations.iter().for_each(|violation| println!("    {violation}"));
+        done.push(("planted bugs", outcome, started.elapsed()));
+    }
     for (name, count, fault) in faults.into_iter().filter(|(_, count, _)| *count > 0) {
         let started = Instant::now();
         // Each fault has dice of its own: leaving one out changes no other.

@@ -27,6 +27,8 @@ pub struct Options {
     pub hostile: u64,
     /// Credentials that nobody has seen before.
     pub keys: u64,
+    /// Binaries with planted bugs, to be caught.
+    pub planted: Option<PathBuf>,
     /// The daemon.
     pub binary: PathBuf,
     /// The real broker, `host:port`; empty: none.
@@ -36,7 +38,7 @@ pub struct Options {
 }
 
 const USAGE: &str = "usage: faults [--kills N] [--crash-points N] [--disk N] [--power N] [--flips N] [--broker N] \
-                     [--hostile N] [--keys N] [--seed S] [--days D] [--binary PATH]; what is not named is done 0 times";
+                     [--hostile N] [--keys N] [--planted DIR] [--seed S] [--days D] [--binary PATH]; what is not named is done 0 times";
 
 impl Options {
     pub fn of(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
@@ -51,6 +53,7 @@ impl Options {
             broker: 0,
             hostile: 0,
             keys: 0,
+            planted: None,
             binary: std::env::current_exe()?.with_file_name("shadowprod"),
             brokers: std::env::var("SHADOWPROD_TEST_KAFKA").unwrap_or_default(),
             control: std::env::var("SHADOWPROD_TEST_KAFKA_CONTROL").ok(),
@@ -69,6 +72,7 @@ impl Options {
                 "--broker" => options.broker = number()?,
                 "--hostile" => options.hostile = number()?,
                 "--keys" => options.keys = number()?,
+                "--planted" => options.planted = Some(value.into()),
                 "--binary" => options.binary = value.into(),
                 _ => return Err(format!("unknown argument {argument}; {USAGE}").into()),
             }

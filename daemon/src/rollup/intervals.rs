@@ -16,8 +16,8 @@ use arrow::row::RowConverter;
 use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
-use crate::rollup::Budget;
-use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Room, Selection, SubjectId, Subjects};
+use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Room, Selection};
+use crate::rollup::{Budget, SubjectId, Subjects};
 
 /// Subjects by bucket of settled rows: windows that will run out.
 pub type Buckets = BTreeMap<i64, HashSet<SubjectId>>;

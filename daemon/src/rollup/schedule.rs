@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use ahash::RandomState;
 use hashbrown::HashSet;
 
+use crate::rollup::SubjectId;
 use crate::rollup::intervals::Buckets;
 use crate::rollup::state::Rollups;
-use crate::rollup::table::SubjectId;
 
 /// Subjects due at one grid point.
 #[derive(Debug, Clone, PartialEq, Eq)]

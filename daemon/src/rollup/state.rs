@@ -20,8 +20,9 @@ use crate::rollup::Budget;
 use crate::rollup::intervals::{Buckets, Intervals};
 use crate::rollup::links::Links;
 use crate::rollup::schedule::{Ages, Schedule};
-use crate::rollup::table::{Layout, Selection, SubjectId, Subjects};
+use crate::rollup::table::{Layout, Selection};
 use crate::rollup::watermark::START_OF_TIME;
+use crate::rollup::{SubjectId, Subjects};
 use crate::schema::EnrichedBatch;
 
 /// Why rollups cannot go on: always a bug or a broken query, never bad input.
