@@ -114,11 +114,27 @@ impl Install {
     }
 
     fn rebuild(&self, arguments: &[&str]) -> Output {
+        self.rebuild_from(&scenario(), arguments)
+    }
+
+    fn rebuild_from(&self, logs: &Path, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shadowprod"));
         command
             .args(["rebuild", "--format", "json", "--config"])
             .arg(self.dir.path().join("shadowprod.toml"));
-        command.arg("--input").arg(scenario()).args(arguments).output().unwrap()
+        command.arg("--input").arg(logs).args(arguments).output().unwrap()
+    }
+
+    /// As many messages as in the scenario, each of them another one.
+    fn another_log(&self) -> PathBuf {
+        let folder = self.dir.path().join("another");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["gateway.jsonl", "cloudtrail.jsonl"] {
+            if let Ok(text) = std::fs::read_to_string(scenario().join(name)) {
+                std::fs::write(folder.join(name), text.replace('\n', " \n")).unwrap();
+            }
+        }
+        folder
     }
 
     /// Stored rows of every rollup of the built-in queries, settled ones and all.
@@ -296,18 +312,17 @@ fn rebuild_beside_a_running_daemon_or_of_another_log_changes_nothing_and_says_wh
     install.run(former(""), 0..8);
     let before = install.rows();
     let (pipeline, _) = install.open(today());
-    let refused = |arguments: &[&str], why: &str| {
-        let output = install.rebuild(arguments);
+    let refused_from = |logs: &Path, arguments: &[&str], why: &str| {
+        let output = install.rebuild_from(logs, arguments);
         let said = said(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(why), "{said}");
     };
+    let refused = |arguments: &[&str], why: &str| refused_from(&scenario(), arguments, why);
     refused(&[], &format!("is in use by process {}", std::process::id()));
     drop(pipeline);
     refused(&["no-such-rollup"], "there is no rollup `no-such-rollup`");
-    let store = rusqlite::Connection::open(install.config.state.path.join("shadowprod.db")).unwrap();
-    store.execute("UPDATE checkpoint SET last_payload_hash = last_payload_hash + 1", []).unwrap();
-    refused(&[], "the topic was recreated");
+    refused_from(&install.another_log(), &[], "the topic was recreated");
     assert_eq!(install.rows(), before);
 }
 
