@@ -25,7 +25,7 @@ enum Side {
 /// Name, what goes wrong, where, which faults catch it.
 type Bug = (&'static str, &'static str, Side, &'static [&'static str]);
 
-const BUGS: [Bug; 18] = [
+const BUGS: [Bug; 17] = [
     (
         "offsets-before-rows",
         "offsets are durable before what was read",
@@ -44,7 +44,6 @@ const BUGS: [Bug; 18] = [
     ("lost-update", "the history lacks what changed a finding", Side::Daemon, &["--kills", "1"]),
     ("key-made-anew", "each start hashes credentials otherwise", Side::Daemon, &["--kills", "6"]),
     ("watch-skips", "a resumed watch leaves a change out", Side::Daemon, &["--kills", "24"]),
-    ("rejects-uncounted", "a few rejects in a commit are not counted", Side::Daemon, &["--kills", "1"]),
     ("letters-gone-when-sent", "dead letters are forgotten once sent", Side::Daemon, &["--broker", "70"]),
     ("no-fsync", "commits are not made durable", Side::Daemon, &["--power", "20"]),
     ("failed-commit-goes-on", "a commit that failed is taken for durable", Side::Daemon, &["--disk", "12"]),
