@@ -15,7 +15,8 @@ use rdkafka::ClientConfig;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, Producer};
+use shadowprod_benches::kafka::{create_topic, send};
 use shadowprod_benches::logs::{Log, Logs};
 use shadowprod_benches::{Failure, exit_code};
 
@@ -86,7 +87,7 @@ fn options() -> Result<Options, Failure> {
 fn run(options: &Options) -> Result<(), Failure> {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
     let topics = [format!("bench-gateway-{nanos}"), format!("bench-cloudtrail-{nanos}")];
-    create(&options.brokers, &topics)?;
+    topics.iter().try_for_each(|topic| create_topic(&options.brokers, topic, PARTITIONS))?;
     let bytes = produce(options, &topics)?;
     let mut rows = vec![daemon(options, &topics)?];
     if options.python {
@@ -117,21 +118,6 @@ fn print(options: &Options, bytes: u64, rows: &[Measured]) {
     }
 }
 
-/// rdkafka offers its admin interface to asynchronous callers only.
-fn create(brokers: &str, topics: &[String]) -> Result<(), Failure> {
-    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
-    let new: Vec<_> = topics
-        .iter()
-        .map(|t| NewTopic::new(t, PARTITIONS, TopicReplication::Fixed(1)).set("retention.ms", "-1"))
-        .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for result in runtime.block_on(admin.create_topics(&new, &AdminOptions::new()))? {
-        result.map_err(|(topic, code)| format!("cannot create {topic}: {code}"))?;
-    }
-    Ok(())
-}
-
 /// Sends all events; returns their bytes.
 fn produce(options: &Options, topics: &[String; 2]) -> Result<u64, Failure> {
     let producer: BaseProducer = ClientConfig::new()
@@ -155,19 +141,6 @@ fn produce(options: &Options, topics: &[String; 2]) -> Result<u64, Failure> {
     }
     producer.flush(PATIENCE)?;
     Ok(bytes)
-}
-
-fn send(producer: &BaseProducer, topic: &str, partition: i32, line: &str) -> Result<(), Failure> {
-    let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(line);
-    while let Err((error, back)) = producer.send(record) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-            return Err(error.into());
-        }
-        producer.poll(Duration::from_millis(10));
-        record = back;
-    }
-    producer.poll(Duration::ZERO);
-    Ok(())
 }
 
 /// The daemon, from its start until the broker knows that everything is durable.

@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+pub mod kafka;
 pub mod logs;
 pub mod records;
 

@@ -21,9 +21,13 @@ pub mod test;
 pub mod verify;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use miette::IntoDiagnostic;
+
+use crate::config::Config;
 
 /// Says which AI pilots run in production although nobody promoted them.
 ///
@@ -44,6 +48,30 @@ pub enum OutputFormat {
     Text,
     /// For programs: one JSON object a line.
     Json,
+}
+
+/// Which state folder, and how to print what is said of it.
+#[derive(Debug, clap::Args)]
+struct StateFolder {
+    /// The daemon's TOML file, which names the state folder
+    #[arg(short, long, value_name = "FILE", env = "SHADOWPROD_CONFIG", required_unless_present = "state")]
+    config: Option<PathBuf>,
+    /// The state folder itself: a back-up, say
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    state: Option<PathBuf>,
+    /// How to print: text for people, json (one object) for programs
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
+}
+
+impl StateFolder {
+    fn path(&self) -> miette::Result<PathBuf> {
+        match (&self.state, &self.config) {
+            (Some(state), _) => Ok(state.clone()),
+            (None, Some(config)) => Ok(Config::load(config).into_diagnostic()?.state.path),
+            (None, None) => unreachable!("clap asks for one of them"),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

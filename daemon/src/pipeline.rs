@@ -35,7 +35,7 @@ use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::SegmentLevels;
-use crate::rollup::{RollupError, Rollups, Watermark};
+use crate::rollup::{Budget, RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
 use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError};
 
@@ -172,9 +172,8 @@ impl Pipeline {
     }
 
     /// Bytes that the rows of rollups take, and may take.
-    pub fn memory(&self) -> (usize, usize) {
-        let budget = self.rollups.budget();
-        (budget.used(), budget.max())
+    pub fn memory(&self) -> &Budget {
+        self.rollups.budget()
     }
 
     /// Everything read so far, as NEXT offsets, and the newest event: for progress displays.

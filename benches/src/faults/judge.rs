@@ -24,15 +24,8 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     violations.extend(damage.map(|damage| format!("verify: {damage}")));
     let (store, recovered) = Store::open(dir)?;
     let expected = &stand.expected;
-    let mut findings: Vec<_> = recovered.tracked.iter().map(|t| &t.finding).collect();
-    findings.sort_by(|a, b| a.finding_id.cmp(&b.finding_id));
-    for finding in &expected.findings {
-        match findings.iter().find(|found| found.finding_id == finding.finding_id) {
-            None => violations.push(format!("lost: {} {}", finding.detection, finding.finding_id)),
-            Some(found) if *found != finding => violations.push(difference(found, finding)),
-            Some(_) => {}
-        }
-    }
+    let findings: Vec<&Finding> = recovered.tracked.iter().map(|t| &t.finding).collect();
+    violations.extend(unlike(&expected.findings, &findings));
     if findings.len() > expected.findings.len() {
         violations.push(format!("{} findings, expected {}", findings.len(), expected.findings.len()));
     }
@@ -56,8 +49,18 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     Ok(violations)
 }
 
+/// Findings that are expected and are not there, or have another body.
+pub fn unlike<'a>(expected: impl IntoIterator<Item = &'a Finding>, found: &[&Finding]) -> Vec<String> {
+    let judge = |wanted: &Finding| match found.iter().find(|found| found.finding_id == wanted.finding_id) {
+        None => Some(format!("lost: {} {}", wanted.detection, wanted.finding_id)),
+        Some(found) if *found != wanted => Some(difference(found, wanted)),
+        Some(_) => None,
+    };
+    expected.into_iter().filter_map(judge).collect()
+}
+
 /// Which fields of a finding are others than expected.
-pub fn difference(found: &Finding, expected: &Finding) -> String {
+fn difference(found: &Finding, expected: &Finding) -> String {
     let fields = |finding: &Finding| serde_json::to_value(finding).unwrap_or_default();
     let (found, wanted) = (fields(found), fields(expected));
     let names = wanted.as_object().into_iter().flat_map(|fields| fields.keys());

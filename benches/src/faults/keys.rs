@@ -15,7 +15,7 @@ use shadowprod::pipeline::Pipeline;
 use shadowprod_benches::logs::access_key_event;
 use shadowprod_benches::{Failure, resident_bytes};
 
-use super::judge::difference;
+use super::judge::unlike;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::stand::Stand;
@@ -55,13 +55,8 @@ pub fn run(options: &Options, count: u64) -> Result<Outcome, Failure> {
     company.pipeline.commit(|| 0)?;
     let findings = company.pipeline.findings()?;
     let known: Vec<_> = stand.expected.findings.iter().filter(|finding| finding.first_seen < at).collect();
-    for finding in &known {
-        match findings.iter().find(|found| found.finding_id == finding.finding_id) {
-            None => outcome.violations.push(format!("lost: {} {}", finding.detection, finding.finding_id)),
-            Some(found) if found != *finding => outcome.violations.push(difference(found, finding)),
-            Some(_) => {}
-        }
-    }
+    let found: Vec<_> = findings.iter().collect();
+    outcome.violations.extend(unlike(known.iter().copied(), &found));
     if findings.len() > stand.expected.findings.len() {
         outcome.violations.push(format!(
             "{} findings, {} without the flood",
@@ -180,7 +175,7 @@ impl Company<'_> {
             }
         }
         self.pipeline.commit(|| 0)?;
-        let (used, max) = self.pipeline.memory();
+        let (used, max) = (self.pipeline.memory().used(), self.pipeline.memory().max());
         let mib = |bytes: usize| bytes >> 20;
         if used > max {
             outcome.violations.push(format!("rows take {} of {} MiB", mib(used), mib(max)));

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use shadowprod::store::Reader;
 use shadowprod_benches::Failure;
+use shadowprod_benches::kafka::create_topic;
 
 use super::incarnation::{Incarnation, LOOK_EVERY};
 use super::judge;
-use super::stand::{Stand, create_topic};
+use super::stand::Stand;
 use super::watcher::{Watcher, confirmed};
 
 /// Longest that one incarnation may take to find everything.

@@ -10,17 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use shadowprod::config::{Clock, Config};
-use shadowprod::daemon;
+use rdkafka::producer::{BaseProducer, Producer};
+use shadowprod::cli::replay;
+use shadowprod::config::Config;
 use shadowprod::findings::{Finding, FindingChange};
-use shadowprod::ingest::files::FileSource;
-use shadowprod::ingest::{Source, Topics};
 use shadowprod::limits::BATCH_MESSAGES_MAX;
 use shadowprod::metrics::{KindLabel, Metrics};
-use shadowprod::pipeline::Pipeline;
 use shadowprod_benches::Failure;
+use shadowprod_benches::kafka::{create_topic, send};
 
 use super::options::Options;
 
@@ -100,7 +97,7 @@ impl Stand {
             key: Vec::new(),
         };
         let undisturbed = stand.write_config("undisturbed", "none")?;
-        (stand.expected, stand.key) = replay(&undisturbed, &world)?;
+        (stand.expected, stand.key) = replay(&undisturbed, &world, &stand.partitions)?;
         let (findings, revisions) = (stand.expected.findings.len(), stand.expected.history.len());
         let messages = stand.expected.messages;
         println!("{messages} messages; undisturbed: {findings} findings, {revisions} revisions");
@@ -126,17 +123,7 @@ impl Stand {
             .set("compression.type", "lz4")
             .create()?;
         for Partition { topic, number, lines } in &self.partitions {
-            for line in lines {
-                let mut record = BaseRecord::<(), str>::to(topic).partition(*number).payload(line);
-                while let Err((error, back)) = producer.send(record) {
-                    if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
-                        return Err(error.into());
-                    }
-                    producer.poll(Duration::from_millis(10));
-                    record = back;
-                }
-            }
-            producer.poll(Duration::ZERO);
+            lines.iter().try_for_each(|line| send(&producer, topic, *number, line))?;
         }
         Ok(producer.flush(PATIENCE)?)
     }
@@ -208,44 +195,20 @@ fn split(world: &Path, topics: &[String], run: &str) -> Result<Vec<Partition>, F
 }
 
 /// One batch run over the files.
-fn replay(config: &Path, world: &Path) -> Result<(Expected, Vec<u8>), Failure> {
-    let mut config = Config::load(config)?;
-    (config.time.clock, config.time.idle_after_ms) = (Clock::Log, 0);
+fn replay(config: &Path, world: &Path, partitions: &[Partition]) -> Result<(Expected, Vec<u8>), Failure> {
+    let config = Config::load(config)?;
     let metrics = Arc::new(Metrics::new());
-    let mut pipeline = Pipeline::open(daemon::parts(&config, metrics.clone(), None)?)?;
-    let topics: Topics = pipeline.topics().into();
-    let read = daemon::read_topics(&config, &topics);
-    let mut source = FileSource::open(world, &topics, &read, BATCH_MESSAGES_MAX)?;
-    let mut messages = 0;
-    while let Some(batch) = source.next_batch(Duration::ZERO)? {
-        messages += i64::try_from(batch.messages.len())?;
-        pipeline.step(&batch, 0)?;
-        if pipeline.commit_is_due(0) {
-            pipeline.commit(|| 0)?;
-        }
-    }
-    pipeline.commit(|| 0)?;
+    let mut pipeline = replay::open(&config, metrics.clone(), None)?;
+    replay::read_files(&mut pipeline, &config, world, BATCH_MESSAGES_MAX)?;
     let mut findings = pipeline.findings()?;
     findings.sort_by(|a, b| a.finding_id.cmp(&b.finding_id));
     let count = |reason: &shadowprod::decode::RejectReason| {
         metrics.decode_rejects.get_or_create(&KindLabel { kind: reason.name() }).get()
     };
+    let messages = i64::try_from(partitions.iter().map(|partition| partition.lines.len()).sum::<usize>())?;
     let rejects = shadowprod::decode::RejectReason::ALL.iter().map(count).sum();
     let expected = Expected { findings, history: pipeline.history()?, rejects, messages };
     Ok((expected, std::fs::read(config.state.path.join("credential.key"))?))
-}
-
-/// rdkafka offers its admin interface to asynchronous callers only.
-pub fn create_topic(brokers: &str, topic: &str, partitions: i32) -> Result<(), Failure> {
-    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let made = runtime.block_on(admin.create_topics([&new], &AdminOptions::new()))?;
-    for result in made {
-        result.map_err(|(topic, code)| format!("cannot create {topic}: {code}"))?;
-    }
-    Ok(())
 }
 
 fn unix_millis() -> Result<u128, Failure> {

@@ -67,7 +67,7 @@ pub fn replay(
 }
 
 /// A pipeline with state in memory, whose time is that of the log; `texts` are run in place of the config's own.
-pub(super) fn open(
+pub fn open(
     config: &Config,
     metrics: Arc<Metrics>,
     texts: Option<&QueryTexts>,
@@ -83,7 +83,7 @@ pub(super) fn open(
 }
 
 /// Takes the files of `input` to their end.
-pub(super) fn read_files(
+pub fn read_files(
     pipeline: &mut Pipeline,
     config: &Config,
     input: &Path,

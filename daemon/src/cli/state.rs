@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use miette::{IntoDiagnostic, miette};
+use miette::miette;
 use serde_json::json;
 
-use super::OutputFormat;
-use crate::config::Config;
+use super::{OutputFormat, StateFolder};
 use crate::store::copy::{self, CopyAction, CopyError, Manifest};
 
 /// Arguments of `shadowprod state`.
@@ -48,24 +47,10 @@ enum StateCommand {
     Import(ImportArguments),
 }
 
-/// Which state, and how to print.
-#[derive(Debug, Args)]
-struct Folder {
-    /// The daemon's TOML file, which names the state folder
-    #[arg(short, long, value_name = "FILE", env = "SHADOWPROD_CONFIG", required_unless_present = "state")]
-    config: Option<PathBuf>,
-    /// The state folder itself
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    state: Option<PathBuf>,
-    /// How to print: text for people, json (one object) for programs
-    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
-}
-
 #[derive(Debug, Args)]
 struct ExportArguments {
     #[command(flatten)]
-    folder: Folder,
+    folder: StateFolder,
     /// The folder to make; it must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -74,32 +59,27 @@ struct ExportArguments {
 #[derive(Debug, Args)]
 struct ImportArguments {
     #[command(flatten)]
-    folder: Folder,
+    folder: StateFolder,
     /// The folder that an export made
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
 }
 
-impl Folder {
-    fn state(&self) -> miette::Result<PathBuf> {
-        match (&self.state, &self.config) {
-            (Some(state), _) => Ok(state.clone()),
-            (None, Some(config)) => Ok(Config::load(config).into_diagnostic()?.state.path),
-            (None, None) => unreachable!("clap asks for one of them"),
-        }
-    }
-}
-
 /// Runs the command.
 pub fn main(arguments: &StateArguments) -> miette::Result<ExitCode> {
     super::start_quiet_logging();
-    let (folder, copied, copy) = match &arguments.command {
-        StateCommand::Export(a) => (&a.folder, copy::export(&a.folder.state()?, &a.out), &a.out),
-        StateCommand::Import(a) => (&a.folder, copy::import(&a.from, &a.folder.state()?), &a.from),
+    let folder = match &arguments.command {
+        StateCommand::Export(a) => &a.folder,
+        StateCommand::Import(a) => &a.folder,
+    };
+    let state = folder.path()?;
+    let (copied, copy) = match &arguments.command {
+        StateCommand::Export(a) => (copy::export(&state, &a.out), &a.out),
+        StateCommand::Import(a) => (copy::import(&a.from, &state), &a.from),
     };
     match copied {
         Ok(manifest) => {
-            let moved = Moved { state: &folder.state()?, copy, manifest: &manifest };
+            let moved = Moved { state: &state, copy, manifest: &manifest };
             match folder.format {
                 OutputFormat::Text => print!("{moved}"),
                 OutputFormat::Json => println!("{}", moved.to_json()),

@@ -4,46 +4,35 @@
 //! state is never written; a daemon may be running on it.
 
 use std::fmt::{self, Display, Formatter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use miette::IntoDiagnostic;
 use serde_json::json;
 
-use super::OutputFormat;
-use crate::config::Config;
+use super::{OutputFormat, StateFolder};
 use crate::store::verify::{Part, Verified, verify};
 
 /// Checks a state folder from end to end: pages, offsets, rollup rows, findings, the chain of history.
 ///
-/// Everything that is read back carries a checksum, and each revision of a finding the hash of the one before it. All of them are worked out anew, as of one commit, while a daemon runs or not. The exit code is 0 if everything
-/// fits, 1 if not: then it says what is wrong and what to do.
+/// Everything that is read back carries a checksum, and each revision of a finding the hash of the one before it. All of
+/// them are worked out anew, as of one commit, while a daemon runs or not. The exit code is 0 if everything fits, 1 if
+/// not: then it says what is wrong and what to do.
 ///
 /// Write the head of the history down elsewhere: whoever can rewrite the whole folder can rewrite the chain, but not
 /// what you wrote down.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArguments {
-    /// The daemon's TOML file, which names the state folder
-    #[arg(short, long, value_name = "FILE", env = "SHADOWPROD_CONFIG", required_unless_present = "state")]
-    config: Option<PathBuf>,
-    /// The state folder itself: a back-up, say
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    state: Option<PathBuf>,
-    /// How to print: text for people, json (one object) for programs
-    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
-    format: OutputFormat,
+    #[command(flatten)]
+    folder: StateFolder,
 }
 
 /// Runs the command.
 pub fn main(arguments: &VerifyArguments) -> miette::Result<ExitCode> {
     super::start_quiet_logging();
-    let folder = match (&arguments.state, &arguments.config) {
-        (Some(state), _) => state.clone(),
-        (None, Some(config)) => Config::load(config).into_diagnostic()?.state.path,
-        (None, None) => unreachable!("clap asks for one of them"),
-    };
+    let folder = arguments.folder.path()?;
     let verified = verify(&folder).into_diagnostic()?;
-    match arguments.format {
+    match arguments.folder.format {
         OutputFormat::Json => println!("{}", as_json(&folder, &verified)),
         OutputFormat::Text => print!("{}", Text(&verified)),
     }

@@ -116,16 +116,16 @@ impl Runner {
 
     /// Without room for new subjects the others are still watched.
     fn show_memory(&self) {
-        let (used, max) = self.pipeline.memory();
+        let memory = self.pipeline.memory();
         let mib = |bytes: usize| bytes >> 20;
-        match used < max / 5 * 4 {
+        match memory.has_room(false) {
             true => self.health.set("memory", Ok(())),
             false => self.health.degrade(
                 "memory",
                 format!(
                     "rows take {} of {} MiB: new subjects are not kept; raise state.memory_mib",
-                    mib(used),
-                    mib(max)
+                    mib(memory.used()),
+                    mib(memory.max())
                 ),
             ),
         }

@@ -199,7 +199,7 @@ impl Pipeline {
             let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
             self.metrics.rollup_rows.get_or_create(&label).set(rows as i64);
         }
-        let (used, max) = self.memory();
+        let (used, max) = (self.memory().used(), self.memory().max());
         self.metrics.rollup_memory_bytes.set(i64::try_from(used).unwrap_or(i64::MAX));
         self.metrics.rollup_memory_bytes_max.set(i64::try_from(max).unwrap_or(i64::MAX));
         let overflow: Vec<u64> = self.rollups.take_overflow().collect();

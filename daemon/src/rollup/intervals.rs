@@ -263,14 +263,15 @@ impl Intervals {
             let table = tables
                 .entry(grid.value(row))
                 .or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
+            let mut known = subjects.find(name);
             let room = match which {
-                Which::Fresh => Room::Within { known: subjects.find(name).is_some() },
+                Which::Fresh => Room::Within { known: known.is_some() },
                 Which::Pending => Room::Always,
             };
-            let outcome =
-                table.merge(keys.row(row).as_ref(), room, || subjects.number(name), &prepared, row)?;
+            let subject = || *known.get_or_insert_with(|| subjects.number(name));
+            let outcome = table.merge(keys.row(row).as_ref(), room, subject, &prepared, row)?;
             self.overflow += u64::from(outcome == Kept::Overflow);
-            subjects.find(name).into_iter().for_each(&mut kept);
+            known.into_iter().for_each(&mut kept);
         }
         Ok(())
     }

@@ -99,8 +99,7 @@ pub(super) fn after(
     while let Some(row) = rows.next()? {
         let letter = DeadLetter { id: row.get(1)?, reason: row.get(2)?, body: row.get(3)? };
         if !row.get::<_, bool>(4)? {
-            let found = "checksum differs".to_owned();
-            return Err(StoreError::CorruptRow { table: "dead_letter", key: letter.id, found });
+            return Err(StoreError::differs("dead_letter", letter.id));
         }
         letters.push((row.get::<_, i64>(0)? as u64, letter));
     }

@@ -149,6 +149,11 @@ pub enum StoreAction {
 }
 
 impl StoreError {
+    /// A row does not fit its checksum.
+    pub(super) fn differs(table: &'static str, key: String) -> Self {
+        Self::CorruptRow { table, key, found: "checksum differs".to_owned() }
+    }
+
     /// The one place that says what each error leads to.
     pub fn action(&self) -> StoreAction {
         match self {

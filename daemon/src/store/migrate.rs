@@ -43,8 +43,7 @@ fn check_bodies(connection: &Connection) -> Result<(), StoreError> {
     while let Some(row) = rows.next()? {
         let body: String = row.get(1)?;
         if xxh3_64(body.as_bytes()).cast_signed() != row.get::<_, i64>(2)? {
-            let found = "checksum differs".to_owned();
-            return Err(StoreError::CorruptRow { table: "finding", key: row.get(0)?, found });
+            return Err(StoreError::differs("finding", row.get(0)?));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::{StoreError, checksum, control, history, recover, segments, sqlite};
 use crate::limits::VERIFY_DAMAGE_MAX;
@@ -149,26 +149,40 @@ impl Finds {
     }
 }
 
+/// Shows `look` every row of a query, up to where it cannot be read on.
+fn each(
+    connection: &Connection,
+    sql: &str,
+    finds: &mut Finds,
+    mut look: impl FnMut(&Row<'_>, &mut Finds) -> rusqlite::Result<()>,
+) -> Result<(), StoreError> {
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    loop {
+        let seen = rows.next().and_then(|row| row.map(|row| look(row, finds)).transpose());
+        match seen {
+            Ok(Some(())) => {}
+            Ok(None) => return Ok(()),
+            Err(damage) => {
+                finds.note(damage);
+                return Ok(());
+            }
+        }
+    }
+}
+
 fn pages(connection: &Connection) -> Result<Checked, StoreError> {
     let mut finds = Finds::of(Part::Pages);
     let pages: i64 =
         connection.query_row("SELECT page_count FROM pragma_page_count()", [], |row| row.get(0))?;
     finds.0.count = pages.cast_unsigned();
-    let mut select = connection.prepare("PRAGMA integrity_check(1000)")?;
-    let mut lines = select.query([])?;
-    loop {
-        match lines.next() {
-            Ok(Some(line)) => match line.get::<_, String>(0)?.as_str() {
-                "ok" => {}
-                damage => finds.note(damage),
-            },
-            Ok(None) => break,
-            Err(damage) => {
-                finds.note(damage);
-                break;
-            }
+    each(connection, "PRAGMA integrity_check(1000)", &mut finds, |line, finds| {
+        match line.get::<_, String>(0)?.as_str() {
+            "ok" => {}
+            damage => finds.note(damage),
         }
-    }
+        Ok(())
+    })?;
     Ok(finds.0)
 }
 
@@ -184,54 +198,35 @@ fn control_rows(connection: &Connection) -> Result<Checked, StoreError> {
 /// One at a time: together they may be larger than memory.
 fn all_segments(connection: &Connection) -> Result<Checked, StoreError> {
     let mut finds = Finds::of(Part::Segments);
-    let ids = ids(connection, "SELECT id FROM segment ORDER BY id", &mut finds);
-    for id in ids {
+    each(connection, "SELECT id FROM segment ORDER BY id", &mut finds, |row, finds| {
+        let id = row.get(0)?;
         let outcome = segments::read_one(connection, id);
         finds.count(outcome.and_then(|segment| segment.ok_or(StoreError::NoSegment { id })));
-    }
+        Ok(())
+    })?;
     Ok(finds.0)
 }
 
 fn all_findings(connection: &Connection) -> Result<Checked, StoreError> {
     let mut finds = Finds::of(Part::Findings);
-    let fits = checksum::fits("finding");
-    let mut select =
-        connection.prepare(&format!("SELECT finding_id, body, {fits} FROM finding ORDER BY finding_id"))?;
-    let mut found = select.query([])?;
-    loop {
-        match found.next() {
-            Ok(Some(row)) => finds.count(recover::tracked_row(row)),
-            Ok(None) => break,
-            Err(damage) => {
-                finds.note(damage);
-                break;
-            }
-        }
-    }
+    let sql =
+        format!("SELECT finding_id, body, {} FROM finding ORDER BY finding_id", checksum::fits("finding"));
+    each(connection, &sql, &mut finds, |row, finds| {
+        finds.count(recover::tracked_row(row));
+        Ok(())
+    })?;
     Ok(finds.0)
 }
 
 fn all_rows(connection: &Connection, part: Part, tables: &[&'static str]) -> Result<Checked, StoreError> {
     let mut finds = Finds::of(part);
     for table in tables {
-        let fits = checksum::fits(table);
-        let mut select = connection.prepare(&format!("SELECT rowid, {fits} FROM {table} ORDER BY rowid"))?;
-        let mut rows = select.query([])?;
-        loop {
-            let row = rows.next().and_then(|row| row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose());
-            match row {
-                Ok(Some((_, true))) => finds.0.count += 1,
-                Ok(Some((key, false))) => {
-                    let (key, found) = (i64::to_string(&key), "checksum differs".to_owned());
-                    finds.count::<()>(Err(StoreError::CorruptRow { table, key, found }));
-                }
-                Ok(None) => break,
-                Err(damage) => {
-                    finds.note(damage);
-                    break;
-                }
-            }
-        }
+        let sql = format!("SELECT rowid, {} FROM {table} ORDER BY rowid", checksum::fits(table));
+        each(connection, &sql, &mut finds, |row, finds| {
+            let (key, fits): (i64, bool) = (row.get(0)?, row.get(1)?);
+            finds.count(fits.then_some(()).ok_or_else(|| StoreError::differs(table, key.to_string())));
+            Ok(())
+        })?;
     }
     Ok(finds.0)
 }
@@ -244,14 +239,4 @@ fn whole_history(connection: &Connection) -> Result<Checked, StoreError> {
         Err(damage) => finds.note(damage),
     }
     Ok(finds.0)
-}
-
-fn ids(connection: &Connection, sql: &str, finds: &mut Finds) -> Vec<i64> {
-    let read = || -> rusqlite::Result<Vec<i64>> {
-        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
-    };
-    read().unwrap_or_else(|damage| {
-        finds.note(damage);
-        Vec::new()
-    })
 }
