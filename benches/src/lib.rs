@@ -23,10 +23,15 @@ pub fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// What the process holds in memory.
+/// What this process holds in memory.
 pub fn resident_bytes() -> Result<usize, Failure> {
+    resident_bytes_of("self")
+}
+
+/// What a process holds in memory, by its id.
+pub fn resident_bytes_of(process: &str) -> Result<usize, Failure> {
     const PAGE: usize = 4_096;
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
     let pages = statm.split(' ').nth(1).ok_or("statm has no second field")?;
     Ok(pages.parse::<usize>()? * PAGE)
 }

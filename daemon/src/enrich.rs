@@ -92,6 +92,17 @@ impl Enricher {
 
     /// Adds [`crate::schema::ENRICHED_COLUMNS`] and drops [`SECRET_COLUMNS`]. Errors are bugs.
     pub fn enrich(&mut self, events: EventBatch, metrics: &Metrics) -> Result<EnrichedBatch, EnrichError> {
+        let (enriched, outcomes) = self.enriched(events)?;
+        self.count(&outcomes, metrics);
+        Ok(enriched)
+    }
+
+    /// As [`Enricher::enrich`], of events that were counted when they came first.
+    pub fn enrich_copies(&mut self, events: EventBatch) -> Result<EnrichedBatch, EnrichError> {
+        Ok(self.enriched(events)?.0)
+    }
+
+    fn enriched(&mut self, events: EventBatch) -> Result<(EnrichedBatch, Outcomes), EnrichError> {
         let batch = events.record_batch();
         let (inputs, outcomes) = self.memory.look_up(batch, &self.registry, &self.signals);
         let credentials = Credentials::read(batch, &self.key);
@@ -100,10 +111,9 @@ impl Enricher {
         let mut columns: Vec<ArrayRef> = kept.map(|(_, column)| column.clone()).collect();
         let tokens = ["token_secret", "issued_secret"].map(|name| token_column(batch, name, &self.key));
         columns.extend(self.columns(&inputs, &outcomes, &credentials, tokens));
-        self.count(&outcomes, metrics);
         let enriched =
             RecordBatch::try_new(ENRICHED_SCHEMA.clone(), columns).map_err(EnrichError::Columns)?;
-        Ok(EnrichedBatch::new(enriched)?)
+        Ok((EnrichedBatch::new(enriched)?, outcomes))
     }
 
     /// In the order of ENRICHED_COLUMNS.

@@ -53,6 +53,9 @@ pub const PREFETCH_PARTITION_KBYTES_MIN: usize = 64;
 pub const METADATA_INTERVAL_MS: u64 = 5_000;
 /// Milliseconds between two looks while a broker or a topic is missing.
 pub const METADATA_RETRY_MS: u64 = 500;
+/// Milliseconds for which a topic that the broker does not give, or not whole, holds event time back: a broker that
+/// starts gives its topics one by one within seconds. A topic that is not there at all holds nothing beyond it.
+pub const TOPIC_GRACE_MS: i64 = 60_000;
 /// Milliseconds for which one question to a broker may stay unanswered.
 pub const BROKER_ANSWER_MS: u64 = 5_000;
 /// Messages that are read through to get to the next one wanted; beyond it reading starts there anew, which costs a

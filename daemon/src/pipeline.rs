@@ -5,6 +5,7 @@
 
 mod commit;
 mod gauges;
+mod merge;
 mod rebuild;
 mod recover;
 mod reload;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -34,10 +35,10 @@ use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
 use crate::rollup::schedule::Schedule;
-use crate::rollup::segments::SegmentLevels;
+use crate::rollup::segments::{self, SegmentLevels};
 use crate::rollup::{Budget, RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
-use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError};
+use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError, StoredSegment};
 
 pub use rebuild::{Finished, Rebuild, RebuildError, Rebuilt};
 pub use recover::Parts;
@@ -61,6 +62,9 @@ pub enum PipelineError {
     /// Enrichment.
     #[error(transparent)]
     Enrich(#[from] EnrichError),
+    /// The thread that merges segments could not be started.
+    #[error("cannot start the thread that merges segments: {0}")]
+    Thread(#[source] std::io::Error),
     /// A stage broke its own schema: a bug.
     #[error(transparent)]
     Schema(#[from] SchemaMismatch),
@@ -115,6 +119,8 @@ pub struct Pipeline {
     store: Store,
     levels: Vec<SegmentLevels>,
     dedupe_segments: Vec<i64>,
+    /// Segments that are being merged meanwhile.
+    merging: Option<merge::Merging>,
     /// Stored segments of queries that are not in force any more: the next commit removes them.
     superseded: Vec<i64>,
     /// By rollup id: the event time from which on its rows hold everything, where that is not the first event's.
@@ -157,10 +163,14 @@ impl Pipeline {
     fn take_in(&mut self, messages: &[RawMessage], decoded: Decoded, now: i64) -> Result<(), PipelineError> {
         self.count_decoded(&decoded);
         self.observe(messages, &decoded.events);
-        let events = self.without_duplicates(&decoded)?;
+        let (events, copies) = self.without_duplicates(&decoded)?;
         decoded.rejects.into_iter().for_each(|reject| self.quarantine(reject, now));
         let enriched = self.enricher.enrich(events, &self.metrics)?;
         let absorbed = self.rollups.absorb(&self.queries, &enriched)?;
+        if let Some(copies) = copies {
+            let copies = self.enricher.enrich_copies(copies)?;
+            self.rollups.absorb_copies(&self.queries, &copies)?;
+        }
         self.metrics.rollup_events.inc_by(absorbed.rolled_up);
         self.metrics.rollup_late_events.inc_by(absorbed.late);
         assert_eq!(
@@ -204,6 +214,26 @@ impl Pipeline {
         Ok(self.store.history()?.into_iter().map(|r| r.change).collect())
     }
 
+    /// The rows that stored segments make together by rollup, as of this pipeline's settled instant and with the grid
+    /// column: what two states of the same logs have alike, however they are cut into segments.
+    pub fn rows_of(&self, stored: &[StoredSegment]) -> Result<BTreeMap<String, RecordBatch>, PipelineError> {
+        let mut rows = BTreeMap::new();
+        for (index, rollup) in self.queries.rollups.iter().enumerate() {
+            let text = &rollup.query.text;
+            let mut folding = self.rollups.folding(index);
+            for segment in stored.iter().filter(|segment| segment.sha256 == text.sha256) {
+                segments::decode(&segment.bytes)?.iter().try_for_each(|rows| folding.add(rows))?;
+            }
+            rows.insert(text.id.clone(), folding.finish()?);
+        }
+        Ok(rows)
+    }
+
+    /// Every stored segment.
+    pub fn stored_segments(&self) -> Result<Vec<StoredSegment>, PipelineError> {
+        Ok(self.store.segments()?)
+    }
+
     /// What one detection sees of one subject, copied: for explanations.
     pub fn snapshot(&self, ask: &Ask) -> Result<Snapshot, ExplainError> {
         explain::take(&self.queries, &self.rollups, &self.registry, ask)
@@ -243,6 +273,9 @@ impl Pipeline {
         }
         if let Some(assigned) = &batch.assigned {
             self.watermark.assign(assigned.iter().map(|p| (p.topic, p.partition)));
+        }
+        if let Some(awaited) = &batch.awaited {
+            self.watermark.await_topics(awaited, now);
         }
         for checkpoint in batch.checkpoints() {
             self.checkpoint(checkpoint);
@@ -306,8 +339,11 @@ impl Pipeline {
         debug_assert_eq!(row, positions.len(), "events stand in message order");
     }
 
-    /// Drops what a source that removes duplicates sent again.
-    fn without_duplicates(&mut self, decoded: &Decoded) -> Result<EventBatch, PipelineError> {
+    /// Sets apart what a source that removes duplicates sent again.
+    fn without_duplicates(
+        &mut self,
+        decoded: &Decoded,
+    ) -> Result<(EventBatch, Option<EventBatch>), PipelineError> {
         let batch = decoded.events.record_batch();
         let ids = batch.column_by_name("event_id").expect("the event schema has an id").as_string::<i32>();
         let times = column::<TimestampMicrosecondType>(batch, "event_time");
@@ -331,9 +367,11 @@ impl Pipeline {
             }
         }
         if keep.iter().all(|k| *k) {
-            return Ok(decoded.events.clone());
+            return Ok((decoded.events.clone(), None));
         }
-        Ok(EventBatch::new(filter_record_batch(batch, &BooleanArray::from(keep))?)?)
+        let keep = BooleanArray::from(keep);
+        let copies = EventBatch::new(filter_record_batch(batch, &not(&keep)?)?)?;
+        Ok((EventBatch::new(filter_record_batch(batch, &keep)?)?, Some(copies)))
     }
 }
 

@@ -15,7 +15,7 @@ pub mod table;
 pub mod watermark;
 
 pub use budget::Budget;
-pub use state::{Absorbed, RollupError, Rollups, View};
+pub use state::{Absorbed, Folding, RollupError, Rollups, View};
 pub use subjects::{SubjectId, Subjects};
 pub use table::Selection;
 pub use watermark::{Partition, Watermark, WatermarkState};

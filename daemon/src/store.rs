@@ -264,9 +264,9 @@ impl Store {
         Ok(outcome)
     }
 
-    /// A segment by its id, checked against its checksum.
-    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
-        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
+    /// All segments, each checked against its checksum, in the order in which they were written.
+    pub fn segments(&self) -> Result<Vec<StoredSegment>, StoreError> {
+        segments::read(&locked(&self.connection))
     }
 
     /// Ids of all segments of these rollups, of whichever version.

@@ -5,6 +5,7 @@
  *                  eio     the Nth write fails
  *                  short   the Nth write writes half, and from then on there is no room
  *                  fsync   the Nth fsync fails, and what it was to make durable is gone once the process ends
+ *                  slow    from the Nth operation on every fsync takes a tenth of a second
  *                  power   at the Nth operation the process ends, and of what no fsync made durable a part is gone
  * FAULT_DISK_AT    N, from 1 on
  * FAULT_DISK_SEED  which part
@@ -24,7 +25,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum mode { NONE, ENOSPC_FROM, EIO_ONCE, SHORT_THEN_FULL, FSYNC_ONCE, POWER };
+enum mode { NONE, ENOSPC_FROM, EIO_ONCE, SHORT_THEN_FULL, FSYNC_ONCE, POWER, SLOW_FROM };
 
 struct undo {
     struct undo *older;
@@ -57,8 +58,8 @@ __attribute__((constructor)) static void begin(void) {
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     const char *dir = getenv("FAULT_DISK_DIR"), *name = getenv("FAULT_DISK_MODE");
     if (!dir || !name || !realpath(dir, folder)) return;
-    const char *names[] = {"", "enospc", "eio", "short", "fsync", "power"};
-    for (int i = 1; i < 6; i++) if (!strcmp(name, names[i])) mode = (enum mode)i;
+    const char *names[] = {"", "enospc", "eio", "short", "fsync", "power", "slow"};
+    for (int i = 1; i < 7; i++) if (!strcmp(name, names[i])) mode = (enum mode)i;
     const char *count = getenv("FAULT_DISK_AT"), *seed = getenv("FAULT_DISK_SEED");
     at = count ? atol(count) : 1;
     dice = seed ? strtoull(seed, NULL, 10) * 2862933555777941757ULL + 3037000493ULL : 1;
@@ -147,6 +148,10 @@ static void lose_power(void) {
 
 /* Whether this operation is the one. */
 static int is_due(int is_sync) {
+    if (mode == SLOW_FROM) {
+        if (++passed >= at && is_sync) usleep(100000);
+        return 0;
+    }
     if (mode == FSYNC_ONCE && !is_sync) return 0;
     if (mode != FSYNC_ONCE && mode != POWER && is_sync) return 0;
     passed++;

@@ -4,7 +4,7 @@
 //! for SQLite is compiled too.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fastrand::Rng;
@@ -15,26 +15,31 @@ use super::round::{End, Round};
 use super::stand::Stand;
 
 const FAULTS_A_ROUND: u64 = 5;
-const MODES: [&str; 4] = ["enospc", "eio", "short", "fsync"];
+const MODES: [&str; 5] = ["enospc", "eio", "short", "fsync", SLOW];
+const SLOW: &str = "slow";
 /// Writes of an incarnation that reads everything are some two thousand, fsyncs some forty.
 const WRITES: std::ops::Range<u64> = 1..800;
 const SYNCS: std::ops::Range<u64> = 1..30;
 const SIGKILL: i32 = 9;
 
 /// `count` operations fail: no room, an error, half a write, an fsync. The daemon must end and say so, or go on as if
-/// nothing had been.
+/// nothing had been. Or the disk is slow: then it must go on.
 pub fn failures(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let mut by_mode = [0_u64; MODES.len()];
     run(stand, "disk", count, dice, &mut outcome, |round, dice, outcome| {
-        let index = dice.usize(..MODES.len());
-        let at = dice.u64(if MODES[index] == "fsync" { SYNCS } else { WRITES });
-        let incarnation = round.start(&variables(round, MODES[index], at, dice.u64(..))?)?;
+        let (index, at) = any(dice);
+        let variables = variables(&round.stand.dir, &round.state(), MODES[index], at, dice.u64(..))?;
+        let incarnation = round.start(&variables)?;
         match round.wait(incarnation)? {
-            End::Ended(status) if status.success() => {
-                outcome.violations.push(format!("{} at {at}: ended as if nothing were wrong", MODES[index]));
+            End::Ended(status) if status.success() || MODES[index] == SLOW => {
+                outcome.violations.push(format!("{} at {at}: ended: {status}", MODES[index]));
             }
             End::Ended(_) => by_mode[index] += 1,
+            End::Finished(incarnation) if MODES[index] == SLOW => {
+                by_mode[index] += 1;
+                incarnation.kill()?;
+            }
             // The operation was not reached, or it was one of which the state does not hang.
             End::Finished(incarnation) => {
                 incarnation.kill()?;
@@ -58,7 +63,8 @@ pub fn power_losses(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome
     let mut outcome = Outcome::default();
     run(stand, "power", count, dice, &mut outcome, |round, dice, outcome| {
         let at = dice.u64(WRITES);
-        let incarnation = round.start(&variables(round, "power", at, dice.u64(..))?)?;
+        let variables = variables(&round.stand.dir, &round.state(), "power", at, dice.u64(..))?;
+        let incarnation = round.start(&variables)?;
         match round.wait(incarnation)? {
             End::Ended(status) if status.signal() == Some(SIGKILL) => Ok(true),
             End::Ended(status) => {
@@ -99,15 +105,29 @@ fn run(
     Ok(())
 }
 
-fn variables(
-    round: &Round<'_>,
+/// A mode by its number, and at which operation.
+fn any(dice: &mut Rng) -> (usize, u64) {
+    let index = dice.usize(..MODES.len());
+    (index, dice.u64(if MODES[index] == "fsync" { SYNCS } else { WRITES }))
+}
+
+/// A mode, and at which operation.
+pub fn any_failure(dice: &mut Rng) -> (&'static str, u64) {
+    let (index, at) = any(dice);
+    (MODES[index], at)
+}
+
+/// What puts the shim between a daemon and the files of its state.
+pub fn variables(
+    dir: &Path,
+    state: &Path,
     mode: &str,
     at: u64,
     seed: u64,
 ) -> Result<[(&'static str, String); 5], Failure> {
     Ok([
-        ("LD_PRELOAD", shim(&round.stand.dir)?.display().to_string()),
-        ("FAULT_DISK_DIR", round.state().display().to_string()),
+        ("LD_PRELOAD", shim(dir)?.display().to_string()),
+        ("FAULT_DISK_DIR", state.display().to_string()),
         ("FAULT_DISK_MODE", mode.to_owned()),
         ("FAULT_DISK_AT", at.to_string()),
         ("FAULT_DISK_SEED", seed.to_string()),
@@ -115,7 +135,7 @@ fn variables(
 }
 
 /// Compiled once a run.
-fn shim(dir: &std::path::Path) -> Result<PathBuf, Failure> {
+fn shim(dir: &Path) -> Result<PathBuf, Failure> {
     let library = dir.join("disk.so");
     if !library.exists() {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults/disk.c");

@@ -3,7 +3,7 @@
 //! In: how many, dice. Out: what was violated. Each damaged copy is read whole, as a start and its clients read it: that
 //! fails, or gives what was written up to some commit, or the damage was where nothing is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,11 +66,27 @@ fn killed(stand: &Stand) -> Result<PathBuf, Failure> {
     Ok(round.state())
 }
 
+/// Where in the database file each table and index lies.
+fn pages(state: &Path) -> Result<Vec<Vec<(usize, usize)>>, Failure> {
+    let sql = "SELECT name, pgoffset, pgsize FROM dbstat ORDER BY name, pgoffset";
+    let connection = rusqlite::Connection::open(state.join(DATABASE))?;
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut tables: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let place = (usize::try_from(row.get::<_, i64>(1)?)?, usize::try_from(row.get::<_, i64>(2)?)?);
+        tables.entry(row.get(0)?).or_default().push(place);
+    }
+    Ok(tables.into_values().collect())
+}
+
 /// A state as it was written.
 struct Sound {
     scratch: PathBuf,
     database: Vec<u8>,
     log: Vec<u8>,
+    /// Places and lengths of the pages of each table and index of the database file.
+    tables: Vec<Vec<(usize, usize)>>,
     /// What is read of it.
     last: u64,
     /// What is read of it as of each commit that is in the log.
@@ -82,7 +98,9 @@ impl Sound {
         std::fs::create_dir_all(scratch)?;
         let database = std::fs::read(state.join(DATABASE))?;
         let log = std::fs::read(state.join(LOG)).unwrap_or_default();
-        let mut sound = Self { scratch: scratch.to_owned(), database, log, last: 0, commits: HashSet::new() };
+        let tables = pages(state)?;
+        let (scratch, commits) = (scratch.to_owned(), HashSet::new());
+        let mut sound = Self { scratch, database, log, tables, last: 0, commits };
         sound.last = sound.read_as(&sound.database, &sound.log)?;
         for end in sound.commit_ends() {
             let read = sound.read_as(&sound.database, &sound.log[..end])?;
@@ -108,12 +126,23 @@ impl Sound {
         ends.map(|place| place + frame).filter(|end| *end <= self.log.len()).collect()
     }
 
+    /// A byte of a table or an index picked first, so that the few pages of a small one are hit as often as rows of
+    /// rollups, which take nearly all of a state.
+    fn place_in_a_table(&self, dice: &mut Rng) -> usize {
+        let pages = &self.tables[dice.usize(..self.tables.len())];
+        let (start, len) = pages[dice.usize(..pages.len())];
+        start + dice.usize(..len)
+    }
+
     /// A damaged copy: what was done to it, and what is read of it.
     fn damaged(&self, dice: &mut Rng, torn: bool) -> Result<(String, Result<u64, StoreError>), Failure> {
         let (mut database, mut log) = (self.database.clone(), self.log.clone());
         let in_log = !log.is_empty() && dice.bool();
         let (name, file) = if in_log { (LOG, &mut log) } else { (DATABASE, &mut database) };
-        let place = dice.usize(..file.len());
+        let place = match dice.bool() && !in_log && !torn {
+            true => self.place_in_a_table(dice).min(file.len() - 1),
+            false => dice.usize(..file.len()),
+        };
         let what = if torn {
             file.truncate(place);
             format!("{name} torn at {place}")

@@ -47,6 +47,17 @@ impl Incarnation {
         &self.log
     }
 
+    /// Of the process.
+    pub fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) -> Result<(), Failure> {
+        Command::new("kill").args([&format!("-{name}"), &self.id()]).status()?;
+        Ok(())
+    }
+
     /// SIGKILL: no handler runs, nothing is flushed.
     pub fn kill(mut self) -> Result<(), Failure> {
         self.child.kill()?;
@@ -61,7 +72,7 @@ impl Incarnation {
 
     /// SIGTERM, and how it ended within `patience`.
     pub fn stop(mut self, patience: Duration) -> Result<Option<ExitStatus>, Failure> {
-        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        self.signal("TERM")?;
         let end = Instant::now() + patience;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {

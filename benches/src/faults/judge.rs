@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use shadowprod::findings::{ChangeKind, Finding, FindingChange};
 use shadowprod::store::verify::verify;
-use shadowprod::store::{QuarantineQuery, Store};
+use shadowprod::store::{QuarantineQuery, Store, StoredSegment};
 use shadowprod_benches::Failure;
 
 use super::stand::Stand;
@@ -37,6 +38,7 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
             expected.history.len()
         ));
     }
+    violations.extend(rows(stand, &recovered.segments)?);
     let read: i64 = recovered.checkpoints.iter().map(|c| c.position.offset).sum();
     if read != expected.messages {
         violations.push(format!("offsets say {read} messages, sent were {}", expected.messages));
@@ -47,6 +49,17 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     }
     violations.extend(client(heard, &history));
     Ok(violations)
+}
+
+/// Rollups with other rows than the undisturbed run: a row too few or too many may change a finding only later.
+fn rows(stand: &Stand, stored: &[StoredSegment]) -> Result<Vec<String>, Failure> {
+    let found = stand.undisturbed.rows_of(stored)?;
+    let differ = stand.expected.rows.iter().filter(|(rollup, rows)| found.get(*rollup) != Some(rows));
+    let say = |(rollup, expected): (&String, &RecordBatch)| {
+        let found = found.get(rollup).map_or(0, RecordBatch::num_rows);
+        format!("{rollup}: other rows than expected: {found}, of {}", expected.num_rows())
+    };
+    Ok(differ.map(say).collect())
 }
 
 /// Findings that are expected and are not there, or have another body.

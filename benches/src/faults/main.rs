@@ -16,6 +16,7 @@ mod options;
 mod outcome;
 mod planted;
 mod round;
+mod soak;
 mod stand;
 mod watcher;
 
@@ -54,8 +55,8 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let stand = options.needs_broker().then(real).transpose()?;
     let stand =
         || stand.as_ref().ok_or_else(|| Failure::from("no broker: set SHADOWPROD_TEST_KAFKA=host:port"));
-    let at_mock = dir.path().join("mock");
-    let faults: [Fault<'_>; 9] = [
+    let (at_mock, at_soak) = (dir.path().join("mock"), dir.path().join("soak"));
+    let faults: [Fault<'_>; 10] = [
         ("kill -9 at random instants", options.kills, &|n, dice| kills::at_random(stand()?, n, dice)),
         ("crash at each named point", options.crash_points, &|n, dice| kills::at_points(stand()?, n, dice)),
         ("failed disk operations", options.disk, &|n, dice| disk::failures(stand()?, n, dice)),
@@ -65,6 +66,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
         ("broker killed", options.broker_kills(), &|n, dice| broker::killed(stand()?, n, dice)),
         ("hostile messages", options.hostile, &|n, dice| hostile::run(options, n, dice)),
         ("new keys under a memory limit", options.keys, &|n, _| keys::run(options, n)),
+        ("a fault every half minute", options.soak, &|n, dice| soak::run(options, &at_soak, n, dice)),
     ];
     let mut done = Vec::new();
     if let Some(built) = &options.planted {

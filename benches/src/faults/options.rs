@@ -3,14 +3,20 @@
 //! In: arguments and the environment. Out: [`Options`], or what is wrong with them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shadowprod_benches::Failure;
+use shadowprod_world::Scale;
 
 /// How many of each fault, and with what.
 pub struct Options {
     pub seed: u64,
     /// Days of the generated company.
     pub days: u32,
+    /// Its size.
+    pub scale: Scale,
+    /// Seconds at a steady pace with a fault every half minute.
+    pub soak: u64,
     /// Ends of the daemon at random instants.
     pub kills: u64,
     /// Times that each named crash point is tried.
@@ -27,6 +33,10 @@ pub struct Options {
     pub hostile: u64,
     /// Credentials that nobody has seen before.
     pub keys: u64,
+    /// `state.memory_mib` under their flood.
+    pub memory_mib: usize,
+    /// Longest that one daemon may take to find everything.
+    pub patience: Duration,
     /// Binaries with planted bugs, to be caught.
     pub planted: Option<PathBuf>,
     /// The daemon.
@@ -37,14 +47,27 @@ pub struct Options {
     pub control: Option<String>,
 }
 
+/// A flood of a million credentials is several times as much.
+pub const MEMORY_MIB_DEFAULT: usize = 256;
+
 const USAGE: &str = "usage: faults [--kills N] [--crash-points N] [--disk N] [--power N] [--flips N] [--broker N] \
-                     [--hostile N] [--keys N] [--planted DIR] [--seed S] [--days D] [--binary PATH]; what is not named is done 0 times";
+                     [--hostile N] [--keys N [--memory MIB]] [--soak SECONDS] [--scale small|company|enterprise] [--planted DIR] [--seed S] [--days D] [--patience SECONDS] [--binary PATH]; what is not named is done 0 times";
+
+const SCALES: [(&str, Scale); 3] =
+    [("small", Scale::Small), ("company", Scale::Company), ("enterprise", Scale::Enterprise)];
+
+fn scale(name: &str) -> Result<Scale, Failure> {
+    let found = SCALES.iter().find(|(known, _)| *known == name);
+    Ok(found.ok_or(format!("--scale {name}: small, company or enterprise"))?.1)
+}
 
 impl Options {
     pub fn of(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
         let mut options = Self {
             seed: 1,
             days: 5,
+            scale: Scale::Small,
+            soak: 0,
             kills: 0,
             crash_points: 0,
             disk: 0,
@@ -53,6 +76,8 @@ impl Options {
             broker: 0,
             hostile: 0,
             keys: 0,
+            memory_mib: MEMORY_MIB_DEFAULT,
+            patience: Duration::from_secs(90),
             planted: None,
             binary: std::env::current_exe()?.with_file_name("shadowprod"),
             brokers: std::env::var("SHADOWPROD_TEST_KAFKA").unwrap_or_default(),
@@ -64,6 +89,9 @@ impl Options {
             match argument.as_str() {
                 "--seed" => options.seed = number()?,
                 "--days" => options.days = number()? as u32,
+                "--scale" => options.scale = scale(&value)?,
+                "--memory" => options.memory_mib = number()? as usize,
+                "--soak" => options.soak = number()?,
                 "--kills" => options.kills = number()?,
                 "--crash-points" => options.crash_points = number()?,
                 "--disk" => options.disk = number()?,
@@ -72,6 +100,7 @@ impl Options {
                 "--broker" => options.broker = number()?,
                 "--hostile" => options.hostile = number()?,
                 "--keys" => options.keys = number()?,
+                "--patience" => options.patience = Duration::from_secs(number()?),
                 "--planted" => options.planted = Some(value.into()),
                 "--binary" => options.binary = value.into(),
                 _ => return Err(format!("unknown argument {argument}; {USAGE}").into()),
@@ -84,6 +113,11 @@ impl Options {
             );
         }
         Ok(options)
+    }
+
+    /// As the command line has it.
+    pub fn scale_name(&self) -> &'static str {
+        SCALES.iter().find(|(_, scale)| *scale == self.scale).map_or("small", |(name, _)| name)
     }
 
     pub fn needs_broker(&self) -> bool {

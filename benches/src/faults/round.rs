@@ -15,8 +15,6 @@ use super::judge;
 use super::stand::Stand;
 use super::watcher::{Watcher, confirmed};
 
-/// Longest that one incarnation may take to find everything.
-pub const PATIENCE: Duration = Duration::from_secs(90);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How an incarnation that was waited for came out.
@@ -25,7 +23,7 @@ pub enum End {
     Ended(ExitStatus),
     /// It has found everything and is still there.
     Finished(Incarnation),
-    /// Neither, within PATIENCE.
+    /// Neither, within the stand's patience.
     Stuck(Incarnation),
 }
 
@@ -73,7 +71,7 @@ impl<'a> Round<'a> {
 
     /// Waits until it ends by itself or has found everything.
     pub fn wait(&self, mut incarnation: Incarnation) -> Result<End, Failure> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + self.stand.patience;
         while Instant::now() < end {
             if let Some(status) = incarnation.ended()? {
                 return Ok(End::Ended(status));
@@ -109,7 +107,7 @@ impl<'a> Round<'a> {
             }
             End::Ended(status) => violations.push(format!("without a fault it ended: {status}")),
             End::Stuck(incarnation) => {
-                violations.push(format!("not all findings within {PATIENCE:?}"));
+                violations.push(format!("not all findings within {:?}", self.stand.patience));
                 incarnation.stop(STOP_PATIENCE)?;
             }
         }

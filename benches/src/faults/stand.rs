@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use shadowprod::cli::replay;
@@ -16,6 +17,7 @@ use shadowprod::config::Config;
 use shadowprod::findings::{Finding, FindingChange};
 use shadowprod::limits::BATCH_MESSAGES_MAX;
 use shadowprod::metrics::{KindLabel, Metrics};
+use shadowprod::pipeline::Pipeline;
 use shadowprod_benches::Failure;
 use shadowprod_benches::kafka::{create_topic, send};
 
@@ -23,9 +25,9 @@ use super::options::Options;
 
 /// A partition of the mock cluster keeps 5 MiB; the real broker gets as many.
 const PARTITION_BYTES_MAX: usize = 3 << 20;
-const GARBAGE_EVERY: usize = 400;
-const GARBAGE: [&str; 4] = ["{", "no JSON at all", "{\"a\":1}{\"a\":2}", "[[[[[[[[[["];
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const GARBAGE_EVERY: usize = 400;
+pub const GARBAGE: [&str; 4] = ["{", "no JSON at all", "{\"a\":1}{\"a\":2}", "[[[[[[[[[["];
+const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What one partition holds.
 pub struct Partition {
@@ -39,6 +41,8 @@ pub struct Expected {
     /// In id order.
     pub findings: Vec<Finding>,
     pub history: Vec<FindingChange>,
+    /// By rollup.
+    pub rows: BTreeMap<String, RecordBatch>,
     pub rejects: u64,
     pub messages: i64,
 }
@@ -46,10 +50,14 @@ pub struct Expected {
 pub struct Stand {
     pub dir: PathBuf,
     pub binary: PathBuf,
+    /// Longest that one incarnation may take to find everything.
+    pub patience: Duration,
     pub brokers: String,
     pub control: Option<String>,
     pub partitions: Vec<Partition>,
     pub expected: Expected,
+    /// The undisturbed run, at its end.
+    pub undisturbed: Pipeline,
     /// The config, with STATE and DEAD_LETTERS in place of what each round has of its own.
     config: String,
     key: Vec<u8>,
@@ -77,7 +85,7 @@ impl Stand {
         let world = dir.join("world");
         std::fs::create_dir_all(dir)?;
         let generate = Command::new(&options.binary)
-            .args(["generate", "--scale", "small", "--seed", &options.seed.to_string()])
+            .args(["generate", "--scale", options.scale_name(), "--seed", &options.seed.to_string()])
             .args(["--days", &options.days.to_string(), "--out"])
             .arg(&world)
             .output()?;
@@ -86,25 +94,42 @@ impl Stand {
         }
         let (config, topics) = config_of(&world, &run, brokers)?;
         let partitions = split(&world, &topics, &run)?;
-        let mut stand = Self {
+        let written = write_config(&config, &dir.join("undisturbed"), &[], "none")?;
+        let (undisturbed, expected, key) = replay(&written, &world, &partitions)?;
+        let (findings, revisions) = (expected.findings.len(), expected.history.len());
+        let messages = expected.messages;
+        println!("{messages} messages; undisturbed: {findings} findings, {revisions} revisions");
+        if findings == 0 || expected.rejects == 0 {
+            return Err("a company without findings or rejects shows nothing: take more --days".into());
+        }
+        Ok(Self {
             dir: dir.to_owned(),
             binary: options.binary.clone(),
+            patience: options.patience,
             brokers: brokers.to_owned(),
             control: options.control.clone(),
             partitions,
-            expected: Expected { findings: Vec::new(), history: Vec::new(), rejects: 0, messages: 0 },
+            expected,
+            undisturbed,
             config,
+            key,
+        })
+    }
+
+    /// Of messages that were sent otherwise: what a state is judged by.
+    pub fn of_run(options: &Options, dir: &Path, expected: Expected, undisturbed: Pipeline) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            binary: options.binary.clone(),
+            patience: options.patience,
+            brokers: options.brokers.clone(),
+            control: options.control.clone(),
+            partitions: Vec::new(),
+            expected,
+            undisturbed,
+            config: String::new(),
             key: Vec::new(),
-        };
-        let undisturbed = stand.write_config("undisturbed", "none")?;
-        (stand.expected, stand.key) = replay(&undisturbed, &world, &stand.partitions)?;
-        let (findings, revisions) = (stand.expected.findings.len(), stand.expected.history.len());
-        let messages = stand.expected.messages;
-        println!("{messages} messages; undisturbed: {findings} findings, {revisions} revisions");
-        if findings == 0 || stand.expected.rejects == 0 {
-            return Err("a company without findings or rejects shows nothing: take more --days".into());
         }
-        Ok(stand)
     }
 
     /// Topics and their partitions.
@@ -125,26 +150,30 @@ impl Stand {
         for Partition { topic, number, lines } in &self.partitions {
             lines.iter().try_for_each(|line| send(&producer, topic, *number, line))?;
         }
-        Ok(producer.flush(PATIENCE)?)
+        Ok(producer.flush(SEND_PATIENCE)?)
     }
 
     /// A config with a state of its own, which has the credential key of the undisturbed run.
     pub fn write_config(&self, name: &str, dead_letters: &str) -> Result<PathBuf, Failure> {
-        let home = self.dir.join(name);
-        let state = home.join("state");
-        std::fs::create_dir_all(&state)?;
-        if !self.key.is_empty() {
-            std::fs::write(state.join("credential.key"), &self.key)?;
-        }
-        let text = self.config.replace("STATE", &state.display().to_string());
-        let path = home.join("shadowprod.toml");
-        std::fs::write(&path, text.replace("DEAD_LETTERS", dead_letters))?;
-        Ok(path)
+        write_config(&self.config, &self.dir.join(name), &self.key, dead_letters)
     }
 }
 
+/// A config with a state of its own in `home`.
+pub fn write_config(config: &str, home: &Path, key: &[u8], dead_letters: &str) -> Result<PathBuf, Failure> {
+    let state = home.join("state");
+    std::fs::create_dir_all(&state)?;
+    if !key.is_empty() {
+        std::fs::write(state.join("credential.key"), key)?;
+    }
+    let text = config.replace("STATE", &state.display().to_string());
+    let path = home.join("shadowprod.toml");
+    std::fs::write(&path, text.replace("DEAD_LETTERS", dead_letters))?;
+    Ok(path)
+}
+
 /// The generated config for these topics and brokers, and the topics' names as generated.
-fn config_of(world: &Path, run: &str, brokers: &str) -> Result<(String, Vec<String>), Failure> {
+pub fn config_of(world: &Path, run: &str, brokers: &str) -> Result<(String, Vec<String>), Failure> {
     let mut topics = Vec::new();
     let mut config = String::new();
     for line in std::fs::read_to_string(world.join("shadowprod.toml"))?.lines() {
@@ -195,20 +224,30 @@ fn split(world: &Path, topics: &[String], run: &str) -> Result<Vec<Partition>, F
 }
 
 /// One batch run over the files.
-fn replay(config: &Path, world: &Path, partitions: &[Partition]) -> Result<(Expected, Vec<u8>), Failure> {
+fn replay(
+    config: &Path,
+    world: &Path,
+    partitions: &[Partition],
+) -> Result<(Pipeline, Expected, Vec<u8>), Failure> {
     let config = Config::load(config)?;
     let metrics = Arc::new(Metrics::new());
     let mut pipeline = replay::open(&config, metrics.clone(), None)?;
     replay::read_files(&mut pipeline, &config, world, BATCH_MESSAGES_MAX)?;
+    let messages = i64::try_from(partitions.iter().map(|partition| partition.lines.len()).sum::<usize>())?;
+    let expected = expected(&pipeline, &metrics, messages)?;
+    Ok((pipeline, expected, std::fs::read(config.state.path.join("credential.key"))?))
+}
+
+/// What a pipeline that nothing happened to says at the end of so many messages.
+pub fn expected(pipeline: &Pipeline, metrics: &Metrics, messages: i64) -> Result<Expected, Failure> {
     let mut findings = pipeline.findings()?;
     findings.sort_by(|a, b| a.finding_id.cmp(&b.finding_id));
     let count = |reason: &shadowprod::decode::RejectReason| {
         metrics.decode_rejects.get_or_create(&KindLabel { kind: reason.name() }).get()
     };
-    let messages = i64::try_from(partitions.iter().map(|partition| partition.lines.len()).sum::<usize>())?;
     let rejects = shadowprod::decode::RejectReason::ALL.iter().map(count).sum();
-    let expected = Expected { findings, history: pipeline.history()?, rejects, messages };
-    Ok((expected, std::fs::read(config.state.path.join("credential.key"))?))
+    let rows = pipeline.rows_of(&pipeline.stored_segments()?)?;
+    Ok(Expected { findings, history: pipeline.history()?, rows, rejects, messages })
 }
 
 fn unix_millis() -> Result<u128, Failure> {

@@ -40,8 +40,8 @@ pub struct GenerateArguments {
     out: PathBuf,
 }
 
-/// [`END`] as a time.
-pub(super) fn end() -> Timestamp {
+/// Where histories end unless somebody says otherwise.
+pub fn end() -> Timestamp {
     END.parse().expect("a constant time")
 }
 
@@ -85,7 +85,7 @@ pub fn main(arguments: &GenerateArguments) -> miette::Result<ExitCode> {
 }
 
 /// Writes everything but the logs: registry, truth, config.
-pub(super) fn write_settings(world: &World, out: &Path) -> std::io::Result<()> {
+pub fn write_settings(world: &World, out: &Path) -> std::io::Result<()> {
     world.write_truth(out)?;
     std::fs::write(out.join("shadowprod.toml"), config_text(world))
 }

@@ -16,7 +16,7 @@ use crate::limits;
 /// What is remembered of one event: 24 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// xxh3 of source number and event id.
+    /// xxh3 of source number and event id; of these and the content where the id was known with another one.
     pub key: u64,
     /// xxh3 of the event's bytes.
     pub content: u64,
@@ -31,7 +31,7 @@ pub enum Verdict {
     New,
     /// Same id, same content: dropped and counted.
     Duplicate,
-    /// Same id, other content: kept and counted.
+    /// Same id, a content not seen with it: kept and counted.
     Conflict,
 }
 
@@ -49,16 +49,17 @@ impl Dedupe {
     /// Judges one event of the topic numbered `topic`.
     pub fn judge(&mut self, topic: u16, event_id: &str, content: u64, event_time: i64) -> Verdict {
         let key = xxh3_64_with_seed(event_id.as_bytes(), u64::from(topic));
-        match self.contents.get(&key) {
-            Some(known) if *known == content => Verdict::Duplicate,
-            Some(_) => Verdict::Conflict,
-            None => {
-                let seen = Seen { key, content, event_time };
-                self.remember(seen);
-                self.unsaved.push(seen);
-                Verdict::New
-            }
+        // A second content of the same id is remembered under both: whichever comes first, each is kept once.
+        let both = xxh3_64_with_seed(&content.to_le_bytes(), key);
+        let known = self.contents.get(&key).copied();
+        if known == Some(content) || self.contents.contains_key(&both) {
+            return Verdict::Duplicate;
         }
+        let (key, verdict) = known.map_or((key, Verdict::New), |_| (both, Verdict::Conflict));
+        let seen = Seen { key, content, event_time };
+        self.remember(seen);
+        self.unsaved.push(seen);
+        verdict
     }
 
     /// Puts back what was stored.
@@ -140,6 +141,17 @@ mod tests {
         let verdicts =
             [(0, "a", 1), (0, "a", 1), (0, "a", 2), (1, "a", 1)].map(|(t, id, c)| dedupe.judge(t, id, c, 0));
         assert_eq!(verdicts, [Verdict::New, Verdict::Duplicate, Verdict::Conflict, Verdict::New]);
+    }
+
+    #[test]
+    fn each_content_of_an_id_is_kept_once_in_whatever_order_they_come() {
+        for contents in [[1, 2, 2, 1], [2, 1, 2, 1], [1, 1, 2, 2]] {
+            let mut dedupe = Dedupe::default();
+            let kept = contents.map(|content| dedupe.judge(0, "a", content, content as i64));
+            assert_eq!(kept.iter().filter(|v| **v != Verdict::Duplicate).count(), 2, "{contents:?}");
+            dedupe.forget_before(2);
+            assert_eq!(dedupe.judge(0, "a", 2, 2), Verdict::Duplicate, "{contents:?}");
+        }
     }
 
     #[test]

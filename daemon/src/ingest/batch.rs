@@ -70,6 +70,9 @@ pub struct RawBatch {
     pub notices: Vec<SourceNotice>,
     /// Every partition now assigned, if the assignment changed since the last batch.
     pub assigned: Option<Vec<Position>>,
+    /// Every topic that is to be read and of which not every partition is assigned, because the broker does not give
+    /// it: if these changed since the last batch.
+    pub awaited: Option<Vec<u16>>,
 }
 
 impl RawBatch {
@@ -85,6 +88,7 @@ impl RawBatch {
             && self.skipped_to.is_empty()
             && self.notices.is_empty()
             && self.assigned.is_none()
+            && self.awaited.is_none()
     }
 
     /// Appends one message.

@@ -145,15 +145,13 @@ impl Pipeline {
             segments.push(self.segment(index, &rows)?);
             places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
         }
-        for index in 0..self.levels.len() {
-            let ids = self.levels[index].take_mergeable();
-            if !ids.is_empty() {
-                segments.push(self.merged(index, &ids)?);
-                self.crash.pass(CrashPoint::SegmentsMerged);
-                places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
-                dropped.extend(ids);
-            }
+        if let Some(merged) = self.merged()? {
+            self.crash.pass(CrashPoint::SegmentsMerged);
+            places.push((Some(merged.index), merged.segment.bytes.len()));
+            segments.push(merged.segment);
+            dropped.extend(merged.replaces);
         }
+        self.start_merge()?;
         let replaces = self.dedupe_segments.len() >= DEDUPE_SEGMENTS_MAX;
         let bytes = if replaces { self.dedupe.export() } else { self.dedupe.take_unsaved() };
         if replaces {
@@ -176,17 +174,12 @@ impl Pipeline {
         index: usize,
         rows: &arrow::record_batch::RecordBatch,
     ) -> Result<NewSegment, PipelineError> {
-        let text = &self.queries.rollups[index].query.text;
-        let bytes = segments::encode(rows)?;
-        Ok(NewSegment { rollup: text.id.clone(), version: text.version, sha256: text.sha256.clone(), bytes })
+        Ok(self.segment_of(index, segments::encode(rows)?))
     }
 
-    fn merged(&self, index: usize, ids: &[i64]) -> Result<NewSegment, PipelineError> {
-        let mut rows = Vec::new();
-        for id in ids {
-            rows.extend(segments::decode(&self.store.segment(*id)?.bytes)?);
-        }
-        self.segment(index, &self.rollups.fold(index, &rows)?)
+    pub(super) fn segment_of(&self, index: usize, bytes: Vec<u8>) -> NewSegment {
+        let text = &self.queries.rollups[index].query.text;
+        NewSegment { rollup: text.id.clone(), version: text.version, sha256: text.sha256.clone(), bytes }
     }
 
     /// Latency and gauges, once it is durable.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
 
 use crate::decode::Decoded;
 use crate::decode::dedupe::Dedupe;
@@ -15,6 +16,7 @@ use crate::limits::REBUILT_SEGMENT_ROWS_MAX;
 use crate::pipeline::{Pipeline, PipelineError, column};
 use crate::query::plan::PlannedDetection;
 use crate::rollup::{Partition, RollupError, Rollups};
+use crate::schema::EventBatch;
 use crate::store::{Commit, ControlEvent, NewSegment, Versions};
 
 /// Why rows cannot be made anew. Nothing is changed then.
@@ -231,14 +233,24 @@ impl Rebuild {
 
     fn take_in(&mut self, decoded: &Decoded) -> Result<(), RebuildError> {
         self.note_first_events(decoded);
-        let events = self.pipeline.without_duplicates(decoded)?;
+        let (events, copies) = self.pipeline.without_duplicates(decoded)?;
+        self.load(events, Rollups::load)?;
+        copies.map_or(Ok(()), |copies| self.load(copies, Rollups::load_copies))
+    }
+
+    /// `load` puts rows into place.
+    fn load(
+        &mut self,
+        events: EventBatch,
+        load: fn(&mut Rollups, usize, &RecordBatch) -> Result<(), RollupError>,
+    ) -> Result<(), RebuildError> {
         let enriched = self.pipeline.enricher.enrich(events, &self.pipeline.metrics);
         let enriched = enriched.map_err(PipelineError::from)?;
         for index in &self.wanted {
             let run = self.pipeline.queries.run_rollup(*index, enriched.record_batch());
             for rows in run.map_err(|e| PipelineError::from(RollupError::from(e)))? {
                 let kept = self.rows.still_kept(*index, &rows).map_err(PipelineError::from)?;
-                self.rows.load(*index, &kept).map_err(PipelineError::from)?;
+                load(&mut self.rows, *index, &kept).map_err(PipelineError::from)?;
             }
         }
         Ok(())

@@ -97,6 +97,7 @@ impl Pipeline {
             lifecycle: Lifecycle::restore(recovered.tracked),
             levels: queries.rollups.iter().map(|_| SegmentLevels::default()).collect(),
             dedupe_segments: Vec::new(),
+            merging: None,
             superseded: Vec::new(),
             start_times: BTreeMap::new(),
             shown_warming: Vec::new(),

@@ -41,6 +41,7 @@ impl Pipeline {
             }
         };
         queries.look_on(self.time.grid_seconds);
+        self.abandon_merge();
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
         self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;
         let mut old_levels = std::mem::take(&mut self.levels);

@@ -17,6 +17,7 @@ use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
 use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Room, Selection};
+use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Budget, SubjectId, Subjects};
 
 /// Subjects by bucket of settled rows: windows that will run out.
@@ -90,6 +91,27 @@ impl Intervals {
         self.scatter(Which::Fresh, rows, subjects, |subject| {
             touched.insert(subject);
         })
+    }
+
+    /// Adds partial rows of events that came before: to groups that are kept and whose interval is open, all but what
+    /// sums.
+    pub fn add_copies(&mut self, rows: &RecordBatch, subjects: &mut Subjects) -> Result<(), ArrowError> {
+        let rows = self.copies(rows, START_OF_TIME)?;
+        self.scatter(Which::Fresh, &rows, subjects, |_| ())
+    }
+
+    /// Of partial rows those whose group is kept, with nothing that sums.
+    fn copies(&self, rows: &RecordBatch, settled: i64) -> Result<RecordBatch, ArrowError> {
+        let keys = self.converter.convert_columns(&self.layout.key_columns(rows))?;
+        let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
+        let is_kept = |row: usize| {
+            let open = [&self.pending, &self.fresh].map(|tables| tables.get(&grid.value(row)));
+            let done = (grid.value(row) <= settled).then_some(&self.settled);
+            let mut tables = open.into_iter().chain([done]).flatten();
+            tables.any(|table| table.contains(keys.row(row).as_ref()))
+        };
+        let kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_kept(row))).collect();
+        self.layout.without_sums(&filter_record_batch(rows, &kept)?)
     }
 
     /// Fresh rows become pending ones and are noted for the store.
@@ -239,6 +261,17 @@ impl Intervals {
         self.add_settled(&done, subjects)?;
         let waiting = filter_record_batch(rows, &not(&is_settled)?)?;
         self.scatter(Which::Pending, &waiting, subjects, |_| ())
+    }
+
+    /// [`Intervals::load`], of rows of events that came before.
+    pub fn load_copies(
+        &mut self,
+        rows: &RecordBatch,
+        settled: i64,
+        subjects: &mut Subjects,
+    ) -> Result<(), ArrowError> {
+        let rows = self.copies(rows, settled)?;
+        self.load(&rows, settled, subjects)
     }
 
     /// Merges rows into the tables of their own interval; the grid column is the last. Rows without a subject belong to

@@ -1,7 +1,7 @@
 //! Rollup rows as bytes, and which stored segments to merge.
 //!
 //! In: partial rows with the grid column. Out: Arrow IPC streams. Segments of one size class are merged
-//! eight at a time, so a row is rewritten a logarithmic number of times and a commit stays small.
+//! once there are eight, so a row is rewritten a logarithmic number of times and a commit stays small.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
-/// Segments of one size class that are merged into one.
+/// Segments of one size class from which on they are merged into one.
 const MERGE_COUNT: usize = 8;
 
 /// An Arrow IPC stream of one batch.
@@ -43,11 +43,15 @@ impl SegmentLevels {
         std::mem::take(&mut self.classes).into_values().flatten().collect()
     }
 
-    /// Segments to merge into one, taken out; empty if there is nothing to do.
-    pub fn take_mergeable(&mut self) -> Vec<i64> {
-        match self.classes.values_mut().find(|ids| ids.len() >= MERGE_COUNT) {
-            Some(ids) => std::mem::take(ids),
-            None => Vec::new(),
-        }
+    /// Segments to merge into one, taken out, with their size class; `None` if there is nothing to do.
+    pub fn take_mergeable(&mut self) -> Option<(u32, Vec<i64>)> {
+        let (class, ids) = self.classes.iter_mut().find(|(_, ids)| ids.len() >= MERGE_COUNT)?;
+        Some((*class, std::mem::take(ids)))
+    }
+
+    /// Segments that were taken out and are not merged after all.
+    pub fn put_back(&mut self, class: u32, ids: Vec<i64>) {
+        let newer = self.classes.insert(class, ids).unwrap_or_default();
+        self.classes.entry(class).or_default().extend(newer);
     }
 }

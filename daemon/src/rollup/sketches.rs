@@ -155,7 +155,9 @@ mod tests {
                 let mut read: Vec<RecordBatch> =
                     stored.iter().flat_map(|bytes| segments::decode(bytes).expect("decoded")).collect();
                 if dice.bool() {
-                    read = vec![rollups.fold(0, &read).expect("folded")];
+                    let mut folding = rollups.folding(0);
+                    read.iter().for_each(|rows| folding.add(rows).expect("added"));
+                    read = vec![folding.finish().expect("folded")];
                     stored = vec![segments::encode(&read[0]).expect("encoded")];
                 }
                 rollups = Rollups::new(queries);

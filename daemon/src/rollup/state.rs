@@ -132,6 +132,21 @@ impl Rollups {
         Ok(absorbed)
     }
 
+    /// Adds events that came before, at another place of the log: which copy comes first must not show. They count
+    /// nothing, and are seen in what does not count, such as the places that are named as evidence.
+    pub fn absorb_copies(&mut self, queries: &QuerySet, events: &EnrichedBatch) -> Result<(), RollupError> {
+        let (batch, _) = self.without_late(events.record_batch())?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        for (index, state) in self.states.iter_mut().enumerate() {
+            for rows in queries.run_rollup(index, &batch)? {
+                state.add_copies(&rows, &mut self.kinds[state.kind].1)?;
+            }
+        }
+        Ok(())
+    }
+
     fn without_late(&self, batch: &RecordBatch) -> Result<(RecordBatch, u64), ArrowError> {
         let grid = batch.column_by_name(GRID_COLUMN).expect("the enriched schema has the grid column");
         let settled = TimestampMicrosecondArray::new_scalar(self.settled);
@@ -316,6 +331,12 @@ impl Rollups {
         Ok(())
     }
 
+    /// [`Rollups::load`], of rows of events that came before: see [`Rollups::absorb_copies`].
+    pub fn load_copies(&mut self, index: usize, rows: &RecordBatch) -> Result<(), RollupError> {
+        let state = &mut self.states[index];
+        Ok(state.load_copies(rows, self.settled, &mut self.kinds[state.kind].1)?)
+    }
+
     /// Every row of one rollup that is within retention, with the grid column, as it is stored.
     pub fn export(&self, index: usize) -> Result<RecordBatch, RollupError> {
         Ok(self.states[index].export(self.settled)?)
@@ -326,17 +347,12 @@ impl Rollups {
         Ok(self.states[index].in_retention(rows, self.settled.saturating_sub(DETECTION_GRID_MICROS_MAX))?)
     }
 
-    /// Stored partial rows of several segments as one batch: settled intervals folded, rows out of retention
-    /// left out.
-    pub fn fold(&self, index: usize, segments: &[RecordBatch]) -> Result<RecordBatch, RollupError> {
+    /// What folds stored rows of one rollup, as of now.
+    pub fn folding(&self, index: usize) -> Folding {
         let state = &self.states[index];
-        let unlimited = Budget::unlimited();
-        let mut folded = Intervals::new(state.layout.clone(), state.kind, state.retention_micros, unlimited);
-        let mut subjects = Subjects::default();
-        for rows in segments {
-            folded.load(rows, self.settled, &mut subjects)?;
-        }
-        Ok(folded.export(self.settled)?)
+        let (layout, unlimited) = (state.layout.clone(), Budget::unlimited());
+        let rows = Intervals::new(layout, state.kind, state.retention_micros, unlimited);
+        Folding { rows, subjects: Subjects::default(), settled: self.settled }
     }
 
     /// Rollups of a new query set; those whose file is unchanged keep their rows.
@@ -363,6 +379,26 @@ impl Rollups {
     /// The layout of one rollup: what stored rows must look like.
     pub fn layout(&self, index: usize) -> &Arc<Layout> {
         &self.states[index].layout
+    }
+}
+
+/// Stored partial rows of several segments on their way to one batch: settled intervals folded, rows out of retention
+/// left out. It stands by itself: the rollups may go on.
+pub struct Folding {
+    rows: Intervals,
+    subjects: Subjects,
+    settled: i64,
+}
+
+impl Folding {
+    /// Adds the rows of a segment.
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<(), RollupError> {
+        Ok(self.rows.load(rows, self.settled, &mut self.subjects)?)
+    }
+
+    /// All of them, folded.
+    pub fn finish(self) -> Result<RecordBatch, RollupError> {
+        Ok(self.rows.export(self.settled)?)
     }
 }
 

@@ -95,6 +95,20 @@ impl Layout {
         Ok(first_bytes(rows.row(0).data()))
     }
 
+    /// Rows of events that are counted already: what sums is zero, or null where it may be; what is left does not change
+    /// by being merged twice.
+    pub fn without_sums(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let mut columns = rows.columns().to_vec();
+        for (index, _) in self.merges.iter().enumerate().filter(|(_, merge)| **merge == Merge::Sum) {
+            let field = self.schema.field(index);
+            columns[index] = match field.is_nullable() {
+                true => new_null_array(field.data_type(), rows.num_rows()),
+                false => blank(field.data_type(), rows.num_rows())?,
+            };
+        }
+        RecordBatch::try_new(rows.schema(), columns)
+    }
+
     /// The key columns of a batch in either schema.
     pub fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.keys.iter().map(|i| batch.column(*i).clone()).collect()
@@ -230,6 +244,12 @@ impl RollupTable {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Whether the group with this key is kept.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let hash = self.layout.hasher.hash_one(key);
+        self.index.find(hash, |slot| *self.keys[*slot as usize] == *key).is_some()
     }
 
     /// Subjects that have rows.

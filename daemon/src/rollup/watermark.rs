@@ -19,9 +19,12 @@ struct Progress {
     /// Wall clock at which it was first seen at its end of log without a message since.
     at_end_since: Option<i64>,
     idle: bool,
+    /// Whether it is read in this run. One that is only remembered may be gone, and holds nothing.
+    is_read: bool,
 }
 
-const UNSEEN: Progress = Progress { newest_event: START_OF_TIME, at_end_since: None, idle: false };
+const UNSEEN: Progress =
+    Progress { newest_event: START_OF_TIME, at_end_since: None, idle: false, is_read: true };
 
 /// A partition by topic number and partition number.
 pub type Partition = (u16, i32);
@@ -31,6 +34,8 @@ pub type Partition = (u16, i32);
 pub struct Watermark {
     time: TimeConfig,
     partitions: BTreeMap<Partition, Progress>,
+    /// Topics whose partitions are not all known, and the wall clock at which that was first said.
+    awaited: BTreeMap<u16, i64>,
     current: i64,
     newest_event: i64,
 }
@@ -52,6 +57,7 @@ impl Watermark {
         Self {
             time: time.clone(),
             partitions: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             current: START_OF_TIME,
             newest_event: START_OF_TIME,
         }
@@ -62,7 +68,8 @@ impl Watermark {
         self.current = state.current;
         self.newest_event = state.newest_event;
         for (partition, newest_event, _) in &state.partitions {
-            self.partitions.insert(*partition, Progress { newest_event: *newest_event, ..UNSEEN });
+            let remembered = Progress { newest_event: *newest_event, is_read: false, ..UNSEEN };
+            self.partitions.insert(*partition, remembered);
         }
     }
 
@@ -72,11 +79,26 @@ impl Watermark {
         WatermarkState { current: self.current, newest_event: self.newest_event, partitions }
     }
 
-    /// These partitions are read; one that has not spoken yet holds the watermark until it is idle.
+    /// These partitions are read and no others; one that has not spoken yet holds the watermark until it is idle.
     pub fn assign(&mut self, partitions: impl Iterator<Item = Partition>) {
+        self.partitions.values_mut().for_each(|progress| progress.is_read = false);
         for partition in partitions {
-            self.partitions.entry(partition).or_insert(UNSEEN);
+            self.partitions.entry(partition).or_insert(UNSEEN).is_read = true;
         }
+    }
+
+    /// Partitions of these topics, and of no others, are not all known: a broker that has just started, an election, or
+    /// a topic that is not there. Nothing moves for TOPIC_GRACE_MS: what they hold may be older than all the rest.
+    pub fn await_topics(&mut self, topics: &[u16], now: i64) {
+        self.awaited.retain(|topic, _| topics.contains(topic));
+        for topic in topics {
+            self.awaited.entry(*topic).or_insert(now);
+        }
+    }
+
+    fn is_awaiting(&self, now: i64) -> bool {
+        let grace = limits::TOPIC_GRACE_MS * 1_000;
+        self.awaited.values().any(|since| now.saturating_sub(*since) < grace)
     }
 
     /// An event of a partition. One too far ahead of the broker's time moves nothing; returns whether it did.
@@ -120,7 +142,7 @@ impl Watermark {
     pub fn advance(&mut self, now: i64) -> i64 {
         let idle_after = i64::from(self.time.idle_after_ms) * 1_000;
         let mut behind = None;
-        for progress in self.partitions.values_mut() {
+        for progress in self.partitions.values_mut().filter(|p| p.is_read) {
             progress.idle =
                 progress.at_end_since.is_some_and(|since| now.saturating_sub(since) >= idle_after);
             if !progress.idle {
@@ -129,8 +151,9 @@ impl Watermark {
         }
         let lateness = i64::from(self.time.lateness_seconds) * 1_000_000;
         let reached = match (behind, self.time.clock) {
+            _ if self.is_awaiting(now) => self.current,
             (Some(newest_event), _) => newest_event.saturating_sub(lateness),
-            (None, _) if self.partitions.is_empty() => START_OF_TIME,
+            (None, _) if !self.reads_any() => START_OF_TIME,
             (None, Clock::Wall) => now.saturating_sub(lateness),
             (None, Clock::Log) => self.close_of_log(),
         };
@@ -152,9 +175,13 @@ impl Watermark {
         self.current
     }
 
-    /// Whether every partition is idle.
+    /// Whether every partition that is read is idle.
     pub fn is_idle(&self) -> bool {
-        !self.partitions.is_empty() && self.partitions.values().all(|p| p.idle)
+        self.reads_any() && self.partitions.values().all(|p| p.idle || !p.is_read)
+    }
+
+    fn reads_any(&self) -> bool {
+        self.partitions.values().any(|p| p.is_read)
     }
 }
 
@@ -204,6 +231,37 @@ mod tests {
         assert_eq!(watermark.advance(5_000 * SECOND), 900 * SECOND);
         watermark.at_end(end(0), 5_000 * SECOND);
         assert_eq!(watermark.advance(5_001 * SECOND), 1_020 * SECOND);
+    }
+
+    #[test]
+    fn topic_that_is_not_known_yet_holds_the_watermark_for_a_while() {
+        let (start, grace) = (5_000 * SECOND, limits::TOPIC_GRACE_MS * 1_000);
+        for clock in [Clock::Log, Clock::Wall] {
+            let mut watermark = watermark(clock);
+            watermark.await_topics(&[1, 2], start);
+            watermark.observe((0, 0), 1_000 * SECOND, None);
+            watermark.at_end(end(0), start);
+            watermark.await_topics(&[2], start + SECOND);
+            assert_eq!(watermark.advance(start + grace - 1), START_OF_TIME, "topic 2 may hold what is older");
+            let after = watermark.advance(start + grace);
+            assert_ne!(after, START_OF_TIME, "a name that nobody has holds nothing up");
+        }
+    }
+
+    #[test]
+    fn partition_that_is_remembered_and_not_read_holds_nothing() {
+        let mut before = watermark(Clock::Log);
+        before.observe((0, 0), 100 * SECOND, None);
+        before.observe((0, 1), 100 * SECOND, None);
+        let mut after = watermark(Clock::Log);
+        after.restore(&before.state());
+        assert!(!after.is_idle());
+        after.assign([(0, 1)].into_iter());
+        after.observe((0, 1), 1_000 * SECOND, None);
+        assert_eq!(after.advance(0), 900 * SECOND);
+        after.at_end(end(1), 0);
+        assert_eq!(after.advance(SECOND), 1_020 * SECOND);
+        assert!(after.is_idle());
     }
 
     #[test]

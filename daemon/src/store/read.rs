@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::dead_letters::{self, DeadLetter};
 use super::history::{self, ChangeRow, Revision};
 use super::quarantine::{self, QuarantineQuery, Quarantined};
+use super::segments::{self, StoredSegment};
 use super::{Shared, StoreError, checksum, locked, recover, sqlite, write};
 use crate::findings::{Finding, FindingChange, FindingState, Severity, Tracked};
 use crate::ingest::Checkpoint;
@@ -142,6 +143,11 @@ impl Reader {
     /// NEXT offsets by partition.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         Ok(recover::checkpoints(&locked(&self.connection))?)
+    }
+
+    /// A segment by its id, checked against its checksum.
+    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
+        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
     }
 
     /// Number of the newest change, 0 before the first.

@@ -21,6 +21,7 @@ struct Reading {
     ends: BTreeMap<(u16, i32), i64>,
     notices: Vec<SourceNotice>,
     assigned: Vec<Position>,
+    awaited: Vec<u16>,
 }
 
 impl Reading {
@@ -37,6 +38,7 @@ impl Reading {
             ends: BTreeMap::new(),
             notices: Vec::new(),
             assigned: Vec::new(),
+            awaited: Vec::new(),
         }
     }
 
@@ -59,6 +61,9 @@ impl Reading {
         self.notices.extend(batch.notices.iter().cloned());
         if let Some(assigned) = &batch.assigned {
             self.assigned.clone_from(assigned);
+        }
+        if let Some(awaited) = &batch.awaited {
+            self.awaited.clone_from(awaited);
         }
     }
 
@@ -380,11 +385,13 @@ fn topic_that_does_not_exist_is_told_and_read_once_it_does() {
     produce(&producer, &topics[0], 0, payloads(0..10));
     let mut reading = Reading::start(&kafka(&address), &[&topics[0], &topics[1]], vec![]);
     reading.until("the other topic is read", |r| r.count() == 10);
+    assert_eq!(reading.awaited, [1]);
     let told = |n: &SourceNotice| matches!(n, SourceNotice::TopicUnreadable { topic: 1, reason } if reason.contains("does not exist"));
     assert_eq!(reading.notices.iter().filter(|n| told(n)).count(), 1, "{:?}", reading.notices);
     admin.create(&topics[1], 1);
     produce(&producer, &topics[1], 0, payloads(0..5));
     reading.until("the new topic is read", |r| r.count() == 15);
+    assert!(reading.awaited.is_empty() && reading.assigned.len() == 2);
 }
 
 #[test]

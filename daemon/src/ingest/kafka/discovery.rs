@@ -37,6 +37,10 @@ pub(super) enum Discovery {
         found: Vec<Found>,
         /// Topics that newly cannot be read, and why.
         unreadable: Vec<(u16, String)>,
+        /// All topics that cannot be read.
+        missing: BTreeSet<u16>,
+        /// Topics with a partition that cannot be read yet: it has no leader.
+        incomplete: BTreeSet<u16>,
     },
     /// No broker answered.
     Unreachable(String),
@@ -154,12 +158,17 @@ impl Discoverer {
     fn look_at_topics(&mut self) -> Result<Discovery, KafkaError> {
         let mut found = Vec::new();
         let mut unreadable = Vec::new();
+        let mut incomplete = BTreeSet::new();
         for (topic, name) in self.topics.clone() {
             match partitions(&self.client, &name)? {
                 Ok(partitions) => {
                     self.unreadable.remove(&topic);
                     for partition in partitions {
-                        found.extend(self.find(topic, &name, partition)?);
+                        match self.find(topic, &name, partition)? {
+                            Some(partition) => found.push(partition),
+                            None if self.known.contains(&(topic, partition)) => {}
+                            None => drop(incomplete.insert(topic)),
+                        }
                     }
                 }
                 Err(reason) => {
@@ -181,7 +190,8 @@ impl Discoverer {
             self.known.insert((partition.topic, partition.partition));
             self.asked.remove(&(partition.topic, partition.partition));
         }
-        Ok(Discovery::Looked { found, unreadable })
+        let missing = self.unreadable.keys().copied().collect();
+        Ok(Discovery::Looked { found, unreadable, missing, incomplete })
     }
 
     /// Partitions whose log seems to be another one. Up to the last message of a tail nothing is newer than

@@ -4,7 +4,7 @@
 //! While the pipeline is busy it keeps serving the client, reads no further, and pauses after a while.
 //! A partition is never sought or reset: where it must start elsewhere it is assigned again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -43,6 +43,9 @@ pub(super) struct Reader {
     paused: bool,
     broker_up: Option<bool>,
     looked: bool,
+    /// As of the last look: topics that cannot be read, and those and others of which not all can be read.
+    missing: BTreeSet<u16>,
+    awaited: BTreeSet<u16>,
     last_commit: Instant,
 }
 
@@ -72,6 +75,8 @@ impl Reader {
             paused: false,
             broker_up: None,
             looked: false,
+            missing: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             last_commit: Instant::now(),
         }
     }
@@ -104,7 +109,7 @@ impl Reader {
         while let Ok(discovery) = self.line.discoveries.try_recv() {
             match discovery {
                 Discovery::Unreachable(reason) => self.broker_lost(reason),
-                Discovery::Looked { found, unreadable } => {
+                Discovery::Looked { found, unreadable, missing, incomplete } => {
                     self.broker_answers();
                     for (topic, reason) in unreadable {
                         self.open.notice(SourceNotice::TopicUnreadable { topic, reason });
@@ -112,6 +117,7 @@ impl Reader {
                     if !found.is_empty() {
                         self.assign(&found)?;
                     }
+                    self.tell_assigned(!found.is_empty(), missing, &incomplete);
                     self.looked = true;
                 }
             }
@@ -165,9 +171,24 @@ impl Reader {
         if self.paused {
             consumer.pause(&starts).map_err(|e| e.to_string())?;
         }
-        self.open.batch.assigned = Some(self.slots.iter().map(|s| s.partition.position()).collect());
-        self.open.touch();
         Ok(())
+    }
+
+    /// What is read and what should be, where either changed. A partition of a topic that is gone is not read, although
+    /// its slot waits for the topic to come back.
+    fn tell_assigned(&mut self, changed: bool, missing: BTreeSet<u16>, incomplete: &BTreeSet<u16>) {
+        let awaited: BTreeSet<u16> = missing.union(incomplete).copied().collect();
+        if changed || missing != self.missing {
+            let read = self.slots.iter().map(|s| &s.partition).filter(|p| !missing.contains(&p.topic));
+            self.open.batch.assigned = Some(read.map(Partition::position).collect());
+            self.open.touch();
+        }
+        if awaited != self.awaited {
+            self.open.batch.awaited = Some(awaited.iter().copied().collect());
+            self.open.touch();
+        }
+        self.missing = missing;
+        self.awaited = awaited;
     }
 
     fn add_to(&self, list: &mut TopicPartitionList, found: &Found, offset: Offset) -> Result<(), String> {
@@ -382,7 +403,8 @@ impl Reader {
     fn ends(&self) -> Vec<Position> {
         let known = self.broker_up != Some(false);
         let partitions = self.slots.iter().map(|s| &s.partition);
-        partitions.filter(|p| known && p.at_end).map(Partition::position).collect()
+        let is_read = |p: &&Partition| known && p.at_end && !self.missing.contains(&p.topic);
+        partitions.filter(is_read).map(Partition::position).collect()
     }
 
     fn stall(&mut self) -> Result<(), String> {

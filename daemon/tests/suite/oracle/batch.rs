@@ -43,8 +43,8 @@ impl<'a> Batch<'a> {
         arrival: &Arrival,
         journal: Option<&Journal>,
     ) -> (Vec<FindingChange>, Vec<Finding>) {
-        let events = self.enriched(arrival, journal);
-        let newest = events.iter().flat_map(|e| world::times(e.record_batch())).max().unwrap_or(START);
+        let parts = self.enriched(arrival, journal);
+        let newest = parts.iter().flat_map(|p| world::times(p.events.record_batch())).max().unwrap_or(START);
         let close = (newest.div_euclid(HOUR) + 1) * HOUR;
         let grid = self.world.detection_grid_seconds * 1_000_000;
         let mut lifecycle = Lifecycle::default();
@@ -52,7 +52,7 @@ impl<'a> Batch<'a> {
         let mut at = (REGISTRY_START + grid - 1).div_euclid(grid) * grid;
         while at <= close {
             let version = version_at(arrival, journal.is_some_and(|j| at > j.settled));
-            for change in self.changes_at(at, version, &events, &mut lifecycle) {
+            for change in self.changes_at(at, version, &parts, &mut lifecycle) {
                 findings.insert(change.finding.finding_id.clone(), change.finding.clone());
                 if change.kind.is_history() {
                     history.push(change);
@@ -67,13 +67,14 @@ impl<'a> Batch<'a> {
         &self,
         at: i64,
         version: usize,
-        events: &[EnrichedBatch],
+        parts: &[Part],
         lifecycle: &mut Lifecycle,
     ) -> Vec<FindingChange> {
         let (queries, in_force) = (&self.planned[version], &self.world.versions[version]);
         let mut rollups = Rollups::new(queries);
-        for events in events {
+        for Part { events, copies } in parts {
             rollups.absorb(queries, &before(events, at)).expect("rollups absorb");
+            rollups.absorb_copies(queries, &before(copies, at)).expect("rollups absorb");
         }
         let mut schedules = rollups.schedules(queries);
         rollups.settle(at, queries, &mut schedules).expect("rollups settle");
@@ -96,31 +97,46 @@ impl<'a> Batch<'a> {
         changes
     }
 
-    /// The events that came before a reload, attributed by the registry of then, and those after it.
-    fn enriched(&self, arrival: &Arrival, journal: Option<&Journal>) -> Vec<EnrichedBatch> {
+    /// Everything in the order of arrival, attributed by the registry in force: cut at the reload, and after batches
+    /// with copies of events that came before.
+    fn enriched(&self, arrival: &Arrival, journal: Option<&Journal>) -> Vec<Part> {
         let sources = World::sources();
-        let (mut old, mut new) = (RawBatch::default(), RawBatch::default());
-        let mut seen = HashSet::new();
-        for (index, raw) in world::batches(arrival).iter().enumerate() {
-            let part = if journal.is_some_and(|j| index > j.after) { &mut new } else { &mut old };
+        let (mut parts, mut events, mut seen) = (Vec::new(), RawBatch::default(), HashSet::new());
+        let batches = world::batches(arrival);
+        for (index, raw) in batches.iter().enumerate() {
+            let mut copies = RawBatch::default();
             for message in &raw.messages {
                 let payload = raw.payload(message);
                 let dedupes = sources[usize::from(message.position.topic)].1.dedupe;
-                if !dedupes || seen.insert(payload.to_vec()) {
-                    part.push(message.position, None, payload);
-                }
+                let is_copy = dedupes && !seen.insert(payload.to_vec());
+                let part = if is_copy { &mut copies } else { &mut events };
+                part.push(message.position, None, payload);
+            }
+            let is_last = index + 1 == batches.len() || journal.is_some_and(|j| index == j.after);
+            if is_last || !copies.messages.is_empty() {
+                let version = version_at(arrival, journal.is_some_and(|j| index > j.after));
+                let events = std::mem::take(&mut events);
+                let [events, copies] = [&events, &copies].map(|part| self.enrich(part, version));
+                parts.push(Part { events, copies });
             }
         }
-        let enrich = |(part, reloaded): (RawBatch, bool)| {
-            let registry = self.world.versions[version_at(arrival, reloaded)].registry.clone();
-            let decoded = Decoder::new(sources.iter().map(|(_, s)| Some(s.clone())).collect()).decode(&part);
-            assert!(decoded.rejects.is_empty(), "the oracle sends only good events: {:?}", decoded.rejects);
-            let mut enricher =
-                Enricher::new(registry, self.world.signals.clone(), World::key(), GRID_SECONDS);
-            enricher.enrich(decoded.events, &Metrics::new()).expect("enrichment never fails on input")
-        };
-        [(old, false), (new, true)].into_iter().map(enrich).collect()
+        parts
     }
+
+    fn enrich(&self, part: &RawBatch, version: usize) -> EnrichedBatch {
+        let registry = self.world.versions[version].registry.clone();
+        let specs = World::sources().into_iter().map(|(_, s)| Some(s)).collect();
+        let decoded = Decoder::new(specs).decode(part);
+        assert!(decoded.rejects.is_empty(), "the oracle sends only good events: {:?}", decoded.rejects);
+        let mut enricher = Enricher::new(registry, self.world.signals.clone(), World::key(), GRID_SECONDS);
+        enricher.enrich(decoded.events, &Metrics::new()).expect("enrichment never fails on input")
+    }
+}
+
+/// Events, and after them copies of events that came before.
+struct Part {
+    events: EnrichedBatch,
+    copies: EnrichedBatch,
 }
 
 const HOUR: i64 = GRID_SECONDS as i64 * 1_000_000;

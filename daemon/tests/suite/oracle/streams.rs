@@ -354,23 +354,25 @@ pub(super) fn short_arrival(
     })
 }
 
-/// Events in time order but for disorder within the lateness; each twice where a duplicate is sent.
+/// Events in time order but for disorder within the lateness; each twice, in another partition and before or after,
+/// where a copy is sent.
 fn arrival(
     event: BoxedStrategy<Event>,
     length: std::ops::Range<usize>,
     reload: BoxedStrategy<Option<Reload>>,
 ) -> impl Strategy<Value = Arrival> {
     let jitter = i64::from(LATENESS_SECONDS) * 1_000_000 / 2;
-    let one = (event, 0..PARTITIONS, 0..jitter, prop::bool::weighted(0.05));
+    let copy = prop::option::weighted(0.08, (0..PARTITIONS, 0..jitter));
+    let one = (event, 0..PARTITIONS, 0..jitter, copy);
     let cuts = prop::collection::vec((1..(length.end / 4), prop::bool::weighted(0.15)), length.end);
     (prop::collection::vec(one, length), cuts, any::<bool>(), reload).prop_map(
         |(events, cuts, early, reload)| {
             let mut placed: Vec<(i64, i32, Event)> = Vec::new();
-            for (event, partition, jitter, twice) in events {
-                placed.push((event.at + jitter, partition, event.clone()));
-                if twice {
-                    placed.push((event.at + jitter + 1, partition, event));
+            for (event, partition, jitter, copy) in events {
+                if let Some((partition, jitter)) = copy {
+                    placed.push((event.at + jitter, partition, event.clone()));
                 }
+                placed.push((event.at + jitter, partition, event));
             }
             placed.sort_by_key(|(arrives, partition, event)| (*arrives, *partition, event.payload.clone()));
             Arrival {

@@ -1,0 +1,401 @@
+//! A company's logs for as long as wanted, at a steady pace, with a fault every half minute.
+//!
+//! In: how long, a plan of a company. Out: what was violated, and how lag and memory went. What is sent is read by an
+//! undisturbed pipeline in this process at the same time; at the end the daemon's state is judged by it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, Producer};
+use shadowprod::cli::{generate, replay};
+use shadowprod::config::Config;
+use shadowprod::enrich::CredentialKey;
+use shadowprod::ingest::{Position, RawBatch};
+use shadowprod::limits::BATCH_MESSAGES_MAX;
+use shadowprod::metrics::Metrics;
+use shadowprod::pipeline::Pipeline;
+use shadowprod::store::Reader;
+use shadowprod_benches::kafka::{create_topic, send};
+use shadowprod_benches::{Failure, resident_bytes_of};
+use shadowprod_world::{Plan, World};
+
+use super::incarnation::Incarnation;
+use super::options::Options;
+use super::outcome::Outcome;
+use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
+use super::watcher::{Watcher, confirmed};
+use super::{broker, disk, judge};
+
+const FAULT_EVERY: Duration = Duration::from_secs(30);
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+const PARTITIONS: i32 = 2;
+/// Messages of so many seconds are no lag: they are under way.
+const UNDER_WAY_SECONDS: i64 = 2;
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// From the last message to the last finding: half a minute of silence, and what was behind.
+const END_PATIENCE: Duration = Duration::from_secs(180);
+/// How long a process or a broker is away.
+const AWAY_MS: std::ops::Range<u64> = 500..6_000;
+/// Days pass in minutes here: what takes a second longer to arrive is hours late.
+const LATENESS_SECONDS: u32 = 14_400;
+const MEMORY_MIB: usize = 1_024;
+/// A queue of sent messages for the undisturbed pipeline: it may be some seconds behind.
+const BATCHES_WAITING: usize = 64;
+
+/// One message that was sent.
+struct Sent {
+    topic: &'static str,
+    partition: i32,
+    line: String,
+}
+
+/// What the daemon has of its own.
+struct Place {
+    config: PathBuf,
+    dead_letters: String,
+}
+
+/// What goes between the threads.
+#[derive(Default)]
+struct Pace {
+    sent: AtomicI64,
+    is_over: AtomicBool,
+}
+
+/// Runs for `seconds`.
+pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
+    let plan = Plan { seed: options.seed, scale: options.scale, days: options.days, end: generate::end() };
+    let world = World::new(&plan);
+    let total = world.events().count();
+    let total = total + total / GARBAGE_EVERY;
+    let home = dir.join("world");
+    std::fs::create_dir_all(&home)?;
+    generate::write_settings(&world, &home)?;
+    let run = format!("soak-{}", std::process::id());
+    let (config, topics) = stand::config_of(&home, &run, &options.brokers)?;
+    let config = config.replace(
+        "idle_after_ms = 1000",
+        &format!("idle_after_ms = 30000\nlateness_seconds = {LATENESS_SECONDS}"),
+    );
+    let config = config.replace("path = \"STATE\"", &format!("path = \"STATE\"\nmemory_mib = {MEMORY_MIB}"));
+    let dead_letters = format!("dead-{run}");
+    create_topic(&options.brokers, &dead_letters, 1)?;
+    topics
+        .iter()
+        .try_for_each(|topic| create_topic(&options.brokers, &format!("{topic}-{run}"), PARTITIONS))?;
+    let undisturbed = stand::write_config(&config, &dir.join("undisturbed"), &[], "none")?;
+    // Both hash credentials under one key.
+    let key = dir.join("undisturbed/state/credential.key");
+    CredentialKey::from_file_or_create(&key)?;
+    let config = stand::write_config(&config, &dir.join("soak"), &std::fs::read(key)?, &dead_letters)?;
+    let place = Place { config, dead_letters };
+    println!("{total} messages in {seconds} s: {} a second", total as u64 / seconds.max(1));
+    let pace = Pace::default();
+    let (to_reference, from_world) = sync_channel(BATCHES_WAITING);
+    let taking = Duration::from_secs(seconds);
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let sent = produce(&world, &options.brokers, &run, taking, total, &pace, to_reference);
+            pace.is_over.store(true, Ordering::Release);
+            sent.map_err(|e| e.to_string())
+        });
+        let (config, run) = (undisturbed.as_path(), run.as_str());
+        let reference =
+            scope.spawn(move || reference(config, run, from_world).map_err(|error| error.to_string()));
+        let mut soak = Soak::start(options, dir, place, &pace)?;
+        let disturbed = soak.disturb(dice, i64::try_from(total)? / i64::try_from(seconds.max(1))?);
+        sending.join().map_err(|_| "the sending thread panicked")??;
+        let (undisturbed, expected) = reference.join().map_err(|_| "the undisturbed run panicked")??;
+        disturbed?;
+        soak.finish(expected, undisturbed)
+    })
+}
+
+/// Sends the world's messages at a steady pace, and each that was handed to the client also to the undisturbed run.
+fn produce(
+    world: &World,
+    brokers: &str,
+    run: &str,
+    taking: Duration,
+    total: usize,
+    pace: &Pace,
+    to: SyncSender<Vec<Sent>>,
+) -> Result<(), Failure> {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "5")
+        .create()?;
+    let names: BTreeMap<&str, String> =
+        shadowprod_world::TOPICS.iter().map(|topic| (*topic, format!("{topic}-{run}"))).collect();
+    let started = Instant::now();
+    let (mut count, mut batch) = (0_usize, Vec::new());
+    for (index, event) in world.events().enumerate() {
+        let partition = i32::try_from(event.key % PARTITIONS as u64)?;
+        let garbage = (index % GARBAGE_EVERY == GARBAGE_EVERY / 2)
+            .then(|| GARBAGE[index / GARBAGE_EVERY % GARBAGE.len()].to_owned());
+        for line in [Some(event.payload), garbage].into_iter().flatten() {
+            send(&producer, &names[event.topic], partition, &line)?;
+            batch.push(Sent { topic: event.topic, partition, line });
+            count += 1;
+        }
+        if batch.len() >= BATCH_MESSAGES_MAX.min(1_024) {
+            pace.sent.store(i64::try_from(count)?, Ordering::Release);
+            to.send(std::mem::take(&mut batch)).map_err(|_| "the undisturbed run is gone")?;
+            let due = taking.mul_f64(count as f64 / total.max(1) as f64);
+            while let Some(wait) = due.checked_sub(started.elapsed()).filter(|wait| !wait.is_zero()) {
+                producer.poll(wait.min(Duration::from_millis(50)));
+            }
+        }
+    }
+    producer.flush(Duration::from_secs(120))?;
+    pace.sent.store(i64::try_from(count)?, Ordering::Release);
+    to.send(batch).map_err(|_| "the undisturbed run is gone".into())
+}
+
+/// The same messages through a pipeline that nothing happens to.
+fn reference(config: &Path, run: &str, from: Receiver<Vec<Sent>>) -> Result<(Pipeline, Expected), Failure> {
+    let config = Config::load(config)?;
+    let metrics = Arc::new(Metrics::new());
+    let mut pipeline = replay::open(&config, metrics.clone(), None)?;
+    let numbers: BTreeMap<String, u16> = (0..).zip(pipeline.topics()).map(|(n, t)| (t.clone(), n)).collect();
+    let mut next: BTreeMap<(u16, i32), i64> = BTreeMap::new();
+    for topic in numbers.values() {
+        next.extend((0..PARTITIONS).map(|partition| ((*topic, partition), 0)));
+    }
+    let places = |next: &BTreeMap<(u16, i32), i64>| -> Vec<Position> {
+        let place =
+            |(&(topic, partition), &offset): (&(u16, i32), &i64)| Position { topic, partition, offset };
+        next.iter().map(place).collect()
+    };
+    let first = RawBatch { assigned: Some(places(&next)), ..RawBatch::default() };
+    pipeline.step(&first, 0)?;
+    let mut messages = 0;
+    for sent in from {
+        let mut batch = RawBatch::default();
+        for Sent { topic, partition, line } in sent {
+            let topic = numbers[&format!("{topic}-{run}")];
+            let offset = next.entry((topic, partition)).or_default();
+            batch.push(Position { topic, partition, offset: *offset }, None, line.as_bytes());
+            *offset += 1;
+            messages += 1;
+        }
+        pipeline.step(&batch, 0)?;
+        if pipeline.commit_is_due(messages) {
+            pipeline.commit(|| 0)?;
+        }
+    }
+    pipeline.step(&RawBatch { ends: places(&next), ..RawBatch::default() }, 0)?;
+    pipeline.commit(|| 0)?;
+    let expected = stand::expected(&pipeline, &metrics, messages)?;
+    Ok((pipeline, expected))
+}
+
+/// The daemon, from one fault to the next.
+struct Soak<'a> {
+    options: &'a Options,
+    dir: &'a Path,
+    config: PathBuf,
+    dead_letters: String,
+    pace: &'a Pace,
+    watcher: Watcher,
+    daemon: Option<Incarnation>,
+    starts: usize,
+    outcome: Outcome,
+    lag: Lag,
+    resident: Vec<usize>,
+}
+
+/// Messages that were sent and are not in the state yet.
+#[derive(Default)]
+struct Lag {
+    most: i64,
+    /// The last fault, until what waited because of it is read.
+    since: Option<Instant>,
+    /// How long that took, by fault.
+    gone_after: Vec<Duration>,
+}
+
+impl<'a> Soak<'a> {
+    fn start(options: &'a Options, dir: &'a Path, place: Place, pace: &'a Pace) -> Result<Self, Failure> {
+        let Place { config, dead_letters } = place;
+        let mut watcher = Watcher::default();
+        let daemon = incarnation(options, dir, &config, 0, &[])?;
+        watcher.follow(daemon.log().to_owned())?;
+        Ok(Self {
+            options,
+            dir,
+            config,
+            dead_letters,
+            pace,
+            watcher,
+            daemon: Some(daemon),
+            starts: 0,
+            outcome: Outcome::default(),
+            lag: Lag::default(),
+            resident: Vec::new(),
+        })
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.join("soak/state")
+    }
+
+    /// A fault every FAULT_EVERY until everything is sent.
+    fn disturb(&mut self, dice: &mut Rng, a_second: i64) -> Result<(), Failure> {
+        let mut next = Instant::now() + FAULT_EVERY;
+        while !self.pace.is_over.load(Ordering::Acquire) {
+            if Instant::now() >= next {
+                next += FAULT_EVERY;
+                if self.lag.since.is_some() {
+                    self.outcome.violations.push(format!("a lag is still there after {FAULT_EVERY:?}"));
+                }
+                self.lag.since = Some(Instant::now());
+                self.fault(dice)?;
+                self.outcome.count += 1;
+            }
+            self.look(a_second)?;
+            std::thread::sleep(SAMPLE_EVERY);
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, dice: &mut Rng) -> Result<(), Failure> {
+        match (dice.u8(..6), &self.options.control) {
+            (0, _) => self.replace(Incarnation::kill, &[]),
+            (1, _) => self.replace(
+                |daemon| match daemon.stop(STOP_PATIENCE)? {
+                    Some(status) if status.success() => Ok(()),
+                    other => Err(format!("SIGTERM: {other:?}").into()),
+                },
+                &[],
+            ),
+            (2, _) => self.signal("HUP"),
+            (3, _) => {
+                self.signal("STOP")?;
+                std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
+                self.signal("CONT")
+            }
+            (4, Some(control)) => {
+                broker::control(control, "kill")?;
+                std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
+                broker::control(control, "restart")
+            }
+            // The daemon ends by itself at some disk operation, and is started again by look().
+            _ => {
+                let (mode, at) = disk::any_failure(dice);
+                let variables = disk::variables(self.dir, &self.state(), mode, at, dice.u64(..))?;
+                self.replace(Incarnation::kill, &variables)
+            }
+        }
+    }
+
+    /// Ends the daemon somehow and starts the next one.
+    fn replace(
+        &mut self,
+        end: impl FnOnce(Incarnation) -> Result<(), Failure>,
+        variables: &[(&str, String)],
+    ) -> Result<(), Failure> {
+        self.starts += 1;
+        self.daemon.take().map_or(Ok(()), end)?;
+        let next = incarnation(self.options, self.dir, &self.config, self.starts, variables)?;
+        self.watcher.follow(next.log().to_owned())?;
+        self.daemon = Some(next);
+        Ok(())
+    }
+
+    fn signal(&self, name: &str) -> Result<(), Failure> {
+        self.daemon.as_ref().map_or(Ok(()), |daemon| daemon.signal(name))
+    }
+
+    /// Whether it is there, how far it is, and what it holds.
+    fn look(&mut self, a_second: i64) -> Result<(), Failure> {
+        if let Some(daemon) = &mut self.daemon
+            && daemon.ended()?.is_some()
+        {
+            self.replace(Incarnation::kill, &[])?;
+        }
+        if let Ok(read) = Reader::open(&self.state()).and_then(|reader| reader.checkpoints()) {
+            let read: i64 = read.iter().map(|c| c.position.offset).sum();
+            let lag = self.pace.sent.load(Ordering::Acquire) - read;
+            self.lag.most = self.lag.most.max(lag);
+            if lag <= UNDER_WAY_SECONDS * a_second
+                && let Some(since) = self.lag.since.take()
+            {
+                self.lag.gone_after.push(since.elapsed());
+            }
+        }
+        let bytes = self.daemon.as_ref().and_then(|daemon| resident_bytes_of(&daemon.id()).ok());
+        self.resident.extend(bytes);
+        Ok(())
+    }
+
+    /// The end of the logs, and all that is wrong then.
+    fn finish(mut self, expected: Expected, undisturbed: Pipeline) -> Result<Outcome, Failure> {
+        let end = Instant::now() + END_PATIENCE;
+        let mut is_done = false;
+        while !is_done && Instant::now() < end {
+            self.look(i64::MAX / UNDER_WAY_SECONDS)?;
+            let read = Reader::open(&self.state())?.checkpoints()?;
+            let read: i64 = read.iter().map(|c| c.position.offset).sum();
+            is_done = read == expected.messages
+                && match self.daemon.as_ref().and_then(Incarnation::grpc) {
+                    Some(address) => confirmed(&address)?.is_some_and(|found| found == expected.findings),
+                    None => false,
+                };
+            std::thread::sleep(SAMPLE_EVERY);
+        }
+        if !is_done {
+            self.outcome.violations.push(format!("not all findings {END_PATIENCE:?} after the last message"));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let state = self.state();
+        let Self { options, dir, dead_letters, mut watcher, daemon, mut outcome, lag, resident, .. } = self;
+        let status = daemon.map(|daemon| daemon.stop(STOP_PATIENCE)).transpose()?.flatten();
+        if !status.is_some_and(|status| status.success()) {
+            outcome.violations.push("SIGTERM: no graceful end".to_owned());
+        }
+        watcher.leave();
+        let stand = Stand::of_run(options, dir, expected, undisturbed);
+        outcome.violations.extend(judge::state(&stand, &state, &watcher.heard())?);
+        outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);
+        outcome.note = note(&stand.expected, &lag, &resident);
+        Ok(outcome)
+    }
+}
+
+fn incarnation(
+    options: &Options,
+    dir: &Path,
+    config: &Path,
+    number: usize,
+    variables: &[(&str, String)],
+) -> Result<Incarnation, Failure> {
+    Incarnation::start(&options.binary, config, dir.join(format!("soak-{number}.log")), variables)
+}
+
+fn note(expected: &Expected, lag: &Lag, resident: &[usize]) -> String {
+    let mut gone: Vec<Duration> = lag.gone_after.clone();
+    gone.sort_unstable();
+    let middle = gone.get(gone.len() / 2).copied().unwrap_or_default();
+    let quarter = |n: usize| {
+        let part = &resident[resident.len() * n / 4..resident.len() * (n + 1) / 4];
+        part.iter().max().copied().unwrap_or(0) >> 20
+    };
+    format!(
+        "{} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter {:?}",
+        expected.messages,
+        expected.findings.len(),
+        lag.most,
+        gone.last().copied().unwrap_or_default(),
+        [0, 1, 2, 3].map(quarter)
+    )
+}
