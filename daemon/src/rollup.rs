@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod intervals;
+pub mod layout;
 mod links;
 pub mod schedule;
 pub mod segments;

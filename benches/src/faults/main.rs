@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 type Fault<'a> = (&'static str, u64, &'a dyn Fn(u64, &mut Rng) -> Result<Outcome, Failure>);
 
 fn run(options: &Options) -> Result<bool, Failure> {
-    println!("seed {}: {} days of a small company", options.seed, options.days);
+    println!("seed {}: {} days of a company, {}", options.seed, options.days, options.scale_name());
     let dir = tempfile::tempdir()?;
     let real = || Stand::at_broker(options, &dir.path().join("real"));
     let stand = options.needs_broker().then(real).transpose()?;

@@ -44,7 +44,6 @@ const END_PATIENCE: Duration = Duration::from_secs(180);
 const AWAY_MS: std::ops::Range<u64> = 500..6_000;
 /// Days pass in minutes here: what takes a second longer to arrive is hours late.
 const LATENESS_SECONDS: u32 = 14_400;
-const MEMORY_MIB: usize = 1_024;
 /// A queue of sent messages for the undisturbed pipeline: it may be some seconds behind.
 const BATCHES_WAITING: usize = 64;
 
@@ -83,7 +82,6 @@ pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Resul
         "idle_after_ms = 1000",
         &format!("idle_after_ms = 30000\nlateness_seconds = {LATENESS_SECONDS}"),
     );
-    let config = config.replace("path = \"STATE\"", &format!("path = \"STATE\"\nmemory_mib = {MEMORY_MIB}"));
     let dead_letters = format!("dead-{run}");
     create_topic(&options.brokers, &dead_letters, 1)?;
     topics
@@ -210,6 +208,8 @@ struct Soak<'a> {
     daemon: Option<Incarnation>,
     starts: usize,
     outcome: Outcome,
+    /// Faults by name.
+    kinds: BTreeMap<&'static str, u64>,
     lag: Lag,
     resident: Vec<usize>,
 }
@@ -218,8 +218,8 @@ struct Soak<'a> {
 #[derive(Default)]
 struct Lag {
     most: i64,
-    /// The last fault, until what waited because of it is read.
-    since: Option<Instant>,
+    /// The last fault and when it was over, until what waited because of it is read.
+    since: Option<(&'static str, Instant)>,
     /// How long that took, by fault.
     gone_after: Vec<Duration>,
 }
@@ -240,6 +240,7 @@ impl<'a> Soak<'a> {
             daemon: Some(daemon),
             starts: 0,
             outcome: Outcome::default(),
+            kinds: BTreeMap::new(),
             lag: Lag::default(),
             resident: Vec::new(),
         })
@@ -254,13 +255,18 @@ impl<'a> Soak<'a> {
         let mut next = Instant::now() + FAULT_EVERY;
         while !self.pace.is_over.load(Ordering::Acquire) {
             if Instant::now() >= next {
-                next += FAULT_EVERY;
-                if self.lag.since.is_some() {
-                    self.outcome.violations.push(format!("a lag is still there after {FAULT_EVERY:?}"));
+                if let Some((kind, since)) = self.lag.since {
+                    self.outcome
+                        .violations
+                        .push(format!("{kind}: a lag is still there after {:.1?}", since.elapsed()));
                 }
-                self.lag.since = Some(Instant::now());
-                self.fault(dice)?;
+                let begun = Instant::now();
+                let kind = self.fault(dice)?;
                 self.outcome.count += 1;
+                *self.kinds.entry(kind).or_default() += 1;
+                self.lag.since = Some((kind, Instant::now()));
+                // A broker takes a while to start: what waited then has its time too.
+                next = (begun + FAULT_EVERY).max(Instant::now() + FAULT_EVERY / 2);
             }
             self.look(a_second)?;
             std::thread::sleep(SAMPLE_EVERY);
@@ -268,34 +274,45 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    fn fault(&mut self, dice: &mut Rng) -> Result<(), Failure> {
-        match (dice.u8(..6), &self.options.control) {
-            (0, _) => self.replace(Incarnation::kill, &[]),
-            (1, _) => self.replace(
-                |daemon| match daemon.stop(STOP_PATIENCE)? {
+    /// One fault; its name.
+    fn fault(&mut self, dice: &mut Rng) -> Result<&'static str, Failure> {
+        Ok(match (dice.u8(..6), &self.options.control) {
+            (0, _) => {
+                self.replace(Incarnation::kill, &[])?;
+                "SIGKILL"
+            }
+            (1, _) => {
+                let end = |daemon: Incarnation| match daemon.stop(STOP_PATIENCE)? {
                     Some(status) if status.success() => Ok(()),
                     other => Err(format!("SIGTERM: {other:?}").into()),
-                },
-                &[],
-            ),
-            (2, _) => self.signal("HUP"),
+                };
+                self.replace(end, &[])?;
+                "SIGTERM"
+            }
+            (2, _) => {
+                self.signal("HUP")?;
+                "SIGHUP"
+            }
             (3, _) => {
                 self.signal("STOP")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
-                self.signal("CONT")
+                self.signal("CONT")?;
+                "SIGSTOP"
             }
             (4, Some(control)) => {
                 broker::control(control, "kill")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
-                broker::control(control, "restart")
+                broker::control(control, "restart")?;
+                "broker killed"
             }
             // The daemon ends by itself at some disk operation, and is started again by look().
             _ => {
                 let (mode, at) = disk::any_failure(dice);
                 let variables = disk::variables(self.dir, &self.state(), mode, at, dice.u64(..))?;
-                self.replace(Incarnation::kill, &variables)
+                self.replace(Incarnation::kill, &variables)?;
+                "disk"
             }
-        }
+        })
     }
 
     /// Ends the daemon somehow and starts the next one.
@@ -328,7 +345,7 @@ impl<'a> Soak<'a> {
             let lag = self.pace.sent.load(Ordering::Acquire) - read;
             self.lag.most = self.lag.most.max(lag);
             if lag <= UNDER_WAY_SECONDS * a_second
-                && let Some(since) = self.lag.since.take()
+                && let Some((_, since)) = self.lag.since.take()
             {
                 self.lag.gone_after.push(since.elapsed());
             }
@@ -358,7 +375,9 @@ impl<'a> Soak<'a> {
         }
         std::thread::sleep(Duration::from_secs(2));
         let state = self.state();
-        let Self { options, dir, dead_letters, mut watcher, daemon, mut outcome, lag, resident, .. } = self;
+        let Self {
+            options, dir, dead_letters, mut watcher, daemon, mut outcome, kinds, lag, resident, ..
+        } = self;
         let status = daemon.map(|daemon| daemon.stop(STOP_PATIENCE)).transpose()?.flatten();
         if !status.is_some_and(|status| status.success()) {
             outcome.violations.push("SIGTERM: no graceful end".to_owned());
@@ -367,7 +386,7 @@ impl<'a> Soak<'a> {
         let stand = Stand::of_run(options, dir, expected, undisturbed);
         outcome.violations.extend(judge::state(&stand, &state, &watcher.heard())?);
         outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);
-        outcome.note = note(&stand.expected, &lag, &resident);
+        outcome.note = note(&stand.expected, &kinds, &lag, &resident);
         Ok(outcome)
     }
 }
@@ -382,7 +401,7 @@ fn incarnation(
     Incarnation::start(&options.binary, config, dir.join(format!("soak-{number}.log")), variables)
 }
 
-fn note(expected: &Expected, lag: &Lag, resident: &[usize]) -> String {
+fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, resident: &[usize]) -> String {
     let mut gone: Vec<Duration> = lag.gone_after.clone();
     gone.sort_unstable();
     let middle = gone.get(gone.len() / 2).copied().unwrap_or_default();
@@ -390,8 +409,10 @@ fn note(expected: &Expected, lag: &Lag, resident: &[usize]) -> String {
         let part = &resident[resident.len() * n / 4..resident.len() * (n + 1) / 4];
         part.iter().max().copied().unwrap_or(0) >> 20
     };
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     format!(
-        "{} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter {:?}",
+        "{}; {} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter {:?}",
+        kinds.join(", "),
         expected.messages,
         expected.findings.len(),
         lag.most,

@@ -16,7 +16,8 @@ use arrow::row::RowConverter;
 use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
-use crate::rollup::table::{Kept, Layout, Prepared, RollupTable, Room, Selection};
+use crate::rollup::layout::Layout;
+use crate::rollup::table::{Kept, Prepared, RollupTable, Room, Selection};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Budget, SubjectId, Subjects};
 

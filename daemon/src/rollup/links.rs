@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits::{LINK_LEVELS_MAX, LINKS_MAX};
-use crate::rollup::table::Layout;
+use crate::rollup::layout::Layout;
 use crate::rollup::{SubjectId, Subjects};
 
 /// Hash of a token's text.
