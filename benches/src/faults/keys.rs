@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use shadowprod::config::{Clock, Config};
-use shadowprod::daemon;
+use shadowprod::daemon::{self, wall_clock};
 use shadowprod::ingest::{Position, RawBatch};
 use shadowprod::metrics::{Metrics, QueryLabel};
 use shadowprod::pipeline::Pipeline;
@@ -153,8 +153,10 @@ impl Company<'_> {
     }
 
     fn step(&mut self, batch: &RawBatch) -> Result<(), Failure> {
-        self.pipeline.step(batch, 0)?;
-        if self.pipeline.commit_is_due(0) {
+        // Commits come with the clock, as in a daemon.
+        let now = wall_clock();
+        self.pipeline.step(batch, now)?;
+        if self.pipeline.commit_is_due(now) {
             self.pipeline.commit(|| 0)?;
         }
         Ok(())
