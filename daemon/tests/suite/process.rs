@@ -191,7 +191,9 @@ impl Daemon {
 
     pub fn get(&self, path: &str) -> String {
         let mut body = String::new();
-        let answer = ureq::get(format!("{}{path}", self.http)).call();
+        // Whoever is not ready says so with 503, and why.
+        let request = ureq::get(format!("{}{path}", self.http)).config().http_status_as_error(false).build();
+        let answer = request.call();
         answer.unwrap().body_mut().as_reader().read_to_string(&mut body).unwrap();
         body
     }
