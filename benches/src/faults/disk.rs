@@ -26,18 +26,19 @@ const SIGKILL: i32 = 9;
 /// nothing had been. Or the disk is slow: then it must go on.
 pub fn failures(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
-    let mut by_mode = [0_u64; MODES.len()];
+    let mut by_mode = MODES.map(|mode| (mode, 0_u64));
     run(stand, "disk", count, dice, &mut outcome, |round, dice, outcome| {
-        let (index, at) = any(dice);
-        let variables = variables(&round.stand.dir, &round.state(), MODES[index], at, dice.u64(..))?;
+        let (mode, at) = any_failure(dice);
+        let variables = variables(&round.stand.dir, &round.state(), mode, at, dice.u64(..))?;
+        let mut count = || by_mode.iter_mut().filter(|(known, _)| *known == mode).for_each(|(_, n)| *n += 1);
         let incarnation = round.start(&variables)?;
         match round.wait(incarnation)? {
-            End::Ended(status) if status.success() || MODES[index] == SLOW => {
-                outcome.violations.push(format!("{} at {at}: ended: {status}", MODES[index]));
+            End::Ended(status) if status.success() || mode == SLOW => {
+                outcome.violations.push(format!("{mode} at {at}: ended: {status}"));
             }
-            End::Ended(_) => by_mode[index] += 1,
-            End::Finished(incarnation) if MODES[index] == SLOW => {
-                by_mode[index] += 1;
+            End::Ended(_) => count(),
+            End::Finished(incarnation) if mode == SLOW => {
+                count();
                 incarnation.kill()?;
             }
             // The operation was not reached, or it was one of which the state does not hang.
@@ -47,13 +48,12 @@ pub fn failures(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Fa
             }
             End::Stuck(incarnation) => {
                 incarnation.kill()?;
-                outcome.violations.push(format!("{} at {at}: neither ended nor went on", MODES[index]));
+                outcome.violations.push(format!("{mode} at {at}: neither ended nor went on"));
             }
         }
         Ok(true)
     })?;
-    let modes: Vec<String> =
-        MODES.iter().zip(by_mode).map(|(mode, count)| format!("{mode} {count}")).collect();
+    let modes: Vec<String> = by_mode.iter().map(|(mode, count)| format!("{mode} {count}")).collect();
     outcome.note = modes.join(", ");
     Ok(outcome)
 }
@@ -105,16 +105,10 @@ fn run(
     Ok(())
 }
 
-/// A mode by its number, and at which operation.
-fn any(dice: &mut Rng) -> (usize, u64) {
-    let index = dice.usize(..MODES.len());
-    (index, dice.u64(if MODES[index] == "fsync" { SYNCS } else { WRITES }))
-}
-
 /// A mode, and at which operation.
 pub fn any_failure(dice: &mut Rng) -> (&'static str, u64) {
-    let (index, at) = any(dice);
-    (MODES[index], at)
+    let mode = MODES[dice.usize(..MODES.len())];
+    (mode, dice.u64(if mode == "fsync" { SYNCS } else { WRITES }))
 }
 
 /// What puts the shim between a daemon and the files of its state.

@@ -10,12 +10,14 @@ use arrow::record_batch::RecordBatch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use shadowprod::findings::{ChangeKind, Finding, FindingChange};
+use shadowprod::ingest::Checkpoint;
 use shadowprod::store::verify::verify;
-use shadowprod::store::{QuarantineQuery, Store, StoredSegment};
+use shadowprod::store::{QuarantineQuery, Reader, Store, StoreError, StoredSegment};
 use shadowprod_benches::Failure;
 
-use super::stand::Stand;
-use super::watcher::Heard;
+use super::incarnation::Incarnation;
+use super::stand::{Expected, Stand};
+use super::watcher::{Heard, confirmed};
 
 /// Findings, history, counts, checksums, and whether a client saw anything that is not there.
 pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Failure> {
@@ -39,7 +41,7 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
         ));
     }
     violations.extend(rows(stand, &recovered.segments)?);
-    let read: i64 = recovered.checkpoints.iter().map(|c| c.position.offset).sum();
+    let read = messages(&recovered.checkpoints);
     if read != expected.messages {
         violations.push(format!("offsets say {read} messages, sent were {}", expected.messages));
     }
@@ -49,6 +51,23 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
     }
     violations.extend(client(heard, &history));
     Ok(violations)
+}
+
+/// Messages before these offsets.
+fn messages(checkpoints: &[Checkpoint]) -> i64 {
+    checkpoints.iter().map(|c| c.position.offset).sum()
+}
+
+/// Messages of which a state knows that they are read.
+pub fn messages_read(dir: &Path) -> Result<i64, StoreError> {
+    Ok(messages(&Reader::open(dir)?.checkpoints()?))
+}
+
+/// Whether a daemon, once it answers, tells all that is expected, and its state in `dir` has read everything.
+pub fn has_all(expected: &Expected, daemon: &Incarnation, dir: &Path) -> Result<bool, Failure> {
+    let Some(address) = daemon.grpc() else { return Ok(false) };
+    Ok(confirmed(&address)?.is_some_and(|findings| findings == expected.findings)
+        && messages_read(dir)? == expected.messages)
 }
 
 /// Rollups with other rows than the undisturbed run: a row too few or too many may change a finding only later.

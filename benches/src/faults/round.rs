@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use shadowprod::store::Reader;
 use shadowprod_benches::Failure;
 use shadowprod_benches::kafka::create_topic;
 
 use super::incarnation::{Incarnation, LOOK_EVERY};
 use super::judge;
 use super::stand::Stand;
-use super::watcher::{Watcher, confirmed};
+use super::watcher::Watcher;
 
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,20 +75,12 @@ impl<'a> Round<'a> {
             if let Some(status) = incarnation.ended()? {
                 return Ok(End::Ended(status));
             }
-            if let Some(address) = incarnation.grpc()
-                && confirmed(&address)?.is_some_and(|findings| findings == self.stand.expected.findings)
-                && self.has_read_all()?
-            {
+            if judge::has_all(&self.stand.expected, &incarnation, &self.state())? {
                 return Ok(End::Finished(incarnation));
             }
             std::thread::sleep(5 * LOOK_EVERY);
         }
         Ok(End::Stuck(incarnation))
-    }
-
-    fn has_read_all(&self) -> Result<bool, Failure> {
-        let checkpoints = Reader::open(&self.state())?.checkpoints()?;
-        Ok(checkpoints.iter().map(|c| c.position.offset).sum::<i64>() == self.stand.expected.messages)
     }
 
     /// A last incarnation without faults, its graceful end, and all that is wrong then.

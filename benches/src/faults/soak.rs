@@ -11,16 +11,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer;
 use shadowprod::cli::{generate, replay};
 use shadowprod::config::Config;
 use shadowprod::enrich::CredentialKey;
 use shadowprod::ingest::{Position, RawBatch};
-use shadowprod::limits::BATCH_MESSAGES_MAX;
 use shadowprod::metrics::Metrics;
 use shadowprod::pipeline::Pipeline;
-use shadowprod::store::Reader;
 use shadowprod_benches::kafka::{create_topic, send};
 use shadowprod_benches::{Failure, resident_bytes_of};
 use shadowprod_world::{Plan, World};
@@ -29,7 +26,7 @@ use super::incarnation::Incarnation;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
-use super::watcher::{Watcher, confirmed};
+use super::watcher::Watcher;
 use super::{broker, disk, judge};
 
 const FAULT_EVERY: Duration = Duration::from_secs(30);
@@ -44,6 +41,8 @@ const END_PATIENCE: Duration = Duration::from_secs(180);
 const AWAY_MS: std::ops::Range<u64> = 500..6_000;
 /// Days pass in minutes here: what takes a second longer to arrive is hours late.
 const LATENESS_SECONDS: u32 = 14_400;
+/// Messages that are handed over and paced together.
+const BATCH: usize = 1_024;
 /// A queue of sent messages for the undisturbed pipeline: it may be some seconds behind.
 const BATCHES_WAITING: usize = 64;
 
@@ -52,12 +51,6 @@ struct Sent {
     topic: &'static str,
     partition: i32,
     line: String,
-}
-
-/// What the daemon has of its own.
-struct Place {
-    config: PathBuf,
-    dead_letters: String,
 }
 
 /// What goes between the threads.
@@ -92,7 +85,6 @@ pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Resul
     let key = dir.join("undisturbed/state/credential.key");
     CredentialKey::from_file_or_create(&key)?;
     let config = stand::write_config(&config, &dir.join("soak"), &std::fs::read(key)?, &dead_letters)?;
-    let place = Place { config, dead_letters };
     println!("{total} messages in {seconds} s: {} a second", total as u64 / seconds.max(1));
     let pace = Pace::default();
     let (to_reference, from_world) = sync_channel(BATCHES_WAITING);
@@ -103,10 +95,10 @@ pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Resul
             pace.is_over.store(true, Ordering::Release);
             sent.map_err(|e| e.to_string())
         });
-        let (config, run) = (undisturbed.as_path(), run.as_str());
+        let (quiet, run) = (undisturbed.as_path(), run.as_str());
         let reference =
-            scope.spawn(move || reference(config, run, from_world).map_err(|error| error.to_string()));
-        let mut soak = Soak::start(options, dir, place, &pace)?;
+            scope.spawn(move || reference(quiet, run, from_world).map_err(|error| error.to_string()));
+        let mut soak = Soak::start(options, dir, config, dead_letters, &pace)?;
         let disturbed = soak.disturb(dice, i64::try_from(total)? / i64::try_from(seconds.max(1))?);
         sending.join().map_err(|_| "the sending thread panicked")??;
         let (undisturbed, expected) = reference.join().map_err(|_| "the undisturbed run panicked")??;
@@ -125,13 +117,7 @@ fn produce(
     pace: &Pace,
     to: SyncSender<Vec<Sent>>,
 ) -> Result<(), Failure> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "5")
-        .create()?;
+    let producer = stand::producer(brokers)?;
     let names: BTreeMap<&str, String> =
         shadowprod_world::TOPICS.iter().map(|topic| (*topic, format!("{topic}-{run}"))).collect();
     let started = Instant::now();
@@ -145,7 +131,7 @@ fn produce(
             batch.push(Sent { topic: event.topic, partition, line });
             count += 1;
         }
-        if batch.len() >= BATCH_MESSAGES_MAX.min(1_024) {
+        if batch.len() >= BATCH {
             pace.sent.store(i64::try_from(count)?, Ordering::Release);
             to.send(std::mem::take(&mut batch)).map_err(|_| "the undisturbed run is gone")?;
             let due = taking.mul_f64(count as f64 / total.max(1) as f64);
@@ -225,25 +211,29 @@ struct Lag {
 }
 
 impl<'a> Soak<'a> {
-    fn start(options: &'a Options, dir: &'a Path, place: Place, pace: &'a Pace) -> Result<Self, Failure> {
-        let Place { config, dead_letters } = place;
-        let mut watcher = Watcher::default();
-        let daemon = incarnation(options, dir, &config, 0, &[])?;
-        watcher.follow(daemon.log().to_owned())?;
-        Ok(Self {
+    fn start(
+        options: &'a Options,
+        dir: &'a Path,
+        config: PathBuf,
+        dead_letters: String,
+        pace: &'a Pace,
+    ) -> Result<Self, Failure> {
+        let mut soak = Self {
             options,
             dir,
             config,
             dead_letters,
             pace,
-            watcher,
-            daemon: Some(daemon),
+            watcher: Watcher::default(),
+            daemon: None,
             starts: 0,
             outcome: Outcome::default(),
             kinds: BTreeMap::new(),
             lag: Lag::default(),
             resident: Vec::new(),
-        })
+        };
+        soak.replace(Incarnation::kill, &[])?;
+        Ok(soak)
     }
 
     fn state(&self) -> PathBuf {
@@ -315,7 +305,7 @@ impl<'a> Soak<'a> {
         })
     }
 
-    /// Ends the daemon somehow and starts the next one.
+    /// Ends the daemon somehow, if there is one, and starts the next.
     fn replace(
         &mut self,
         end: impl FnOnce(Incarnation) -> Result<(), Failure>,
@@ -323,7 +313,8 @@ impl<'a> Soak<'a> {
     ) -> Result<(), Failure> {
         self.starts += 1;
         self.daemon.take().map_or(Ok(()), end)?;
-        let next = incarnation(self.options, self.dir, &self.config, self.starts, variables)?;
+        let log = self.dir.join(format!("soak-{}.log", self.starts));
+        let next = Incarnation::start(&self.options.binary, &self.config, log, variables)?;
         self.watcher.follow(next.log().to_owned())?;
         self.daemon = Some(next);
         Ok(())
@@ -340,8 +331,7 @@ impl<'a> Soak<'a> {
         {
             self.replace(Incarnation::kill, &[])?;
         }
-        if let Ok(read) = Reader::open(&self.state()).and_then(|reader| reader.checkpoints()) {
-            let read: i64 = read.iter().map(|c| c.position.offset).sum();
+        if let Ok(read) = judge::messages_read(&self.state()) {
             let lag = self.pace.sent.load(Ordering::Acquire) - read;
             self.lag.most = self.lag.most.max(lag);
             if lag <= UNDER_WAY_SECONDS * a_second
@@ -361,13 +351,8 @@ impl<'a> Soak<'a> {
         let mut is_done = false;
         while !is_done && Instant::now() < end {
             self.look(i64::MAX / UNDER_WAY_SECONDS)?;
-            let read = Reader::open(&self.state())?.checkpoints()?;
-            let read: i64 = read.iter().map(|c| c.position.offset).sum();
-            is_done = read == expected.messages
-                && match self.daemon.as_ref().and_then(Incarnation::grpc) {
-                    Some(address) => confirmed(&address)?.is_some_and(|found| found == expected.findings),
-                    None => false,
-                };
+            let has_all = |daemon| judge::has_all(&expected, daemon, &self.state());
+            is_done = self.daemon.as_ref().map_or(Ok(false), has_all)?;
             std::thread::sleep(SAMPLE_EVERY);
         }
         if !is_done {
@@ -389,16 +374,6 @@ impl<'a> Soak<'a> {
         outcome.note = note(&stand.expected, &kinds, &lag, &resident);
         Ok(outcome)
     }
-}
-
-fn incarnation(
-    options: &Options,
-    dir: &Path,
-    config: &Path,
-    number: usize,
-    variables: &[(&str, String)],
-) -> Result<Incarnation, Failure> {
-    Incarnation::start(&options.binary, config, dir.join(format!("soak-{number}.log")), variables)
 }
 
 fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, resident: &[usize]) -> String {

@@ -141,12 +141,7 @@ impl Stand {
 
     /// Sends every message; returns once the broker has all of them.
     pub fn produce(&self) -> Result<(), Failure> {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("compression.type", "lz4")
-            .create()?;
+        let producer = producer(&self.brokers)?;
         for Partition { topic, number, lines } in &self.partitions {
             lines.iter().try_for_each(|line| send(&producer, topic, *number, line))?;
         }
@@ -157,6 +152,13 @@ impl Stand {
     pub fn write_config(&self, name: &str, dead_letters: &str) -> Result<PathBuf, Failure> {
         write_config(&self.config, &self.dir.join(name), &self.key, dead_letters)
     }
+}
+
+/// What sends each message once.
+pub fn producer(brokers: &str) -> Result<BaseProducer, Failure> {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", brokers).set("acks", "all").set("enable.idempotence", "true");
+    Ok(settings.set("compression.type", "lz4").create()?)
 }
 
 /// A config with a state of its own in `home`.
