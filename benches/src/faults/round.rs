@@ -126,8 +126,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// A failed round's folder outlives the run.
-fn keep(home: &Path) -> Result<(), Failure> {
+/// The folder of a failed round, with its state and logs, outlives the run.
+pub fn keep(home: &Path) -> Result<(), Failure> {
     let name = home.file_name().ok_or("a round has a name")?;
     let kept = std::env::temp_dir().join(format!("faults-{}", std::process::id())).join(name);
     std::fs::create_dir_all(&kept)?;
@@ -137,6 +137,6 @@ fn keep(home: &Path) -> Result<(), Failure> {
             std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
         }
     }
-    println!("    state and logs of that round are in {}", kept.display());
+    println!("    state and logs are in {}", kept.display());
     Ok(())
 }

@@ -25,6 +25,7 @@ use shadowprod_world::{Plan, World};
 use super::incarnation::Incarnation;
 use super::options::Options;
 use super::outcome::Outcome;
+use super::round::keep;
 use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
 use super::watcher::Watcher;
 use super::{broker, disk, judge};
@@ -39,6 +40,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const END_PATIENCE: Duration = Duration::from_secs(180);
 /// How long a process or a broker is away.
 const AWAY_MS: std::ops::Range<u64> = 500..6_000;
+/// Longer than a question to the broker may take, sometimes.
+const PAUSED_MS: std::ops::Range<u64> = 1_000..12_000;
 /// Days pass in minutes here: what takes a second longer to arrive is hours late.
 const LATENESS_SECONDS: u32 = 14_400;
 /// Messages that are handed over and paced together.
@@ -266,7 +269,7 @@ impl<'a> Soak<'a> {
 
     /// One fault; its name.
     fn fault(&mut self, dice: &mut Rng) -> Result<&'static str, Failure> {
-        Ok(match (dice.u8(..6), &self.options.control) {
+        Ok(match (dice.u8(..7), &self.options.control) {
             (0, _) => {
                 self.replace(Incarnation::kill, &[])?;
                 "SIGKILL"
@@ -295,6 +298,13 @@ impl<'a> Soak<'a> {
                 broker::control(control, "restart")?;
                 "broker killed"
             }
+            // Its connections outlive it: what was written meanwhile comes at once, before anybody has looked around.
+            (5, Some(control)) => {
+                broker::control(control, "pause")?;
+                std::thread::sleep(Duration::from_millis(dice.u64(PAUSED_MS)));
+                broker::control(control, "resume")?;
+                "broker paused"
+            }
             // The daemon ends by itself at some disk operation, and is started again by look().
             _ => {
                 let (mode, at) = disk::any_failure(dice);
@@ -313,7 +323,7 @@ impl<'a> Soak<'a> {
     ) -> Result<(), Failure> {
         self.starts += 1;
         self.daemon.take().map_or(Ok(()), end)?;
-        let log = self.dir.join(format!("soak-{}.log", self.starts));
+        let log = self.dir.join(format!("soak/{}.log", self.starts));
         let next = Incarnation::start(&self.options.binary, &self.config, log, variables)?;
         self.watcher.follow(next.log().to_owned())?;
         self.daemon = Some(next);
@@ -372,6 +382,9 @@ impl<'a> Soak<'a> {
         outcome.violations.extend(judge::state(&stand, &state, &watcher.heard())?);
         outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);
         outcome.note = note(&stand.expected, &kinds, &lag, &resident);
+        if !outcome.violations.is_empty() {
+            keep(&dir.join("soak"))?;
+        }
         Ok(outcome)
     }
 }

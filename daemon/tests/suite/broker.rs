@@ -3,6 +3,7 @@
 //! In: the broker of [`crate::kafka`]. Every test has topics of its own; tests that stop the broker run alone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -12,6 +13,18 @@ use shadowprod::ingest::kafka::{KafkaSource, probe};
 use shadowprod::ingest::{Checkpoint, Position, RawBatch, Source, SourceError, SourceNotice, Topics};
 
 use crate::kafka::{Admin, DEADLINE, alone, kafka, new_producer, payloads, produce, shared, unique, until};
+
+/// Enough that asking where each begins and ends takes a while.
+const PARTITIONS: i32 = 60;
+
+/// Ends another thread's work, also when a test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// A source and everything that it has given.
 struct Reading {
@@ -300,6 +313,43 @@ fn reading_goes_on_after_kill_and_restart_of_the_broker_and_both_are_told() {
         panic!("first the loss: {:?}", reading.notices)
     };
     assert!(reason.contains(&address), "the address is named: {reason}");
+}
+
+/// Where a log ends is asked partition after partition while it grows: an answer is older than what was read since.
+#[test]
+fn log_that_is_written_to_while_the_broker_comes_back_is_not_read_twice() {
+    let Some((address, control, _alone)) = alone() else { return };
+    let topic = unique("written");
+    Admin::new(&address).create(&topic, PARTITIONS);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let producer = new_producer(&address);
+            let mut written = 0;
+            while !is_over.load(Ordering::Acquire) {
+                produce(&producer, &topic, 0, payloads(written..written + 100));
+                written += 100;
+            }
+            written
+        });
+        let end = End(&is_over);
+        let mut reading = Reading::start(&kafka(&address), &[&topic], vec![]);
+        reading.until("reading begins", |r| r.count() > 1_000);
+        for outage in 1..=2 {
+            // Connections outlive it: messages come at once, before anybody has asked where the logs end.
+            control.run("pause");
+            reading.until("the loss is told", |r| !r.source.standing().broker_up);
+            control.run("resume");
+            let is_up = |r: &Reading| r.notices.iter().filter(|n| **n == SourceNotice::BrokerUp).count();
+            reading.until("the return is told", |r| is_up(r) == outage);
+            reading.until("other logs' ends are told again", |r| r.ends.len() + 1 >= PARTITIONS as usize);
+        }
+        drop(end);
+        let written = writing.join().unwrap();
+        reading.until("all is read", |r| r.count() as i64 >= written && r.ends.len() == PARTITIONS as usize);
+        assert_eq!(reading.notices.len(), 4, "{:?}", reading.notices);
+        assert_eq!(reading.offsets(0, 0), (0..written).collect::<Vec<_>>());
+    });
 }
 
 #[test]

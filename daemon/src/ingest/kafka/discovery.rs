@@ -14,9 +14,11 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
-use super::partition::{Tail, Watermarks};
+use super::partition::{Placement, Tail, Watermarks, place, place_in_doubt};
+use super::slot::Lost;
 use super::{Shared, SourceError, Topics, settings};
 use crate::config::KafkaConfig;
+use crate::ingest::Checkpoint;
 use crate::limits;
 
 /// What the reading thread wants to know.
@@ -52,8 +54,22 @@ pub(super) struct Found {
     pub(super) topic: u16,
     pub(super) partition: i32,
     pub(super) log: Watermarks,
+    /// Looked at after the reading thread asked for it.
+    pub(super) asked: bool,
     /// It seems to be another log than the one that ended so.
     pub(super) doubt: Option<Tail>,
+}
+
+impl Found {
+    /// Where a partition goes on that was read up to `checkpoint`. `None` where this may be older than what was read: then
+    /// it must be asked for again, and nothing be read until the answer is there.
+    pub(super) fn placement(&self, checkpoint: &Checkpoint, lost: Lost) -> Option<Placement> {
+        match (self.doubt, lost) {
+            (Some(tail), Lost::No) => Some(place_in_doubt(checkpoint, tail, self.log)),
+            (None, Lost::Asked) if self.asked => Some(place(Some(checkpoint), self.log)),
+            _ => None,
+        }
+    }
 }
 
 /// Both ends of the line to the discovering thread.
@@ -239,8 +255,7 @@ impl Discoverer {
         if self.doubted.insert(key, newer) == Some(newer) {
             return Ok(None);
         }
-        self.asked.insert(key);
-        let found = self.find(topic, &name, answer.partition())?;
+        let found = self.watermarks(topic, &name, answer.partition())?;
         Ok(found.map(|found| Found { doubt: Some(*tail), ..found }))
     }
 
@@ -249,9 +264,14 @@ impl Discoverer {
         if self.known.contains(&key) && !self.asked.contains(&key) {
             return Ok(None);
         }
+        self.watermarks(topic, name, partition)
+    }
+
+    fn watermarks(&mut self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
+        let asked = self.asked.contains(&(topic, partition));
         match self.client.fetch_watermarks(name, partition, answer_time()) {
             Ok((low, high)) => {
-                Ok(Some(Found { topic, partition, log: Watermarks { low, high }, doubt: None }))
+                Ok(Some(Found { topic, partition, log: Watermarks { low, high }, asked, doubt: None }))
             }
             Err(error) if is_connection(&error) => Err(error),
             // A partition without a leader yet, or one that the client does not know: the next look finds it.
@@ -329,4 +349,30 @@ fn is_connection(error: &KafkaError) -> bool {
 pub(super) fn words(client: &BaseConsumer<Context>, error: &KafkaError) -> String {
     serve(client);
     client.context().last_words().unwrap_or_else(|| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::{Position, SourceNotice};
+
+    #[test]
+    fn end_of_log_is_believed_only_where_nothing_was_read_since_it_was_asked_for() {
+        let position = Position { topic: 0, partition: 0, offset: 20 };
+        let checkpoint = Checkpoint { position, last_payload_hash: Some(7), last_timestamp_ms: None };
+        let found = |asked| Found {
+            topic: 0,
+            partition: 0,
+            log: Watermarks { low: 0, high: 15 },
+            asked,
+            doubt: None,
+        };
+        assert_eq!(found(false).placement(&checkpoint, Lost::No), None);
+        assert_eq!(found(true).placement(&checkpoint, Lost::No), None);
+        assert_eq!(found(true).placement(&checkpoint, Lost::Unasked), None);
+        assert_eq!(found(false).placement(&checkpoint, Lost::Asked), None);
+        let recreated =
+            found(true).placement(&checkpoint, Lost::Asked).and_then(|placement| placement.notice);
+        assert_eq!(recreated, Some(SourceNotice::TopicRecreated { position, resumed_at: 0 }));
+    }
 }

@@ -42,7 +42,8 @@ pub(super) struct Watermarks {
     pub(super) high: i64,
 }
 
-/// Where to start.
+/// Where to start. Nothing of the log may have been read after `log` was asked for: where it ends before what was read,
+/// it is another one.
 pub(super) fn place(checkpoint: Option<&Checkpoint>, log: Watermarks) -> Placement {
     let Some(checkpoint) = checkpoint else {
         return Placement { start: Offset::Beginning, next: log.low, seam: None, notice: None };
@@ -66,9 +67,12 @@ pub(super) fn place(checkpoint: Option<&Checkpoint>, log: Watermarks) -> Placeme
 }
 
 /// Where to start when the log seems to be another one than when `tail` was its end: at that message, to
-/// compare it. What was read since is passed over.
+/// compare it. What was read since is passed over, also what was read after `log` was asked for.
 pub(super) fn place_in_doubt(checkpoint: &Checkpoint, tail: Tail, log: Watermarks) -> Placement {
-    let usual = place(Some(checkpoint), log);
+    if log.high <= tail.last.offset {
+        return place(Some(checkpoint), log);
+    }
+    let usual = place(Some(checkpoint), Watermarks { high: log.high.max(checkpoint.position.offset), ..log });
     if usual.notice.is_some() || tail.last.offset < log.low || tail.last.offset >= usual.next {
         return usual;
     }
@@ -268,6 +272,13 @@ mod tests {
         assert_eq!(same.arrive(17, Some(9), b"z"), Arrival::Known);
         assert_eq!(same.arrive(18, Some(9), b"z"), Arrival::New);
         assert_eq!(Partition::new(0, 3, 10, &placement).arrive(14, Some(8), b"x"), Arrival::AnotherLog);
+        let before_the_rest_was_read = Watermarks { low: 10, high: 16 };
+        assert_eq!(place_in_doubt(&now, tail, before_the_rest_was_read), placement);
+        let shorter = Watermarks { low: 10, high: 14 };
+        assert!(matches!(
+            place_in_doubt(&now, tail, shorter).notice,
+            Some(SourceNotice::TopicRecreated { .. })
+        ));
         let cut = Watermarks { low: 15, high: 20 };
         assert_eq!(place_in_doubt(&now, tail, cut), place(Some(&now), cut));
     }

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::context::Context;
 use super::discovery::{Discovery, Found, Line, Question};
 use super::open_batch::OpenBatch;
-use super::partition::{Partition, Placement, place, place_in_doubt};
+use super::partition::{Partition, Placement, place};
 use super::slot::{Lost, Polled, Slot, poll, take};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
@@ -157,8 +157,9 @@ impl Reader {
         for found in found {
             let start = match self.slots.iter().position(|s| s.is(found.topic, found.partition)) {
                 Some(slot) => {
+                    let Some(start) = self.place_again(slot, found) else { continue };
                     self.add_to(&mut stops, found, Offset::Invalid)?;
-                    self.place_again(slot, found)
+                    start
                 }
                 None => self.place_new(&consumer, found)?,
             };
@@ -167,9 +168,11 @@ impl Reader {
         if stops.count() > 0 {
             consumer.incremental_unassign(&stops).map_err(|e| e.to_string())?;
         }
-        consumer.incremental_assign(&starts).map_err(|e| e.to_string())?;
-        if self.paused {
-            consumer.pause(&starts).map_err(|e| e.to_string())?;
+        if starts.count() > 0 {
+            consumer.incremental_assign(&starts).map_err(|e| e.to_string())?;
+            if self.paused {
+                consumer.pause(&starts).map_err(|e| e.to_string())?;
+            }
         }
         Ok(())
     }
@@ -226,18 +229,18 @@ impl Reader {
         Ok(self.noticed(placement))
     }
 
-    fn place_again(&mut self, slot: usize, found: &Found) -> Offset {
+    /// Where to start anew, if that can be said yet.
+    fn place_again(&mut self, slot: usize, found: &Found) -> Option<Offset> {
         let batch = &self.open.batch;
         let slot = &mut self.slots[slot];
         slot.remember_last(batch);
-        let checkpoint = slot.partition.checkpoint();
-        let placement = match found.doubt {
-            Some(tail) => place_in_doubt(&checkpoint, tail, found.log),
-            None => place(Some(&checkpoint), found.log),
+        let Some(placement) = found.placement(&slot.partition.checkpoint(), slot.lost) else {
+            slot.lost = Lost::Unasked;
+            return None;
         };
         slot.partition.restart(found.log.low, &placement);
         slot.lost = Lost::No;
-        self.noticed(placement)
+        Some(self.noticed(placement))
     }
 
     fn noticed(&mut self, placement: Placement) -> Offset {
@@ -280,8 +283,10 @@ impl Reader {
                 && s.partition.partition == message.partition()
         });
         match slot {
-            Some(slot) => take(&mut self.slots[slot], &mut self.open, message).then(|| self.start_over(slot)),
-            None => None,
+            Some(slot) if self.slots[slot].lost == Lost::No => {
+                take(&mut self.slots[slot], &mut self.open, message).then(|| self.start_over(slot))
+            }
+            Some(_) | None => None,
         }
         .unwrap_or(Ok(()))
     }
@@ -292,7 +297,7 @@ impl Reader {
             let partition = &mut slot.partition;
             let topic = statistics.topics.get(&self.topics[usize::from(partition.topic)]);
             let Some(seen) = topic.and_then(|t| t.partitions.get(&partition.partition)) else { continue };
-            if partition.skip_to_end(seen.fetchq_cnt, seen.eof_offset) {
+            if slot.lost == Lost::No && partition.skip_to_end(seen.fetchq_cnt, seen.eof_offset) {
                 slot.last_message = None;
                 self.open.batch.skipped_to.push(partition.position());
                 self.open.touch();
@@ -337,6 +342,9 @@ impl Reader {
     fn read_turn(&mut self, index: usize) -> Result<bool, String> {
         for taken in 0..limits::PARTITION_TURN_MESSAGES_MAX {
             let slot = &mut self.slots[index];
+            if slot.lost != Lost::No {
+                return Ok(taken > 0);
+            }
             let another_log = match poll(slot, &mut self.open) {
                 Polled::Nothing => return Ok(taken > 0),
                 Polled::Fatal(reason) => return Err(reason),

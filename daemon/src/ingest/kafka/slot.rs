@@ -20,13 +20,13 @@ pub(super) struct Slot {
     pub(super) queue: PartitionQueue<Context>,
     /// Its last message in the open batch.
     pub(super) last_message: Option<usize>,
-    /// The client stopped reading it: its watermarks are needed to place it again.
+    /// It is not read until it is placed again: an answer that is older than what was read would look like another log.
     pub(super) lost: Lost,
     /// The last error told, so that a repeating one is told once.
     pub(super) told: Option<RDKafkaErrorCode>,
 }
 
-/// Whether the client stopped reading a partition, and whether its watermarks were asked for.
+/// Whether a partition must be placed again, and whether the watermarks that this needs were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     No,
