@@ -7,6 +7,7 @@ pub mod budget;
 pub mod intervals;
 pub mod layout;
 mod links;
+mod loading;
 pub mod schedule;
 pub mod segments;
 mod sketches;

@@ -122,8 +122,8 @@ pub struct Recovered {
     pub checkpoints: Vec<Checkpoint>,
     /// Topic names by number.
     pub topics: Vec<String>,
-    /// Rollup segments in the order in which they were written, each with its checksum verified.
-    pub segments: Vec<StoredSegment>,
+    /// Ids of rollup segments in the order in which they were written; [`Store::segment`] reads one.
+    pub segments: Vec<i64>,
     /// All findings, in id order.
     pub tracked: Vec<Tracked>,
     /// Event time.
@@ -267,6 +267,11 @@ impl Store {
     /// All segments, each checked against its checksum, in the order in which they were written.
     pub fn segments(&self) -> Result<Vec<StoredSegment>, StoreError> {
         segments::read(&locked(&self.connection))
+    }
+
+    /// A segment by its id, checked against its checksum.
+    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
+        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
     }
 
     /// Ids of all segments of these rollups, of whichever version.

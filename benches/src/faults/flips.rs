@@ -160,7 +160,7 @@ impl Sound {
         let _absent = std::fs::remove_file(self.scratch.join("shadowprod.db-shm"));
         std::fs::write(self.scratch.join(DATABASE), database).map_err(folder)?;
         std::fs::write(self.scratch.join(LOG), log).map_err(folder)?;
-        let (store, mut recovered) = Store::open(&self.scratch)?;
+        let (store, recovered) = Store::open(&self.scratch)?;
         let reader = store.reader()?;
         let told = (
             reader.list(&ListQuery::default())?,
@@ -172,7 +172,7 @@ impl Sound {
             store.history()?,
         );
         store.verify_chain()?;
-        let segments = std::mem::take(&mut recovered.segments);
+        let segments = store.segments()?;
         let segments: Vec<_> = segments
             .iter()
             .map(|s| (s.id, &s.rollup, s.version, &s.sha256, payload_hash(&s.bytes)))

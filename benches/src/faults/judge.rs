@@ -40,7 +40,7 @@ pub fn state(stand: &Stand, dir: &Path, heard: &Heard) -> Result<Vec<String>, Fa
             expected.history.len()
         ));
     }
-    violations.extend(rows(stand, &recovered.segments)?);
+    violations.extend(rows(stand, &store.segments()?)?);
     let read = messages(&recovered.checkpoints);
     if read != expected.messages {
         violations.push(format!("offsets say {read} messages, sent were {}", expected.messages));

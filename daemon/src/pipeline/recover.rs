@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
+
 use crate::config::TimeConfig;
 use crate::crash_points::CrashPoints;
 use crate::decode::dedupe::{self, Dedupe};
@@ -23,7 +25,7 @@ use crate::registry::Registry;
 use crate::rollup::segments::{self, SegmentLevels};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Budget, Rollups, Watermark, WatermarkState};
-use crate::store::{ClockState, Recovered, Store, StoredSegment, Versions};
+use crate::store::{ClockState, Recovered, Store, Versions};
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -158,25 +160,29 @@ impl Pipeline {
     }
 
     /// Rows of a query that was not in force at the last commit have a gap behind them, whatever its file.
-    fn load_segments(&mut self, stored: Vec<StoredSegment>, before: &Versions) -> Result<(), PipelineError> {
-        for segment in stored {
+    fn load_segments(&mut self, ids: Vec<i64>, before: &Versions) -> Result<(), PipelineError> {
+        let Self { store, queries, rollups, levels, dedupe, dedupe_segments, superseded, .. } = self;
+        let mut read = |id: i64| -> Result<Vec<(usize, RecordBatch)>, PipelineError> {
+            let segment = store.segment(id)?;
             if segment.rollup == DEDUPE_SEGMENT {
-                self.dedupe.restore(dedupe::decode(&segment.bytes));
-                self.dedupe_segments.push(segment.id);
-                continue;
+                dedupe.restore(dedupe::decode(&segment.bytes));
+                dedupe_segments.push(id);
+                return Ok(Vec::new());
             }
             let same = |q: &PlannedRollup| {
                 q.query.text.sha256 == segment.sha256 && before.knows(&q.query.text.sha256)
             };
-            let Some(index) = self.queries.rollups.iter().position(same) else {
-                self.superseded.push(segment.id);
-                continue;
+            let Some(index) = queries.rollups.iter().position(same) else {
+                superseded.push(id);
+                return Ok(Vec::new());
             };
-            for rows in segments::decode(&segment.bytes)? {
-                self.rollups.load(index, &rows)?;
-            }
-            self.levels[index].add(segment.id, segment.bytes.len());
-        }
+            levels[index].add(id, segment.bytes.len());
+            Ok(segments::decode(&segment.bytes)?.into_iter().map(|rows| (index, rows)).collect())
+        };
+        rollups.load_all(ids.into_iter().flat_map(|id| match read(id) {
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        }))?;
         self.dedupe.forget_before(self.rollups.settled());
         Ok(())
     }

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
-use arrow::compute::{concat_batches, filter_record_batch, not};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::{concat_batches, filter, filter_record_batch, not};
+use arrow::datatypes::{TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::RowConverter;
@@ -89,7 +91,7 @@ impl Intervals {
         subjects: &mut Subjects,
         touched: &mut HashSet<SubjectId>,
     ) -> Result<(), ArrowError> {
-        self.scatter(Which::Fresh, rows, subjects, |subject| {
+        self.scatter(rows, subjects, |subject| {
             touched.insert(subject);
         })
     }
@@ -98,7 +100,7 @@ impl Intervals {
     /// sums.
     pub fn add_copies(&mut self, rows: &RecordBatch, subjects: &mut Subjects) -> Result<(), ArrowError> {
         let rows = self.copies(rows, START_OF_TIME)?;
-        self.scatter(Which::Fresh, &rows, subjects, |_| ())
+        self.scatter(&rows, subjects, |_| ())
     }
 
     /// Of partial rows those whose group is kept, with nothing that sums.
@@ -125,8 +127,8 @@ impl Intervals {
                     place.insert(table);
                 }
                 Entry::Occupied(mut pending) => {
-                    self.overflow +=
-                        gather(pending.get_mut(), &self.converter, &rows, |name| subjects.number(name))?;
+                    let numbers = self.layout.numbers(&rows, |name| subjects.number(name));
+                    self.overflow += gather(pending.get_mut(), &self.converter, &rows, &numbers)?;
                 }
             }
         }
@@ -152,7 +154,8 @@ impl Intervals {
         while self.pending.first_key_value().is_some_and(|(at, _)| *at <= grid_point) {
             let Some((_, table)) = self.pending.pop_first() else { break };
             let rows = table.rows(None)?;
-            moved.extend(self.add_settled(&rows, subjects)?);
+            let numbers = self.layout.numbers(&rows, |name| subjects.number(name));
+            moved.extend(self.add_settled(&rows, &numbers)?);
         }
         moved.sort_unstable();
         moved.dedup();
@@ -162,16 +165,15 @@ impl Intervals {
     fn add_settled(
         &mut self,
         rows: &RecordBatch,
-        subjects: &mut Subjects,
+        numbers: &UInt32Array,
     ) -> Result<Vec<(i64, SubjectId)>, ArrowError> {
-        self.overflow += gather(&mut self.settled, &self.converter, rows, |name| subjects.number(name))?;
+        self.overflow += gather(&mut self.settled, &self.converter, rows, numbers)?;
         let buckets = rows.column(self.layout.bucket).as_primitive::<TimestampMicrosecondType>();
-        let names = rows.column(self.layout.subject).as_string::<i32>();
-        let mut pairs = Vec::new();
-        for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
-            let pair = (buckets.value(row), subjects.number(names.value(row)));
-            self.buckets.entry(pair.0).or_default().insert(pair.1);
-            pairs.push(pair);
+        let pairs = buckets.values().iter().zip(numbers);
+        let pairs: Vec<(i64, SubjectId)> =
+            pairs.filter_map(|(bucket, number)| Some((*bucket, number?))).collect();
+        for (bucket, number) in &pairs {
+            self.buckets.entry(*bucket).or_default().insert(*number);
         }
         Ok(pairs)
     }
@@ -193,7 +195,8 @@ impl Intervals {
         let rows = self.in_retention(&self.settled.rows(None)?, now)?;
         self.settled = RollupTable::new(self.layout.clone(), self.budget.clone());
         self.buckets.clear();
-        self.add_settled(&rows, subjects)?;
+        let numbers = self.layout.numbers(&rows, |name| subjects.number(name));
+        self.add_settled(&rows, &numbers)?;
         Ok(true)
     }
 
@@ -236,32 +239,62 @@ impl Intervals {
     pub fn everything(
         &self,
         subjects: Option<&[SubjectId]>,
-        numbers: &Subjects,
+        known: &Subjects,
     ) -> Result<RecordBatch, ArrowError> {
         let mut merged = RollupTable::new(self.layout.clone(), Budget::unlimited());
         let tables = std::iter::once(&self.settled).chain(self.pending.values()).chain(self.fresh.values());
         for table in tables {
             let rows = table.rows(subjects)?;
-            let known = |name: &str| numbers.find(name).expect("rows hold only numbered subjects");
-            gather(&mut merged, &self.converter, &rows, known)?;
+            let known = |name: &str| known.find(name).expect("rows hold only numbered subjects");
+            gather(&mut merged, &self.converter, &rows, &self.layout.numbers(&rows, known))?;
         }
         merged.rows(None)
     }
 
-    /// Puts stored rows back: settled or pending by their grid column.
+    /// Puts stored rows back: settled or pending by their grid column. `numbers` are their subjects', null where a row has
+    /// none.
     pub fn load(
         &mut self,
         rows: &RecordBatch,
         settled: i64,
-        subjects: &mut Subjects,
+        numbers: &UInt32Array,
     ) -> Result<(), ArrowError> {
         let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
         let is_settled: BooleanArray = grid.iter().map(|g| Some(g.is_none_or(|g| g <= settled))).collect();
+        let part = |which: &BooleanArray| -> Result<(RecordBatch, UInt32Array), ArrowError> {
+            let numbers = filter(numbers, which)?.as_primitive::<UInt32Type>().clone();
+            Ok((filter_record_batch(rows, which)?, numbers))
+        };
         let columns: Vec<usize> = (0..self.layout.grid).collect();
-        let done = filter_record_batch(rows, &is_settled)?.project(&columns)?;
-        self.add_settled(&done, subjects)?;
-        let waiting = filter_record_batch(rows, &not(&is_settled)?)?;
-        self.scatter(Which::Pending, &waiting, subjects, |_| ())
+        let (done, numbers) = part(&is_settled)?;
+        self.settled.expect(done.num_rows());
+        self.add_settled(&done.project(&columns)?, &numbers)?;
+        let (waiting, numbers) = part(&not(&is_settled)?)?;
+        self.load_pending(&waiting, &numbers)
+    }
+
+    fn load_pending(&mut self, rows: &RecordBatch, numbers: &UInt32Array) -> Result<(), ArrowError> {
+        let keys = self.converter.convert_columns(&self.layout.key_columns(rows))?;
+        let prepared = Prepared::new(&self.layout, rows)?;
+        let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
+        // Rows of one interval stand together.
+        let mut runs = grid.values().chunk_by(|a, b| a == b).map(<[i64]>::len);
+        let (mut row, mut end) = (0, 0);
+        while let Some(run) = runs.next() {
+            end += run;
+            let table = self.pending.entry(grid.value(row));
+            let table = table.or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
+            table.expect(run);
+            for row in std::mem::replace(&mut row, end)..end {
+                if numbers.is_null(row) {
+                    continue;
+                }
+                let subject = || numbers.value(row);
+                let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
+                self.overflow += u64::from(kept == Kept::Overflow);
+            }
+        }
+        Ok(())
     }
 
     /// [`Intervals::load`], of rows of events that came before.
@@ -272,14 +305,14 @@ impl Intervals {
         subjects: &mut Subjects,
     ) -> Result<(), ArrowError> {
         let rows = self.copies(rows, settled)?;
-        self.load(&rows, settled, subjects)
+        let numbers = self.layout.numbers(&rows, |name| subjects.number(name));
+        self.load(&rows, settled, &numbers)
     }
 
-    /// Merges rows into the tables of their own interval; the grid column is the last. Rows without a subject belong to
-    /// nobody and are not kept. `kept` hears whose rows were. Fresh rows need room, those that come back have theirs.
+    /// Merges rows into the fresh tables of their own interval; the grid column is the last. Rows without a subject belong
+    /// to nobody and are not kept, nor are those that find no room. `kept` hears whose rows were.
     fn scatter(
         &mut self,
-        which: Which,
         rows: &RecordBatch,
         subjects: &mut Subjects,
         mut kept: impl FnMut(SubjectId),
@@ -288,20 +321,14 @@ impl Intervals {
         let prepared = Prepared::new(&self.layout, rows)?;
         let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
         let names: &StringArray = rows.column(self.layout.subject).as_string();
-        let tables = match which {
-            Which::Fresh => &mut self.fresh,
-            Which::Pending => &mut self.pending,
-        };
         for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
             let name = names.value(row);
-            let table = tables
+            let table = self
+                .fresh
                 .entry(grid.value(row))
                 .or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
             let mut known = subjects.find(name);
-            let room = match which {
-                Which::Fresh => Room::Within { known: known.is_some() },
-                Which::Pending => Room::Always,
-            };
+            let room = Room::Within { known: known.is_some() };
             let subject = || *known.get_or_insert_with(|| subjects.number(name));
             let outcome = table.merge(keys.row(row).as_ref(), room, subject, &prepared, row)?;
             self.overflow += u64::from(outcome == Kept::Overflow);
@@ -327,27 +354,19 @@ impl Intervals {
     }
 }
 
-/// Tables that rows come into by their interval.
-#[derive(Clone, Copy)]
-enum Which {
-    Fresh,
-    Pending,
-}
-
 /// Merges rows without the grid column into one table; they were kept before. Returns how many groups did not fit.
 fn gather(
     table: &mut RollupTable,
     converter: &RowConverter,
     rows: &RecordBatch,
-    mut number: impl FnMut(&str) -> SubjectId,
+    numbers: &UInt32Array,
 ) -> Result<u64, ArrowError> {
     let layout = table.layout().clone();
     let keys = converter.convert_columns(&layout.key_columns(rows))?;
     let prepared = Prepared::new(&layout, rows)?;
-    let names: &StringArray = rows.column(layout.subject).as_string();
     let mut overflow = 0;
-    for row in (0..rows.num_rows()).filter(|row| names.is_valid(*row)) {
-        let subject = || number(names.value(row));
+    for row in (0..rows.num_rows()).filter(|row| numbers.is_valid(*row)) {
+        let subject = || numbers.value(row);
         let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
         overflow += u64::from(kept == Kept::Overflow);
     }

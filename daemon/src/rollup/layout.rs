@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use ahash::RandomState;
-use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray, make_array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, TimestampMicrosecondArray, UInt32Array, make_array, new_null_array,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -13,6 +15,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 
 use crate::query::plan::{GRID_COLUMN, Merge, PlannedRollup};
+use crate::rollup::SubjectId;
 
 /// Which column is what in one rollup.
 #[derive(Debug)]
@@ -96,6 +99,11 @@ impl Layout {
             };
         }
         RecordBatch::try_new(rows.schema(), columns)
+    }
+
+    /// Subjects of rows by number; null where a row has none.
+    pub fn numbers(&self, rows: &RecordBatch, mut number: impl FnMut(&str) -> SubjectId) -> UInt32Array {
+        rows.column(self.subject).as_string::<i32>().iter().map(|name| name.map(&mut number)).collect()
     }
 
     /// The key columns of a batch in either schema.

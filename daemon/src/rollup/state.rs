@@ -35,6 +35,9 @@ pub enum RollupError {
     /// Arrow refused an operation.
     #[error("rollup rows: {0}")]
     Arrow(#[from] ArrowError),
+    /// The system gives no thread.
+    #[error("rollup rows cannot be loaded: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// Which rows a detection may see.
@@ -57,13 +60,13 @@ pub struct Absorbed {
 
 /// All rollups of a query set.
 pub struct Rollups {
-    states: Vec<Intervals>,
-    kinds: Vec<(String, Subjects)>,
+    pub(super) states: Vec<Intervals>,
+    pub(super) kinds: Vec<(String, Subjects)>,
     /// By rollup.
     touched: Vec<HashSet<SubjectId>>,
     /// By kind; follows from the rows.
-    links: Vec<Links>,
-    settled: i64,
+    pub(super) links: Vec<Links>,
+    pub(super) settled: i64,
     budget: Budget,
 }
 
@@ -324,11 +327,12 @@ impl Rollups {
 
     /// Puts stored partial rows back: settled or pending by their grid column.
     pub fn load(&mut self, index: usize, rows: &RecordBatch) -> Result<(), RollupError> {
-        let settled = self.settled;
         let state = &mut self.states[index];
-        let subjects = &mut self.kinds[state.kind].1;
-        state.load(rows, settled, subjects)?;
-        note_links(&mut self.links[state.kind], state, rows, subjects);
+        let (kind, layout) = (state.kind, state.layout.clone());
+        let subjects = &mut self.kinds[kind].1;
+        let numbers = layout.numbers(rows, |name| subjects.number(name));
+        state.load(rows, self.settled, &numbers)?;
+        note_links(&mut self.links[kind], state, rows, subjects);
         Ok(())
     }
 
@@ -394,7 +398,8 @@ pub struct Folding {
 impl Folding {
     /// Adds the rows of a segment.
     pub fn add(&mut self, rows: &RecordBatch) -> Result<(), RollupError> {
-        Ok(self.rows.load(rows, self.settled, &mut self.subjects)?)
+        let numbers = self.rows.layout.numbers(rows, |name| self.subjects.number(name));
+        Ok(self.rows.load(rows, self.settled, &numbers)?)
     }
 
     /// All of them, folded.

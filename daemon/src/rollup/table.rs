@@ -21,10 +21,13 @@ use crate::rollup::layout::{Layout, blank, first_bytes};
 use crate::rollup::sketches::Sketches;
 use crate::rollup::{Budget, SubjectId};
 
-/// Bytes of a row beside its key and values: the key's place, its allocation, the index's place and the subject's list.
+/// Bytes of a row beside its key and values: the key's place, its allocation, the index's place and the link to the next
+/// row of its subject.
 const ROW_BYTES: usize = 64;
-/// The first row of a subject in a table: its list of rows.
-const SUBJECT_ROWS_BYTES: usize = 56;
+/// The first row of a subject in a table: its place in a hash table, of which half may be free.
+const SUBJECT_ROWS_BYTES: usize = 24;
+/// Ends a subject's rows.
+const NO_ROW: u32 = u32::MAX;
 
 /// Values of one aggregate column, by slot.
 #[derive(Debug)]
@@ -120,7 +123,10 @@ pub struct RollupTable {
     index: HashTable<u32>,
     keys: Vec<Box<[u8]>>,
     values: Vec<Values>,
-    by_subject: HashMap<SubjectId, Vec<u32>, RandomState>,
+    /// A subject's newest row; `earlier` leads to its others.
+    by_subject: HashMap<SubjectId, u32, RandomState>,
+    /// By row: the row of the same subject that came before it.
+    earlier: Vec<u32>,
     budget: Budget,
     /// Of the budget, what this table holds.
     bytes: usize,
@@ -137,6 +143,7 @@ impl RollupTable {
             keys: Vec::new(),
             values,
             by_subject: HashMap::default(),
+            earlier: Vec::new(),
             budget,
             bytes: 0,
         }
@@ -155,6 +162,21 @@ impl RollupTable {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Makes room in the index for so many groups at once, if they are more than there are: it is not made anew, from all
+    /// keys, each time that it doubles.
+    pub fn expect(&mut self, groups: usize) {
+        if groups > self.keys.len() {
+            let (keys, hasher) = (&self.keys, &self.layout.hasher);
+            self.index.reserve(groups, |slot| hasher.hash_one(&*keys[*slot as usize]));
+        }
+    }
+
+    fn rows_of(&self, subject: SubjectId) -> impl Iterator<Item = u32> + '_ {
+        let is_row = |slot: &u32| *slot != NO_ROW;
+        let newest = self.by_subject.get(&subject).copied();
+        std::iter::successors(newest, move |slot| Some(self.earlier[*slot as usize]).filter(is_row))
     }
 
     /// Whether the group with this key is kept.
@@ -196,9 +218,9 @@ impl RollupTable {
         self.keys.push(key.into());
         let (keys, hasher) = (&self.keys, &self.layout.hasher);
         self.index.insert_unique(hash, slot, |s| hasher.hash_one(&*keys[*s as usize]));
-        let rows = self.by_subject.entry(subject()).or_default();
-        let mut bytes = key.len() + ROW_BYTES + if rows.is_empty() { SUBJECT_ROWS_BYTES } else { 0 };
-        rows.push(slot);
+        let earlier = self.by_subject.insert(subject(), slot);
+        let mut bytes = key.len() + ROW_BYTES + if earlier.is_none() { SUBJECT_ROWS_BYTES } else { 0 };
+        self.earlier.push(earlier.unwrap_or(NO_ROW));
         for ((_, incoming), values) in prepared.0.iter().zip(&mut self.values) {
             bytes += incoming.bytes(row);
             push_value(values, incoming, row)?;
@@ -229,7 +251,7 @@ impl RollupTable {
     ) -> Result<Selection, ArrowError> {
         let slots: Vec<u32> = match subjects {
             None => (0..self.keys.len() as u32).collect(),
-            Some(ids) => ids.iter().filter_map(|id| self.by_subject.get(id)).flatten().copied().collect(),
+            Some(ids) => ids.iter().flat_map(|id| self.rows_of(*id)).collect(),
         };
         // A key is a pointer away: its first bytes come along and seldom leave two keys level.
         let key = |slot: u32| &*self.keys[slot as usize];

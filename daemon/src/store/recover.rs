@@ -9,14 +9,14 @@ use super::{checksum, control, read, segments, sqlite};
 use crate::findings::Tracked;
 use crate::ingest::{Checkpoint, Position};
 
-/// Everything, each blob and body checked.
+/// Everything but the segments, which are many and large; each body checked.
 pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
     control::check(connection)?;
     check_finding_indexes(connection)?;
     Ok(Recovered {
         checkpoints: checkpoints(connection)?,
         topics: topics(connection)?,
-        segments: segments::read(connection)?,
+        segments: segments::ids(connection)?,
         tracked: tracked(connection)?,
         clock: clock(connection)?,
         versions: versions(connection)?,

@@ -69,6 +69,12 @@ pub(super) fn read(connection: &Connection) -> Result<Vec<StoredSegment>, StoreE
     Ok(segments)
 }
 
+/// Ids of all segments in the order in which they were written.
+pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut select = connection.prepare("SELECT id FROM segment ORDER BY id")?;
+    select.query_map([], |row| row.get(0))?.collect()
+}
+
 /// Ids of the segments of these rollups, in order.
 pub(super) fn ids_of(connection: &Connection, rollups: &[String]) -> rusqlite::Result<Vec<i64>> {
     let mut select = connection.prepare_cached("SELECT id FROM segment WHERE rollup = ?1 ORDER BY id")?;

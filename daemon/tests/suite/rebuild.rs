@@ -142,12 +142,12 @@ impl Install {
 
     /// Stored rows of every rollup of the built-in queries, settled ones and all.
     fn rows(&self) -> Vec<(String, RecordBatch, RecordBatch)> {
-        let (_store, recovered) = Store::open(&self.config.state.path).unwrap();
+        let (store, recovered) = Store::open(&self.config.state.path).unwrap();
         let registry = Registry::load(&self.config.registry.path).unwrap();
         let queries = QuerySet::plan(&today(), &registry.tables()).unwrap();
         let mut rollups = Rollups::new(&queries);
         rollups.restore_settled(recovered.clock.watermark_micros);
-        for segment in recovered.segments {
+        for segment in store.segments().unwrap() {
             let same = queries.rollups.iter().position(|r| r.query.text.sha256 == segment.sha256);
             for rows in same.iter().flat_map(|_| segments::decode(&segment.bytes).unwrap()) {
                 rollups.load(same.unwrap(), &rows).unwrap();
