@@ -11,7 +11,7 @@ use crate::ingest::Position;
 use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::schedule::Schedule;
-use crate::rollup::segments;
+use crate::rollup::segments::{self, Part};
 use crate::store::{ClockState, Commit, NewSegment, Versions};
 
 /// Name under which remembered event ids are stored beside the rollups.
@@ -55,7 +55,7 @@ impl Pipeline {
         let outcome = self.store.commit(&commit)?;
         for ((place, bytes), id) in places.into_iter().zip(outcome.segment_ids) {
             match place {
-                Some(rollup) => self.levels[rollup].add(id, bytes),
+                Some((rollup, part)) => self.levels[rollup].add(id, part, bytes),
                 None => self.dedupe_segments.push(id),
             }
         }
@@ -135,20 +135,22 @@ impl Pipeline {
         }
     }
 
-    /// New segments, ids they replace, and for each new one its rollup (none: event ids) and its size.
+    /// New segments, ids they replace, and for each new one its rollup and part (none: event ids) and its size.
     #[expect(clippy::type_complexity, reason = "three lists that only commit() reads, made in one pass")]
     fn segments_to_store(
         &mut self,
-    ) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<usize>, usize)>), PipelineError> {
+    ) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<(usize, Part)>, usize)>), PipelineError> {
         let (mut segments, mut dropped, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rows) in self.rollups.take_unsaved()? {
             segments.push(self.segment(index, &rows)?);
-            places.push((Some(index), segments.last().map_or(0, |s| s.bytes.len())));
+            places.push((Some((index, Part::default())), segments.last().map_or(0, |s| s.bytes.len())));
         }
         if let Some(merged) = self.merged()? {
             self.crash.pass(CrashPoint::SegmentsMerged);
-            places.push((Some(merged.index), merged.segment.bytes.len()));
-            segments.push(merged.segment);
+            for (part, segment) in merged.segments {
+                places.push((Some((merged.index, part)), segment.bytes.len()));
+                segments.push(segment);
+            }
             dropped.extend(merged.replaces);
         }
         self.start_merge()?;
@@ -174,7 +176,7 @@ impl Pipeline {
         index: usize,
         rows: &arrow::record_batch::RecordBatch,
     ) -> Result<NewSegment, PipelineError> {
-        Ok(self.segment_of(index, segments::encode(rows)?))
+        Ok(self.segment_of(index, segments::encode(rows, Part::default())?))
     }
 
     pub(super) fn segment_of(&self, index: usize, bytes: Vec<u8>) -> NewSegment {

@@ -22,7 +22,7 @@ use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
 use crate::query::plan::{PlannedDetection, PlannedRollup, QuerySet};
 use crate::query::{QueryText, QueryTexts};
 use crate::registry::Registry;
-use crate::rollup::segments::{self, SegmentLevels};
+use crate::rollup::segments::{self, Part, SegmentLevels};
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Budget, Rollups, Watermark, WatermarkState};
 use crate::store::{ClockState, Recovered, Store, Versions};
@@ -176,8 +176,10 @@ impl Pipeline {
                 superseded.push(id);
                 return Ok(Vec::new());
             };
-            levels[index].add(id, segment.bytes.len());
-            Ok(segments::decode(&segment.bytes)?.into_iter().map(|rows| (index, rows)).collect())
+            let batches = segments::decode(&segment.bytes)?;
+            let part = batches.first().map(Part::of_rows).unwrap_or_default();
+            levels[index].add(id, part, segment.bytes.len());
+            Ok(batches.into_iter().map(|rows| (index, rows)).collect())
         };
         rollups.load_all(ids.into_iter().flat_map(|id| match read(id) {
             Ok(batches) => batches.into_iter().map(Ok).collect(),

@@ -278,21 +278,18 @@ impl Intervals {
         let prepared = Prepared::new(&self.layout, rows)?;
         let grid = rows.column(self.layout.grid).as_primitive::<TimestampMicrosecondType>();
         // Rows of one interval stand together.
-        let mut runs = grid.values().chunk_by(|a, b| a == b).map(<[i64]>::len);
-        let (mut row, mut end) = (0, 0);
-        while let Some(run) = runs.next() {
-            end += run;
-            let table = self.pending.entry(grid.value(row));
+        let runs = grid.values().chunk_by(|a, b| a == b).map(<[i64]>::len);
+        let mut start = 0;
+        for run in runs {
+            let table = self.pending.entry(grid.value(start));
             let table = table.or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
             table.expect(run);
-            for row in std::mem::replace(&mut row, end)..end {
-                if numbers.is_null(row) {
-                    continue;
-                }
+            for row in (start..start + run).filter(|row| numbers.is_valid(*row)) {
                 let subject = || numbers.value(row);
                 let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
                 self.overflow += u64::from(kept == Kept::Overflow);
             }
+            start += run;
         }
         Ok(())
     }

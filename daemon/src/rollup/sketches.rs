@@ -72,7 +72,8 @@ mod tests {
     use crate::query::plan::QuerySet;
     use crate::query::{QueryTexts, Worked};
     use crate::registry::Registry;
-    use crate::rollup::{Rollups, View, segments};
+    use crate::rollup::segments::{self, Part};
+    use crate::rollup::{Rollups, View};
     use crate::sketch::Sketch;
 
     const MINUTE: i64 = 60_000_000;
@@ -147,18 +148,22 @@ mod tests {
             absorb(queries, &mut rollups, batch);
             if dice.bool() {
                 let unsaved = rollups.take_unsaved().expect("rows to store");
-                stored.extend(unsaved.iter().map(|(_, rows)| segments::encode(rows).expect("encoded")));
+                stored.extend(
+                    unsaved.iter().map(|(_, rows)| segments::encode(rows, Part::default()).expect("encoded")),
+                );
             }
             if dice.u8(..3) == 0 {
                 let unsaved = rollups.take_unsaved().expect("rows to store");
-                stored.extend(unsaved.iter().map(|(_, rows)| segments::encode(rows).expect("encoded")));
+                stored.extend(
+                    unsaved.iter().map(|(_, rows)| segments::encode(rows, Part::default()).expect("encoded")),
+                );
                 let mut read: Vec<RecordBatch> =
                     stored.iter().flat_map(|bytes| segments::decode(bytes).expect("decoded")).collect();
                 if dice.bool() {
                     let mut folding = rollups.folding(0);
                     read.iter().for_each(|rows| folding.add(rows).expect("added"));
                     read = vec![folding.finish().expect("folded")];
-                    stored = vec![segments::encode(&read[0]).expect("encoded")];
+                    stored = vec![segments::encode(&read[0], Part::default()).expect("encoded")];
                 }
                 rollups = Rollups::new(queries);
                 read.iter().for_each(|rows| rollups.load(0, rows).expect("loaded"));

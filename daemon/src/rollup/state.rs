@@ -13,7 +13,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashSet;
 
-use crate::limits::DETECTION_GRID_MICROS_MAX;
+use crate::limits::{DETECTION_GRID_MICROS_MAX, SEGMENT_BYTES_MAX};
 use crate::query::DetectionQuery;
 use crate::query::plan::{GRID_COLUMN, PlanError, PlannedDetection, QuerySet};
 use crate::rollup::Budget;
@@ -21,6 +21,7 @@ use crate::rollup::intervals::{Buckets, Intervals};
 use crate::rollup::layout::Layout;
 use crate::rollup::links::Links;
 use crate::rollup::schedule::{Ages, Schedule};
+use crate::rollup::segments::{Encoded, Part, encode_cut};
 use crate::rollup::table::Selection;
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{SubjectId, Subjects};
@@ -405,6 +406,12 @@ impl Folding {
     /// All of them, folded.
     pub fn finish(self) -> Result<RecordBatch, RollupError> {
         Ok(self.rows.export(self.settled)?)
+    }
+
+    /// All of them, folded, as segments that are not too large.
+    pub fn finish_as_segments(self, part: Part) -> Result<Vec<Encoded>, RollupError> {
+        let layout = self.rows.layout.clone();
+        Ok(encode_cut(&layout, &self.finish()?, part, SEGMENT_BYTES_MAX)?)
     }
 }
 
