@@ -211,6 +211,8 @@ struct Lag {
     since: Option<(&'static str, Instant)>,
     /// How long that took, by fault.
     gone_after: Vec<Duration>,
+    /// Faults after which it was still there when the next came, by name.
+    left: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Soak<'a> {
@@ -248,10 +250,8 @@ impl<'a> Soak<'a> {
         let mut next = Instant::now() + FAULT_EVERY;
         while !self.pace.is_over.load(Ordering::Acquire) {
             if Instant::now() >= next {
-                if let Some((kind, since)) = self.lag.since {
-                    self.outcome
-                        .violations
-                        .push(format!("{kind}: a lag is still there after {:.1?}", since.elapsed()));
+                if let Some((kind, _)) = self.lag.since {
+                    *self.lag.left.entry(kind).or_default() += 1;
                 }
                 let begun = Instant::now();
                 let kind = self.fault(dice)?;
@@ -378,6 +378,11 @@ impl<'a> Soak<'a> {
             outcome.violations.push("SIGTERM: no graceful end".to_owned());
         }
         watcher.leave();
+        if !lag.left.is_empty() {
+            outcome
+                .violations
+                .push(format!("a lag was still there when the next fault came: {:?}", lag.left));
+        }
         let stand = Stand::of_run(options, dir, expected, undisturbed);
         outcome.violations.extend(judge::state(&stand, &state, &watcher.heard())?);
         outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);

@@ -145,8 +145,11 @@ impl Pipeline {
             segments.push(self.segment(index, &rows)?);
             places.push((Some((index, Part::default())), segments.last().map_or(0, |s| s.bytes.len())));
         }
-        if let Some(merged) = self.merged()? {
+        let merged = self.merged()?;
+        if !merged.is_empty() {
             self.crash.pass(CrashPoint::SegmentsMerged);
+        }
+        for merged in merged {
             for (part, segment) in merged.segments {
                 places.push((Some((merged.index, part)), segment.bytes.len()));
                 segments.push(segment);

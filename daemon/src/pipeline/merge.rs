@@ -1,24 +1,28 @@
-//! Stored segments of a rollup become one, or one becomes several, on a thread of its own, one merge at a time: the
-//! pipeline does not wait.
+//! Stored segments of a rollup become one, or one becomes several, on a thread of its own: the pipeline does not wait.
 //!
 //! In: which segments. Out: those that replace them, for the first commit after they are ready. Until that commit, and
-//! after a crash before it, the old ones stand.
+//! after a crash before it, the old ones stand. A round takes what is due of every rollup: each commit adds a segment to
+//! most of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::rollup::Folding;
-use crate::rollup::segments::{self, Encoded, Mergeable, Part, SegmentLevels};
+use crate::rollup::segments::{self, Encoded, Mergeable, Part};
 use crate::store::{NewSegment, Reader};
 
-/// A merge under way.
+/// A round takes no more segments once it has so many bytes, by the bounds of their size classes.
+const ROUND_BYTES: usize = 8 * SEGMENT_BYTES_MAX;
+
+/// A round under way.
 pub(super) struct Merging {
-    index: usize,
-    taken: Mergeable,
+    /// Rollup, and which of its segments.
+    taken: Vec<(usize, Mergeable)>,
     is_abandoned: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Vec<Encoded>, PipelineError>>>,
+    thread: Option<JoinHandle<Result<Vec<Vec<Encoded>>, PipelineError>>>,
 }
 
 /// Segments in place of others.
@@ -29,41 +33,72 @@ pub(super) struct Merged {
 }
 
 impl Pipeline {
-    /// Starts the next merge, if one is due and none is under way.
+    /// Starts the next round, if anything is due and none is under way.
     pub(super) fn start_merge(&mut self) -> Result<(), PipelineError> {
         if self.merging.is_some() {
             return Ok(());
         }
-        let mergeable =
-            |(index, levels): (usize, &mut SegmentLevels)| Some((index, levels.take_mergeable()?));
-        let Some((index, taken)) = self.levels.iter_mut().enumerate().find_map(mergeable) else {
+        let taken = self.take_mergeable();
+        if taken.is_empty() {
             return Ok(());
-        };
-        let (reader, folding) = (self.store.reader()?, self.rollups.folding(index));
+        }
+        let reader = self.store.reader()?;
+        let work = taken.iter().map(|(index, m)| (self.rollups.folding(*index), m.part, m.ids.clone()));
+        let work: Vec<_> = work.collect();
         let is_abandoned = Arc::new(AtomicBool::new(false));
-        let (part, ids, stops) = (taken.part, taken.ids.clone(), is_abandoned.clone());
-        let thread = std::thread::Builder::new().name("merge".to_owned());
-        let thread = thread.spawn(move || merge(&reader, folding, part, &ids, &stops));
+        let stops = is_abandoned.clone();
+        let merge_all = move || {
+            let merge =
+                |(folding, part, ids): (Folding, Part, Vec<i64>)| merge(&reader, folding, part, &ids, &stops);
+            work.into_iter().map(merge).collect()
+        };
+        let thread = std::thread::Builder::new().name("merge".to_owned()).spawn(merge_all);
         let thread = Some(thread.map_err(PipelineError::Thread)?);
-        self.merging = Some(Merging { index, taken, is_abandoned, thread });
+        self.merging = Some(Merging { taken, is_abandoned, thread });
         Ok(())
     }
 
-    /// What a merge came to, once it is ready.
-    pub(super) fn merged(&mut self) -> Result<Option<Merged>, PipelineError> {
+    /// What is due, one after the other of each rollup, until a round has enough.
+    fn take_mergeable(&mut self) -> Vec<(usize, Mergeable)> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        loop {
+            let before = taken.len();
+            for (index, levels) in self.levels.iter_mut().enumerate() {
+                if bytes >= ROUND_BYTES {
+                    return taken;
+                }
+                if let Some(mergeable) = levels.take_mergeable() {
+                    bytes += mergeable.bytes_max();
+                    taken.push((index, mergeable));
+                }
+            }
+            if taken.len() == before {
+                return taken;
+            }
+        }
+    }
+
+    /// What a round came to, once it is ready.
+    pub(super) fn merged(&mut self) -> Result<Vec<Merged>, PipelineError> {
         let is_ready = |merging: &mut Merging| merging.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        let Some(mut merging) = self.merging.take_if(is_ready) else { return Ok(None) };
-        let Some(thread) = merging.thread.take() else { return Ok(None) };
+        let Some(mut merging) = self.merging.take_if(is_ready) else { return Ok(Vec::new()) };
+        let Some(thread) = merging.thread.take() else { return Ok(Vec::new()) };
         let encoded = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (index, replaces) = (merging.index, std::mem::take(&mut merging.taken.ids));
-        let segments = encoded.into_iter().map(|e| (e.part, self.segment_of(index, e.bytes)));
-        Ok(Some(Merged { index, segments: segments.collect(), replaces }))
+        let all = std::mem::take(&mut merging.taken).into_iter().zip(encoded);
+        let merged = all.map(|((index, mergeable), encoded)| {
+            let segments = encoded.into_iter().map(|e| (e.part, self.segment_of(index, e.bytes))).collect();
+            Merged { index, segments, replaces: mergeable.ids }
+        });
+        Ok(merged.collect())
     }
 
     /// Leaves the segments as they are: rollups are about to get other numbers.
     pub(super) fn abandon_merge(&mut self) {
         if let Some(mut merging) = self.merging.take() {
-            self.levels[merging.index].put_back(std::mem::take(&mut merging.taken));
+            // The newest first: each goes before those that came since.
+            for (index, mergeable) in std::mem::take(&mut merging.taken).into_iter().rev() {
+                self.levels[index].put_back(mergeable);
+            }
         }
     }
 }

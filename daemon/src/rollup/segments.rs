@@ -130,6 +130,13 @@ pub struct Mergeable {
     pub ids: Vec<i64>,
 }
 
+impl Mergeable {
+    /// What they take at most.
+    pub fn bytes_max(&self) -> usize {
+        8_usize.saturating_pow(self.class + 1).saturating_mul(self.ids.len())
+    }
+}
+
 impl SegmentLevels {
     /// A segment that is stored.
     pub fn add(&mut self, id: i64, part: Part, bytes: usize) {
