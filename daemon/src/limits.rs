@@ -27,9 +27,6 @@ pub const LAYOUTS_MAX: usize = 256;
 /// Places that one such layout names: each is looked for in every record.
 pub const LAYOUT_PLACES_MAX: usize = 256;
 
-/// Bytes of a stored segment of rollup rows; a larger one is cut. Eight are merged at once, which takes some six times as
-/// much memory for a moment: 96 MiB. A power of eight, as size classes are.
-pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
 /// Messages in one micro-batch: 8,192 rows keep DataFusion's group-by in cache.
 pub const BATCH_MESSAGES_MAX: usize = 8_192;
 /// Payload bytes in one micro-batch: bounds what a step holds when messages are large.
@@ -82,6 +79,9 @@ pub const OFFSET_MAX: i64 = 1 << 40;
 
 /// Groups (rows) kept by one rollup; beyond it new groups are counted as overflow and not kept.
 pub const ROLLUP_GROUPS_MAX: usize = 20_000_000;
+/// Bytes of a stored segment of rollup rows; a larger one is cut. Eight are merged at once, which takes some six times as
+/// much memory for a moment: 96 MiB. A power of eight, as size classes are.
+pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
 /// MiB that the rows of all rollups take together at most, unless the config says otherwise: three million credentials
 /// with what is kept of each. New subjects are not kept beyond four fifths of it, known ones not beyond all of it; both
 /// are counted as overflow.

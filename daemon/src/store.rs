@@ -271,7 +271,7 @@ impl Store {
 
     /// A segment by its id, checked against its checksum.
     pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
-        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
+        segments::read_one(&locked(&self.connection), id)
     }
 
     /// Ids of all segments of these rollups, of whichever version.

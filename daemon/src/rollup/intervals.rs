@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,7 +15,7 @@ use arrow::compute::{concat_batches, filter, filter_record_batch, not};
 use arrow::datatypes::{TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use arrow::row::RowConverter;
+use arrow::row::{RowConverter, Rows};
 use hashbrown::HashSet;
 
 use crate::limits::DETECTION_GRID_MICROS_MAX;
@@ -267,7 +268,7 @@ impl Intervals {
         };
         let columns: Vec<usize> = (0..self.layout.grid).collect();
         let (done, numbers) = part(&is_settled)?;
-        self.settled.expect(done.num_rows());
+        self.settled.reserve(done.num_rows());
         self.add_settled(&done.project(&columns)?, &numbers)?;
         let (waiting, numbers) = part(&not(&is_settled)?)?;
         self.load_pending(&waiting, &numbers)
@@ -283,12 +284,8 @@ impl Intervals {
         for run in runs {
             let table = self.pending.entry(grid.value(start));
             let table = table.or_insert_with(|| RollupTable::new(self.layout.clone(), self.budget.clone()));
-            table.expect(run);
-            for row in (start..start + run).filter(|row| numbers.is_valid(*row)) {
-                let subject = || numbers.value(row);
-                let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
-                self.overflow += u64::from(kept == Kept::Overflow);
-            }
+            table.reserve(run);
+            self.overflow += merge_kept(table, &keys, &prepared, numbers, start..start + run)?;
             start += run;
         }
         Ok(())
@@ -361,10 +358,22 @@ fn gather(
     let layout = table.layout().clone();
     let keys = converter.convert_columns(&layout.key_columns(rows))?;
     let prepared = Prepared::new(&layout, rows)?;
+    merge_kept(table, &keys, &prepared, numbers, 0..rows.num_rows())
+}
+
+/// Merges these rows, which were kept before, into one table; those without a subject are left out. Returns how many
+/// groups did not fit.
+fn merge_kept(
+    table: &mut RollupTable,
+    keys: &Rows,
+    prepared: &Prepared,
+    numbers: &UInt32Array,
+    rows: Range<usize>,
+) -> Result<u64, ArrowError> {
     let mut overflow = 0;
-    for row in (0..rows.num_rows()).filter(|row| numbers.is_valid(*row)) {
+    for row in rows.filter(|row| numbers.is_valid(*row)) {
         let subject = || numbers.value(row);
-        let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, &prepared, row)?;
+        let kept = table.merge(keys.row(row).as_ref(), Room::Always, subject, prepared, row)?;
         overflow += u64::from(kept == Kept::Overflow);
     }
     Ok(overflow)

@@ -26,7 +26,9 @@ impl Rollups {
         let layouts: Vec<_> = self.states.iter().map(|state| (state.kind, state.layout.clone())).collect();
         let mut overflow = vec![0; layouts.len()];
         std::thread::scope(|scope| {
-            let mut loaders: Vec<Loader<'_>> = self.states.iter_mut().map(Loader::Waiting).collect();
+            let loaders = self.states.iter_mut().map(|state| spawn(scope, state, settled));
+            let (senders, threads): (Vec<_>, Vec<_>) =
+                loaders.collect::<Result<Vec<_>, RollupError>>()?.into_iter().unzip();
             for read in stored {
                 let (index, rows) = read?;
                 let (kind, layout) = &layouts[index];
@@ -35,9 +37,15 @@ impl Rollups {
                 if layout.links() {
                     overflow[index] += self.links[*kind].add(layout, &rows, subjects);
                 }
-                loaders[index].load((rows, numbers), settled, scope)?;
+                if senders[index].send((rows, numbers)).is_err() {
+                    // Its thread ended: it says why.
+                    break;
+                }
             }
-            loaders.into_iter().try_for_each(Loader::finish).map_err(E::from)
+            drop(senders);
+            let ends = threads.into_iter().map(ScopedJoinHandle::join);
+            ends.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .try_for_each(|loaded| Ok::<(), E>(loaded.map_err(RollupError::from)?))
         })?;
         for (state, overflow) in self.states.iter_mut().zip(overflow) {
             state.count_overflow(overflow);
@@ -46,40 +54,15 @@ impl Rollups {
     }
 }
 
-/// One rollup while rows are loaded.
-enum Loader<'scope> {
-    Waiting(&'scope mut Intervals),
-    Loading(SyncSender<Numbered>, ScopedJoinHandle<'scope, Result<(), ArrowError>>),
-    Ended,
-}
+/// What one rollup is sent, and the thread that loads it.
+type Loader<'scope> = (SyncSender<Numbered>, ScopedJoinHandle<'scope, Result<(), ArrowError>>);
 
-impl<'scope> Loader<'scope> {
-    fn load(
-        &mut self,
-        rows: Numbered,
-        settled: i64,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> Result<(), RollupError> {
-        let (sender, thread) = match std::mem::replace(self, Self::Ended) {
-            Self::Waiting(state) => {
-                let (sender, receiver) = sync_channel::<Numbered>(1);
-                let work = move || {
-                    receiver.iter().try_for_each(|(rows, numbers)| state.load(&rows, settled, &numbers))
-                };
-                (sender, Builder::new().name("load".to_owned()).spawn_scoped(scope, work)?)
-            }
-            Self::Loading(sender, thread) => (sender, thread),
-            Self::Ended => return Ok(()),
-        };
-        let is_taken = sender.send(rows).is_ok();
-        *self = Self::Loading(sender, thread);
-        // It ended: it says why.
-        if is_taken { Ok(()) } else { std::mem::replace(self, Self::Ended).finish() }
-    }
-
-    fn finish(self) -> Result<(), RollupError> {
-        let Self::Loading(sender, thread) = self else { return Ok(()) };
-        drop(sender);
-        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
-    }
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    state: &'scope mut Intervals,
+    settled: i64,
+) -> Result<Loader<'scope>, RollupError> {
+    let (sender, receiver) = sync_channel::<Numbered>(1);
+    let work = move || receiver.iter().try_for_each(|(rows, numbers)| state.load(&rows, settled, &numbers));
+    Ok((sender, Builder::new().name("load".to_owned()).spawn_scoped(scope, work)?))
 }

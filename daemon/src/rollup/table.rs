@@ -166,7 +166,7 @@ impl RollupTable {
 
     /// Makes room in the index for so many groups at once, if they are more than there are: it is not made anew, from all
     /// keys, each time that it doubles.
-    pub fn expect(&mut self, groups: usize) {
+    pub fn reserve(&mut self, groups: usize) {
         if groups > self.keys.len() {
             let (keys, hasher) = (&self.keys, &self.layout.hasher);
             self.index.reserve(groups, |slot| hasher.hash_one(&*keys[*slot as usize]));

@@ -147,7 +147,7 @@ impl Reader {
 
     /// A segment by its id, checked against its checksum.
     pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
-        segments::read_one(&locked(&self.connection), id)?.ok_or(StoreError::NoSegment { id })
+        segments::read_one(&locked(&self.connection), id)
     }
 
     /// Number of the newest change, 0 before the first.

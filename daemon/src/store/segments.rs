@@ -87,12 +87,12 @@ pub(super) fn ids_of(connection: &Connection, rollups: &[String]) -> rusqlite::R
     Ok(ids)
 }
 
-/// One segment by id, checked; `None` where there is none.
-pub(super) fn read_one(connection: &Connection, id: i64) -> Result<Option<StoredSegment>, StoreError> {
+/// One segment by id, checked.
+pub(super) fn read_one(connection: &Connection, id: i64) -> Result<StoredSegment, StoreError> {
     let mut select = connection
         .prepare_cached("SELECT id, rollup, version, sha256, bytes, checksum FROM segment WHERE id = ?1")?;
     let mut rows = select.query([id])?;
-    rows.next()?.map(stored).transpose()
+    rows.next()?.map_or(Err(StoreError::NoSegment { id }), stored)
 }
 
 fn stored(row: &Row<'_>) -> Result<StoredSegment, StoreError> {
