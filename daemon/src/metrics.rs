@@ -169,8 +169,10 @@ pub struct Metrics {
     pub findings_held: Gauge,
     /// Score of each open finding, the worst FINDING_SERIES_MAX of them.
     pub findings_score: Family<FindingLabel, FloatGauge>,
-    /// One durable commit.
+    /// One durable commit, on its own thread.
     pub store_commit_seconds: Histogram,
+    /// How long the pipeline takes nothing in because of a commit.
+    pub pipeline_commit_pause_seconds: Histogram,
     /// Size of the state on disk.
     pub store_size_bytes: Gauge,
     /// Registry reloads: applied, refused.
@@ -274,6 +276,7 @@ impl Metrics {
             findings_held: Gauge::default(),
             findings_score: Family::default(),
             store_commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+            pipeline_commit_pause_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             store_size_bytes: Gauge::default(),
             registry_reloads: Family::default(),
             registry_current: Gauge::default(),
@@ -431,6 +434,12 @@ impl Metrics {
             "One durable commit",
             Unit::Seconds,
             self.store_commit_seconds.clone(),
+        );
+        r.register_with_unit(
+            "pipeline_commit_pause",
+            "Time that the pipeline takes nothing in because of a commit",
+            Unit::Seconds,
+            self.pipeline_commit_pause_seconds.clone(),
         );
         r.register_with_unit("store_size", "State on disk", Unit::Bytes, self.store_size_bytes.clone());
         r.register("registry_reloads", "Registry reloads by outcome", self.registry_reloads.clone());

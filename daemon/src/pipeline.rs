@@ -1,7 +1,8 @@
 //! READ FIRST. One `step` takes a batch of messages through every stage, in order, to a durable commit.
 //!
 //! In: [`RawBatch`]es and the wall clock as a value. Out: committed state, and the number of its newest
-//! change. Runs on one thread; stages are calls on values. Nothing leaves the process before it is durable.
+//! change. Runs on one thread, beside which one commits and one merges; stages are calls on values. Nothing leaves the
+//! process before it is durable.
 
 mod commit;
 mod gauges;
@@ -40,6 +41,7 @@ use crate::rollup::{Budget, RollupError, Rollups, Watermark};
 use crate::schema::{EventBatch, SchemaMismatch};
 use crate::store::{ControlEvent, DeadLetters, Quarantined, Rejects, Store, StoreError, StoredSegment};
 
+pub use commit::Committed;
 pub use rebuild::{Finished, Rebuild, RebuildError, Rebuilt};
 pub use recover::Parts;
 pub use warming::Warming;
@@ -62,8 +64,8 @@ pub enum PipelineError {
     /// Enrichment.
     #[error(transparent)]
     Enrich(#[from] EnrichError),
-    /// The thread that merges segments could not be started.
-    #[error("cannot start the thread that merges segments: {0}")]
+    /// A thread that commits or merges could not be started.
+    #[error("cannot start a thread: {0}; raise the limit on this user's processes (ulimit -u, TasksMax)")]
     Thread(#[source] std::io::Error),
     /// A stage broke its own schema: a bug.
     #[error(transparent)]
@@ -121,12 +123,17 @@ pub struct Pipeline {
     dedupe_segments: Vec<i64>,
     /// Segments that are being merged meanwhile.
     merging: Option<merge::Merging>,
+    /// Whose turn it is in the next round.
+    merges_next: usize,
     /// Stored segments of queries that are not in force any more: the next commit removes them.
     superseded: Vec<i64>,
     /// By rollup id: the event time from which on its rows hold everything, where that is not the first event's.
     start_times: BTreeMap<String, i64>,
     shown_warming: Vec<Warming>,
     uncommitted: Uncommitted,
+    on_its_way: Option<commit::OnItsWay>,
+    /// Durable, and nobody was told.
+    committed: Option<Committed>,
     keeps_dead_letters: bool,
     looked_early_at: i64,
     change_seq: u64,

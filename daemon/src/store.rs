@@ -21,6 +21,7 @@ pub mod verify;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -158,12 +159,17 @@ impl Default for Bounds {
 
 /// The one writer of a state folder.
 pub struct Store {
+    writer: Arc<Writer>,
+}
+
+/// Makes commits durable, on whichever thread. The folder stays locked as long as anybody holds it.
+pub struct Writer {
     connection: Shared,
     place: Place,
     bounds: Bounds,
     crash: CrashPoints,
     /// A commit failed: what the database holds is unknown until it is opened again.
-    failed: bool,
+    failed: AtomicBool,
     /// Released after the connection, which stands above it.
     _lock: Option<sqlite::FolderLock>,
 }
@@ -188,46 +194,32 @@ impl Store {
         let connection = sqlite::open_writer(dir, &crash)?;
         let recovered = recover::recover(&connection)?;
         crash.pass(CrashPoint::Recovered);
-        let store = Self {
-            connection: Arc::new(Mutex::new(connection)),
-            place: Place::Folder(dir.to_owned()),
-            bounds: Bounds::default(),
-            crash,
-            failed: false,
-            _lock: Some(lock),
-        };
-        Ok((store, recovered))
+        let writer = Writer::new(connection, Place::Folder(dir.to_owned()), crash, Some(lock));
+        Ok((Self { writer: Arc::new(writer) }, recovered))
     }
 
     /// An empty store that ends with the process: the same code over SQLite's `:memory:`.
     pub fn in_memory() -> Result<(Self, Recovered), StoreError> {
         let connection = sqlite::open_memory()?;
         let recovered = recover::recover(&connection)?;
-        let store = Self {
-            connection: Arc::new(Mutex::new(connection)),
-            place: Place::Memory,
-            bounds: Bounds::default(),
-            crash: CrashPoints::default(),
-            failed: false,
-            _lock: None,
-        };
-        Ok((store, recovered))
+        let writer = Writer::new(connection, Place::Memory, CrashPoints::default(), None);
+        Ok((Self { writer: Arc::new(writer) }, recovered))
     }
 
     /// Numbers of `names`, in their order. Numbers are for ever; new names get the next ones in name order.
     pub fn register_topics(&mut self, names: &[String]) -> Result<Vec<u16>, StoreError> {
-        let mut connection = locked(&self.connection);
+        let mut connection = locked(&self.writer.connection);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let numbers = write::register_topics(&transaction, names)?;
         control::seal(&transaction)?;
-        self.crash.pass(CrashPoint::TopicsNumbered);
+        self.writer.crash.pass(CrashPoint::TopicsNumbered);
         transaction.commit()?;
         Ok(numbers)
     }
 
     /// Ties the state to a credential key, which `fingerprint` tells from others; to another one once it is tied is an error.
     pub fn bind_credential_key(&mut self, fingerprint: &str) -> Result<(), StoreError> {
-        let mut connection = locked(&self.connection);
+        let mut connection = locked(&self.writer.connection);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         match sqlite::meta_text(&transaction, "credential_key")? {
             Some(known) if known == fingerprint => return Ok(()),
@@ -238,14 +230,108 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
+    /// As [`Writer::commit`].
+    pub fn commit(&mut self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        self.writer.commit(commit)
+    }
+
+    /// For a thread that commits while this one goes on.
+    pub fn writer(&self) -> Arc<Writer> {
+        Arc::clone(&self.writer)
+    }
+
+    /// All segments, each checked against its checksum, in the order in which they were written.
+    pub fn segments(&self) -> Result<Vec<StoredSegment>, StoreError> {
+        segments::read(&locked(&self.writer.connection))
+    }
+
+    /// A segment by its id, checked against its checksum.
+    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
+        segments::read_one(&locked(&self.writer.connection), id)
+    }
+
+    /// Ids of all segments of these rollups, of whichever version.
+    pub fn segments_of(&self, rollups: &[String]) -> Result<Vec<i64>, StoreError> {
+        Ok(segments::ids_of(&locked(&self.writer.connection), rollups)?)
+    }
+
+    /// Topic names by number.
+    pub fn topics(&self) -> Result<Vec<String>, StoreError> {
+        Ok(recover::topics(&locked(&self.writer.connection))?)
+    }
+
+    /// Where to go on reading, by partition.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        Ok(recover::checkpoints(&locked(&self.writer.connection))?)
+    }
+
+    /// What was in force at the last commit; `None` before the first one that said so.
+    pub fn versions(&self) -> Result<Option<Versions>, StoreError> {
+        Ok(recover::versions(&locked(&self.writer.connection))?)
+    }
+
+    /// Every finding, all episodes, with what its lifecycle remembers.
+    pub fn tracked(&self) -> Result<Vec<Tracked>, StoreError> {
+        recover::tracked(&locked(&self.writer.connection))
+    }
+
+    /// The append-only history of every finding, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
+        history::all(&locked(&self.writer.connection))
+    }
+
+    /// A reader of what is committed, for another thread.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        match &self.writer.place {
+            Place::Folder(dir) => Reader::open(dir),
+            Place::Memory => Ok(Reader::sharing(Arc::clone(&self.writer.connection))),
+        }
+    }
+
+    /// Recomputes the hash chain of all revisions; returns how many there are.
+    pub fn verify_chain(&self) -> Result<u64, StoreError> {
+        history::verify(&locked(&self.writer.connection))
+    }
+
+    /// Rejects by reason since the state was created, in name order.
+    pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        read::reject_totals(&locked(&self.writer.connection))
+    }
+
+    /// Bytes of the database and its write-ahead log.
+    pub fn size_bytes(&self) -> Result<u64, StoreError> {
+        match &self.writer.place {
+            Place::Folder(dir) => sqlite::folder_bytes(dir),
+            Place::Memory => sqlite::page_bytes(&locked(&self.writer.connection)),
+        }
+    }
+}
+
+impl Writer {
+    fn new(
+        connection: Connection,
+        place: Place,
+        crash: CrashPoints,
+        lock: Option<sqlite::FolderLock>,
+    ) -> Self {
+        Self {
+            connection: Arc::new(Mutex::new(connection)),
+            place,
+            bounds: Bounds::default(),
+            crash,
+            failed: AtomicBool::new(false),
+            _lock: lock,
+        }
+    }
+
     /// Makes `commit` durable, in one transaction. After an error the store refuses everything: stop, open
     /// it again and go on from what it then says; a failed fsync must not be tried again in place.
-    pub fn commit(&mut self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
-        if self.failed {
+    pub fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        if self.failed.load(Ordering::Acquire) {
             return Err(StoreError::Stopped);
         }
         let outcome = self.write(commit);
-        self.failed = outcome.is_err();
+        self.failed.store(outcome.is_err(), Ordering::Release);
         outcome
     }
 
@@ -262,72 +348,6 @@ impl Store {
             sqlite::keep_log_short(&connection, dir, &self.crash)?;
         }
         Ok(outcome)
-    }
-
-    /// All segments, each checked against its checksum, in the order in which they were written.
-    pub fn segments(&self) -> Result<Vec<StoredSegment>, StoreError> {
-        segments::read(&locked(&self.connection))
-    }
-
-    /// A segment by its id, checked against its checksum.
-    pub fn segment(&self, id: i64) -> Result<StoredSegment, StoreError> {
-        segments::read_one(&locked(&self.connection), id)
-    }
-
-    /// Ids of all segments of these rollups, of whichever version.
-    pub fn segments_of(&self, rollups: &[String]) -> Result<Vec<i64>, StoreError> {
-        Ok(segments::ids_of(&locked(&self.connection), rollups)?)
-    }
-
-    /// Topic names by number.
-    pub fn topics(&self) -> Result<Vec<String>, StoreError> {
-        Ok(recover::topics(&locked(&self.connection))?)
-    }
-
-    /// Where to go on reading, by partition.
-    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        Ok(recover::checkpoints(&locked(&self.connection))?)
-    }
-
-    /// What was in force at the last commit; `None` before the first one that said so.
-    pub fn versions(&self) -> Result<Option<Versions>, StoreError> {
-        Ok(recover::versions(&locked(&self.connection))?)
-    }
-
-    /// Every finding, all episodes, with what its lifecycle remembers.
-    pub fn tracked(&self) -> Result<Vec<Tracked>, StoreError> {
-        recover::tracked(&locked(&self.connection))
-    }
-
-    /// The append-only history of every finding, in the order in which it was written.
-    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
-        history::all(&locked(&self.connection))
-    }
-
-    /// A reader of what is committed, for another thread.
-    pub fn reader(&self) -> Result<Reader, StoreError> {
-        match &self.place {
-            Place::Folder(dir) => Reader::open(dir),
-            Place::Memory => Ok(Reader::sharing(Arc::clone(&self.connection))),
-        }
-    }
-
-    /// Recomputes the hash chain of all revisions; returns how many there are.
-    pub fn verify_chain(&self) -> Result<u64, StoreError> {
-        history::verify(&locked(&self.connection))
-    }
-
-    /// Rejects by reason since the state was created, in name order.
-    pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        read::reject_totals(&locked(&self.connection))
-    }
-
-    /// Bytes of the database and its write-ahead log.
-    pub fn size_bytes(&self) -> Result<u64, StoreError> {
-        match &self.place {
-            Place::Folder(dir) => sqlite::folder_bytes(dir),
-            Place::Memory => sqlite::page_bytes(&locked(&self.connection)),
-        }
     }
 }
 

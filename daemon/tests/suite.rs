@@ -7,6 +7,9 @@
 #[path = "suite/broker.rs"]
 mod broker;
 #[cfg(test)]
+#[path = "suite/commits.rs"]
+mod commits;
+#[cfg(test)]
 #[path = "suite/dead_letters.rs"]
 mod dead_letters;
 #[cfg(test)]

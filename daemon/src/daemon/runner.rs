@@ -16,13 +16,15 @@ use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::explain::Question;
 use crate::ingest::{Position, Source, Topics};
 use crate::metrics::{Metrics, TopicLabel};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Committed, Pipeline};
 use crate::query::QueryTexts;
 use crate::rollup::Partition;
 use crate::serve::Health;
 
 /// Longest wait for a batch before the clock is looked at again.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
+/// The same while a commit is on its way, of which people wait to be told.
+const COMMIT_WAIT: Duration = Duration::from_millis(1);
 
 /// The pipeline's thread.
 pub(super) struct Runner {
@@ -59,19 +61,25 @@ impl Runner {
                 break;
             }
             self.answer();
-            let Some(batch) = self.source.next_batch(BATCH_WAIT)? else { break };
+            let wait = if self.pipeline.is_committing() { COMMIT_WAIT } else { BATCH_WAIT };
+            let Some(batch) = self.source.next_batch(wait)? else { break };
             self.crash.pass(CrashPoint::BatchRead);
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
             self.show_source();
             self.show_warming();
             self.show_memory();
+            if let Some(committed) = self.pipeline.committed(wall_clock)? {
+                self.tell(&committed);
+            }
             if self.pipeline.commit_is_due(now) {
-                self.commit()?;
+                self.pipeline.begin_commit(wall_clock)?;
             }
             self.seen.send_modify(|progress| progress.turns += 1);
         }
-        self.commit()
+        let committed = self.pipeline.commit(wall_clock)?;
+        self.tell(&committed);
+        Ok(())
     }
 
     /// Copies the rows that one question is about; nobody else waits for it.
@@ -82,8 +90,8 @@ impl Runner {
         }
     }
 
-    fn commit(&mut self) -> Result<(), DaemonError> {
-        let committed = self.pipeline.commit(wall_clock)?;
+    /// What is durable may leave the process.
+    fn tell(&mut self, committed: &Committed) {
         self.source.committed(&committed.positions);
         self.crash.pass(CrashPoint::BrokerTold);
         let next = |p: &Position| ((p.topic, p.partition), p.offset);
@@ -91,7 +99,6 @@ impl Runner {
         self.told.send_replace(committed.change_seq);
         self.crash.pass(CrashPoint::WatchersTold);
         self.seen.send_modify(|progress| progress.committed_micros = wall_clock());
-        Ok(())
     }
 
     fn show_source(&self) {

@@ -1,9 +1,12 @@
 //! One transaction for everything that a step changed, NEXT offsets included.
 //!
-//! In: what is uncommitted. Out: the number of the newest durable change. Nothing is told before this.
+//! In: what is uncommitted. Out: the number of the newest durable change. Nothing is told before this. A thread of its own
+//! writes it: the pipeline takes in what comes next meanwhile.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::crash_points::CrashPoint;
 use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
@@ -12,14 +15,36 @@ use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, Part};
-use crate::store::{ClockState, Commit, NewSegment, Versions};
+use crate::store::{ClockState, Commit, CommitOutcome, NewSegment, StoreError, Versions};
 
 /// Name under which remembered event ids are stored beside the rollups.
 pub(super) const DEDUPE_SEGMENT: &str = "dedupe";
 /// Stored runs of event ids that are replaced by one.
 const DEDUPE_SEGMENTS_MAX: usize = 32;
 
-/// What a commit made durable.
+/// Of each new segment its rollup and part (none: event ids) and its size.
+type Places = Vec<(Option<(usize, Part)>, usize)>;
+
+/// A commit that a thread of its own makes durable.
+pub(super) struct OnItsWay {
+    commit: Arc<Commit>,
+    places: Places,
+    thread: Option<JoinHandle<Result<CommitOutcome, StoreError>>>,
+    /// When it began.
+    since: i64,
+    /// How long it kept the pipeline from taking anything in.
+    pause: Duration,
+}
+
+impl Drop for OnItsWay {
+    /// Who drops a pipeline may open its state next.
+    fn drop(&mut self) {
+        // What it would have said is of no use to anybody.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What commits made durable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// NEXT offsets, for the source to show its lag.
@@ -29,7 +54,8 @@ pub struct Committed {
 }
 
 impl Pipeline {
-    /// Whether something waits and its time has come: at once for findings, else by the rhythm.
+    /// Whether something waits and its time has come: at once for findings, else by the rhythm. While a commit is on its
+    /// way all wait for it.
     pub fn commit_is_due(&mut self, now: i64) -> bool {
         let waits = &mut self.uncommitted;
         if waits.checkpoints.is_empty()
@@ -41,19 +67,64 @@ impl Pipeline {
             return false;
         }
         let since = *waits.since.get_or_insert(now);
-        !waits.changes.is_empty() || now - since >= self.rhythm.commit_every
+        let is_time = !waits.changes.is_empty() || now - since >= self.rhythm.commit_every;
+        is_time && self.on_its_way.is_none()
     }
 
-    /// Makes everything up to here durable. `wall` reads the clock for the latency figures only.
-    pub fn commit(&mut self, wall: fn() -> i64) -> Result<Committed, PipelineError> {
+    /// Whether a commit is on its way: not durable yet, or nobody asked since it is.
+    pub fn is_committing(&self) -> bool {
+        self.on_its_way.is_some() || self.committed.is_some()
+    }
+
+    /// Everything up to here is written and fsynced on a thread of its own, after the commit before it, which is waited
+    /// for. `wall` reads the clock, microseconds since 1970.
+    pub fn begin_commit(&mut self, wall: impl Fn() -> i64) -> Result<(), PipelineError> {
+        self.end_commit(&wall)?;
         let started = Instant::now();
         let (segments, mut dropped, places) = self.segments_to_store()?;
         dropped.append(&mut self.superseded);
         let waits = std::mem::take(&mut self.uncommitted);
         dropped.sort_unstable();
-        let commit = self.as_commit(waits, segments, dropped);
-        let outcome = self.store.commit(&commit)?;
-        for ((place, bytes), id) in places.into_iter().zip(outcome.segment_ids) {
+        let commit = Arc::new(self.as_commit(waits, segments, dropped));
+        let (writer, written, metrics) = (self.store.writer(), commit.clone(), self.metrics.clone());
+        let write = move || {
+            let started = Instant::now();
+            let outcome = writer.commit(&written);
+            metrics.store_commit_seconds.observe(started.elapsed().as_secs_f64());
+            outcome
+        };
+        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(write);
+        let thread = Some(thread.map_err(PipelineError::Thread)?);
+        self.on_its_way = Some(OnItsWay { commit, places, thread, since: wall(), pause: started.elapsed() });
+        Ok(())
+    }
+
+    /// What became durable since this was last asked. Waits for a commit that takes longer than the time between two of
+    /// them: while a disk is slow, what is not durable does not grow, and the pipeline stands still for all to see.
+    pub fn committed(&mut self, wall: impl Fn() -> i64) -> Result<Option<Committed>, PipelineError> {
+        if let Some(commit) = &self.on_its_way {
+            let is_written = commit.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            if is_written || wall() - commit.since >= self.rhythm.commit_every {
+                self.end_commit(wall)?;
+            }
+        }
+        Ok(self.committed.take())
+    }
+
+    /// Makes everything up to here durable, and waits for it.
+    pub fn commit(&mut self, wall: impl Fn() -> i64) -> Result<Committed, PipelineError> {
+        self.begin_commit(&wall)?;
+        self.end_commit(wall)?;
+        Ok(self.committed.take().unwrap_or_default())
+    }
+
+    /// Waits for the commit that is on its way, if one is.
+    pub(super) fn end_commit(&mut self, wall: impl Fn() -> i64) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        let Some(mut written) = self.on_its_way.take() else { return Ok(()) };
+        let Some(thread) = written.thread.take() else { return Ok(()) };
+        let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        for ((place, bytes), id) in std::mem::take(&mut written.places).into_iter().zip(outcome.segment_ids) {
             match place {
                 Some((rollup, part)) => self.levels[rollup].add(id, part, bytes),
                 None => self.dedupe_segments.push(id),
@@ -64,10 +135,13 @@ impl Pipeline {
             .notify_dead_letters
             .get_or_create(&KindLabel { kind: "dropped" })
             .inc_by(outcome.dropped_letters);
-        self.metrics.store_commit_seconds.observe(started.elapsed().as_secs_f64());
-        self.after_commit(&commit.changes, wall());
-        let positions = commit.checkpoints.iter().map(|c| c.position).collect();
-        Ok(Committed { positions, change_seq: self.change_seq })
+        self.after_commit(&written.commit.changes, wall());
+        let committed = self.committed.get_or_insert_default();
+        committed.positions.extend(written.commit.checkpoints.iter().map(|c| c.position));
+        committed.change_seq = self.change_seq;
+        let pause = written.pause + started.elapsed();
+        self.metrics.pipeline_commit_pause_seconds.observe(pause.as_secs_f64());
+        Ok(())
     }
 
     fn as_commit(&self, waits: Uncommitted, segments: Vec<NewSegment>, dropped_segments: Vec<i64>) -> Commit {
@@ -135,11 +209,8 @@ impl Pipeline {
         }
     }
 
-    /// New segments, ids they replace, and for each new one its rollup and part (none: event ids) and its size.
-    #[expect(clippy::type_complexity, reason = "three lists that only commit() reads, made in one pass")]
-    fn segments_to_store(
-        &mut self,
-    ) -> Result<(Vec<NewSegment>, Vec<i64>, Vec<(Option<(usize, Part)>, usize)>), PipelineError> {
+    /// New segments, ids they replace, and where the new ones belong.
+    fn segments_to_store(&mut self) -> Result<(Vec<NewSegment>, Vec<i64>, Places), PipelineError> {
         let (mut segments, mut dropped, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rows) in self.rollups.take_unsaved()? {
             segments.push(self.segment(index, &rows)?);

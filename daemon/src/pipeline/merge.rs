@@ -58,24 +58,23 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What is due, one after the other of each rollup, until a round has enough.
+    /// What is due, one after the other of each rollup, until a round has enough. The next round goes on there.
     fn take_mergeable(&mut self) -> Vec<(usize, Mergeable)> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        loop {
-            let before = taken.len();
-            for (index, levels) in self.levels.iter_mut().enumerate() {
-                if bytes >= ROUND_BYTES {
-                    return taken;
-                }
-                if let Some(mergeable) = levels.take_mergeable() {
+        let (rollups, mut without) = (self.levels.len(), 0);
+        while without < rollups && bytes < ROUND_BYTES {
+            let index = self.merges_next % rollups;
+            self.merges_next = index + 1;
+            match self.levels[index].take_mergeable() {
+                Some(mergeable) => {
                     bytes += mergeable.bytes_max();
                     taken.push((index, mergeable));
+                    without = 0;
                 }
-            }
-            if taken.len() == before {
-                return taken;
+                None => without += 1,
             }
         }
+        taken
     }
 
     /// What a round came to, once it is ready.

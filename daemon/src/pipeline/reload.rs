@@ -41,6 +41,8 @@ impl Pipeline {
             }
         };
         queries.look_on(self.time.grid_seconds);
+        // Both know rollups by numbers that are about to change.
+        self.end_commit(|| now)?;
         self.abandon_merge();
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
         self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;

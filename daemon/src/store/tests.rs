@@ -139,7 +139,7 @@ fn fresh(dir: &Path) -> Store {
 
 fn memory(bounds: Bounds) -> Store {
     let (mut store, _) = Store::in_memory().unwrap();
-    store.bounds = bounds;
+    Arc::get_mut(&mut store.writer).expect("nobody else holds it").bounds = bounds;
     store.register_topics(&topics()).unwrap();
     store
 }
@@ -265,7 +265,7 @@ fn an_unfinished_transaction_leaves_the_old_state() {
     let mut store = fresh(dir.path());
     store.commit(&full_commit()).unwrap();
     {
-        let mut connection = locked(&store.connection);
+        let mut connection = locked(&store.writer.connection);
         let transaction = connection.transaction().unwrap();
         let mut next = step(ChangeKind::Updated, finding("f_1", Severity::Critical, 99));
         next.checkpoints = vec![Checkpoint {
@@ -530,7 +530,7 @@ fn small_quarantine(kind_rows: usize, rows: usize) -> (Store, SampleBounds) {
 
 /// What is kept, by topic, reason, partition and offset.
 fn quarantined(store: &Store) -> Vec<(u16, String, i32, i64)> {
-    let connection = locked(&store.connection);
+    let connection = locked(&store.writer.connection);
     let sql = "SELECT topic, reason, partition, \"offset\" FROM quarantine ORDER BY 1, 2, 3, 4";
     let mut select = connection.prepare(sql).unwrap();
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));

@@ -307,7 +307,8 @@ pub(super) fn incremental(
     let mut pipeline = world.open(dir.path(), arrival.early, version, &metrics);
     for (index, batch) in batches.iter().enumerate() {
         pipeline.step(batch, index as i64).expect("a step never fails on input");
-        pipeline.commit(|| 0).expect("the commit succeeds");
+        // Durable while the next batch is taken in.
+        pipeline.begin_commit(|| 0).expect("the commit before it succeeds");
         let mut in_force = version;
         let mut restarts = arrival.restarts[index % arrival.restarts.len()];
         let due = |reload: &&Reload| reload.after % batches.len() == index;
@@ -328,6 +329,7 @@ pub(super) fn incremental(
             pipeline.step(&assigned, index as i64).expect("a step never fails on input");
         }
     }
+    pipeline.commit(|| 0).expect("the last commit succeeds");
     let findings = pipeline.findings().expect("findings are readable");
     let history = pipeline.history().expect("revisions are readable");
     world.close(pipeline, version);
