@@ -131,6 +131,11 @@ pub const DEAD_LETTERS_WAITING_MAX: usize = 10_000;
 pub const DEAD_LETTERS_IN_FLIGHT_MAX: usize = 1_024;
 /// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.
 pub const CONTROL_ROWS_MAX: usize = 1_000_000;
+/// Losses of evidence remembered one by one: of twenty rollups without room for a week one an hour, and as many again.
+/// The oldest go, which were told.
+pub const LOSSES_MAX: usize = 10_000;
+/// Seconds for which losses are remembered: detections that tell them look back less far.
+pub const LOSSES_KEPT_SECONDS: i64 = 8 * 86_400;
 /// Former places of findings in the list, kept so that page tokens walk the list as it was; a token older
 /// than these is refused.
 pub const PAGE_WALK_KEYS_MAX: usize = 200_000;

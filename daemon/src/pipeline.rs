@@ -6,6 +6,7 @@
 
 mod commit;
 mod gauges;
+mod losses;
 mod merge;
 mod rebuild;
 mod recover;
@@ -32,6 +33,7 @@ use crate::explain::{self, Ask, ExplainError, Snapshot};
 use crate::findings::lifecycle::{Lifecycle, Rule};
 use crate::findings::{Finding, FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position, RawBatch, RawMessage, SourceNotice};
+use crate::losses::{LossKind, Losses};
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::query::plan::{PlanError, QuerySet};
 use crate::registry::Registry;
@@ -130,6 +132,8 @@ pub struct Pipeline {
     /// By rollup id: the event time from which on its rows hold everything, where that is not the first event's.
     start_times: BTreeMap<String, i64>,
     shown_warming: Vec<Warming>,
+    /// Evidence that nobody will see.
+    losses: Losses,
     uncommitted: Uncommitted,
     on_its_way: Option<commit::OnItsWay>,
     /// Durable, and nobody was told.
@@ -269,11 +273,20 @@ impl Pipeline {
         for notice in &batch.notices {
             let kind = notice.name();
             self.metrics.ingest_notices.get_or_create(&KindLabel { kind }).inc();
-            if let SourceNotice::RetentionGap { lost, .. } = notice {
-                self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
-            }
-            if let SourceNotice::BrokerDown { .. } = notice {
-                self.watermark.forget_ends();
+            match notice {
+                SourceNotice::RetentionGap { position, resumed_at, lost } => {
+                    self.metrics.ingest_lost_messages.inc_by(u64::try_from(*lost).unwrap_or(0));
+                    let resumed = Position { offset: *resumed_at, ..*position };
+                    self.note_lost_messages(LossKind::RetentionGap, resumed, *lost, now);
+                }
+                SourceNotice::TopicRecreated { position, resumed_at } => {
+                    let resumed = Position { offset: *resumed_at, ..*position };
+                    self.note_lost_messages(LossKind::TopicRecreated, resumed, 0, now);
+                }
+                SourceNotice::BrokerDown { .. } => self.watermark.forget_ends(),
+                SourceNotice::TopicUnreadable { .. }
+                | SourceNotice::PartitionAdded { .. }
+                | SourceNotice::BrokerUp => {}
             }
             let event = self.control(kind, &format!("{notice:?} at {now}"));
             self.uncommitted.control.push(event);

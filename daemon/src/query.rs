@@ -69,7 +69,7 @@ pub struct RollupQuery {
     pub presents: Option<String>,
 }
 
-/// One SELECT over rollup and registry tables that names subjects.
+/// One SELECT over rollups, registry tables and losses that names subjects.
 #[derive(Debug, Clone)]
 pub struct DetectionQuery {
     /// Id, version, SQL, parameters.

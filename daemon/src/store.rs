@@ -30,6 +30,7 @@ use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::findings::{FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position};
 use crate::limits;
+use crate::losses::Loss;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{StoreAction, StoreError};
@@ -56,6 +57,10 @@ pub struct Commit {
     pub rejects: Rejects,
     /// Rejects for the dead-letter topic, and which of them the broker has.
     pub dead_letters: DeadLetters,
+    /// Losses of evidence that are new or grew.
+    pub losses: Vec<Loss>,
+    /// Losses of before this event time, microseconds since 1970, are forgotten.
+    pub losses_since: i64,
     /// Event time after the step.
     pub clock: ClockState,
     /// Decisions that did not come from the logs.
@@ -127,6 +132,8 @@ pub struct Recovered {
     pub segments: Vec<i64>,
     /// All findings, in id order.
     pub tracked: Vec<Tracked>,
+    /// Evidence that was lost, oldest first.
+    pub losses: Vec<Loss>,
     /// Event time.
     pub clock: ClockState,
     /// What was in force; `None` before the first commit that said so.

@@ -1,6 +1,6 @@
 //! The suite that needs more than one part of the daemon, in one binary so that it links once.
 //!
-//! In: a broker for [`broker`], [`process`], [`moved`], [`supervised`] and [`rebuild`], see [`kafka`]; the scenarios of
+//! In: a broker for [`broker`], [`process`], [`moved`], [`losses`], [`supervised`] and [`rebuild`], see [`kafka`]; scenarios of
 //! fixtures/ for those and [`golden`]. Out: facts.
 
 #[cfg(test)]
@@ -18,6 +18,9 @@ mod golden;
 #[cfg(test)]
 #[path = "suite/kafka.rs"]
 mod kafka;
+#[cfg(test)]
+#[path = "suite/losses.rs"]
+mod losses;
 #[cfg(test)]
 #[path = "suite/moved.rs"]
 mod moved;

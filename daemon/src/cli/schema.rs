@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::OutputFormat;
 use crate::decode::{Decoder, Format, SourceSpec};
 use crate::ingest::{Position, RawBatch};
+use crate::losses;
 use crate::query::QueryTexts;
 use crate::query::plan::{GRID_COLUMN, QuerySet};
 use crate::registry::Registry;
@@ -55,7 +56,7 @@ const ENRICH: &str = "enrich";
 
 /// Prints the tables that rollups and detections read: columns, types, meanings, and which log formats fill them.
 ///
-/// Rollups read `events`; detections read the rollups and the tables of the registry.
+/// Rollups read `events`; detections read the rollups, the tables of the registry, and `losses`: evidence that nobody saw.
 #[derive(Debug, clap::Args)]
 pub struct SchemaArguments {
     /// Folder with rollups/; the built-in queries if absent
@@ -85,6 +86,7 @@ pub fn main(arguments: &SchemaArguments) -> miette::Result<ExitCode> {
     let mut columns = events();
     columns.extend(rollups(arguments.folder.as_deref())?);
     columns.extend(registry());
+    columns.extend(of_arrow(losses::TABLE, &losses::SCHEMA));
     let mut out = io::stdout().lock();
     let written = match arguments.format {
         OutputFormat::Text => write_page(&mut out, &columns),
@@ -221,7 +223,11 @@ fn sql_type(data_type: &DataType) -> &'static str {
 fn write_page(out: &mut impl Write, columns: &[Described]) -> io::Result<()> {
     writeln!(out, "# Tables")?;
     writeln!(out)?;
-    writeln!(out, "Rollups read `events`; detections read the rollups and the tables of the registry.")?;
+    writeln!(
+        out,
+        "Rollups read `events`; detections read the rollups, the tables of the registry, and `losses`: evidence"
+    )?;
+    writeln!(out, "that nobody saw, because it was gone before it was read or found no room.")?;
     writeln!(
         out,
         "A sketch counts distinct values: `hll_estimate(hll_merge(column))` says how many there were."

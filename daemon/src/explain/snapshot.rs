@@ -107,7 +107,7 @@ pub fn take(
         tables,
         kept_since: kept_since(queries, detection, settled),
         registry: registry.clone(),
-        is_known: number.is_some(),
+        is_known: number.is_some() || detection.reads_losses,
         is_past: view == View::Settled && as_of < settled.div_euclid(grid) * grid,
     })
 }
@@ -139,7 +139,7 @@ fn tables(
     if rows > EXPLAIN_INPUT_ROWS_MAX {
         return Err(too_large(rows));
     }
-    let mut tables = queries.registry_tables();
+    let mut tables = queries.other_tables();
     let mut rows = rows;
     for index in &detection.reads {
         let batch = rollups.view(*index, kind, subjects, view, as_of)?;

@@ -81,6 +81,7 @@ impl Pipeline {
     pub fn begin_commit(&mut self, wall: impl Fn() -> i64) -> Result<(), PipelineError> {
         self.end_commit(&wall)?;
         let started = Instant::now();
+        self.note_overflow(wall());
         let (segments, mut dropped, places) = self.segments_to_store()?;
         dropped.append(&mut self.superseded);
         let waits = std::mem::take(&mut self.uncommitted);
@@ -144,7 +145,12 @@ impl Pipeline {
         Ok(())
     }
 
-    fn as_commit(&self, waits: Uncommitted, segments: Vec<NewSegment>, dropped_segments: Vec<i64>) -> Commit {
+    fn as_commit(
+        &mut self,
+        waits: Uncommitted,
+        segments: Vec<NewSegment>,
+        dropped_segments: Vec<i64>,
+    ) -> Commit {
         let changes = newest_refresh_only(waits.changes);
         let changed = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone()));
         let touched: BTreeSet<_> = changed.chain(waits.waiting).collect();
@@ -158,6 +164,8 @@ impl Pipeline {
             tracked,
             rejects: waits.rejects,
             dead_letters: waits.dead_letters,
+            losses: self.losses.take_unsaved(),
+            losses_since: self.losses.since(),
             clock: self.clock_state(),
             control: waits.control,
             versions: Some(self.versions()),
@@ -271,11 +279,6 @@ impl Pipeline {
         let (used, max) = (self.memory().used(), self.memory().max());
         self.metrics.rollup_memory_bytes.set(i64::try_from(used).unwrap_or(i64::MAX));
         self.metrics.rollup_memory_bytes_max.set(i64::try_from(max).unwrap_or(i64::MAX));
-        let overflow: Vec<u64> = self.rollups.take_overflow().collect();
-        for (query, count) in self.queries.rollups.iter().zip(overflow).filter(|(_, n)| *n > 0) {
-            let label = crate::metrics::QueryLabel { query: query.query.text.id.clone() };
-            self.metrics.rollup_overflow.get_or_create(&label).inc_by(count);
-        }
         self.metrics.decode_forgotten_ids.inc_by(self.dedupe.take_forgotten());
         if let Ok(bytes) = self.store.size_bytes() {
             self.metrics.store_size_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -15,6 +15,7 @@ use crate::decode::{Decoder, RejectReason, SourceSpec};
 use crate::enrich::{CredentialKey, Enricher, Signals};
 use crate::findings::lifecycle::Lifecycle;
 use crate::ingest::Checkpoint;
+use crate::losses::Losses;
 use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
@@ -106,6 +107,7 @@ impl Pipeline {
             superseded: Vec::new(),
             start_times: BTreeMap::new(),
             shown_warming: Vec::new(),
+            losses: Losses::restore(recovered.losses),
             uncommitted: Uncommitted::default(),
             keeps_dead_letters: false,
             looked_early_at: 0,
@@ -120,6 +122,7 @@ impl Pipeline {
             store,
         };
         let before = recovered.versions.unwrap_or_default();
+        pipeline.queries.replace_losses(&pipeline.losses);
         pipeline.load_clock(&recovered.clock);
         pipeline.load_segments(recovered.segments, &before)?;
         pipeline.start_rollups(&before);
@@ -197,15 +200,14 @@ impl Pipeline {
     pub(super) fn schedule_from(&mut self, before: &Versions) {
         self.schedules = self.rollups.schedules(&self.queries);
         self.rules = self.queries.detections.iter().map(|d| d.query.rule()).collect();
-        for (index, rule) in self.rules.iter().enumerate() {
-            for (at, subject) in self.lifecycle.wakes(rule) {
+        for index in 0..self.rules.len() {
+            for (at, subject) in self.lifecycle.wakes(&self.rules[index]) {
                 let at = self.schedules[index].at_or_after(at.max(self.rollups.settled().saturating_add(1)));
-                if let Some(id) = self.rollups.subject_number(&rule.subject_kind, &subject) {
-                    self.schedules[index].add(at, id);
-                }
+                self.wake(index, at, &subject);
             }
         }
         self.schedule_boundaries();
+        self.schedule_losses();
         for index in 0..self.schedules.len() {
             // Whom rows that settled since its last grid point concern is not stored: with a grid coarser than the
             // base grid it may be anybody.

@@ -41,6 +41,7 @@ impl Pipeline {
             }
         };
         queries.look_on(self.time.grid_seconds);
+        queries.replace_losses(&self.losses);
         // Both know rollups by numbers that are about to change.
         self.end_commit(|| now)?;
         self.abandon_merge();

@@ -23,6 +23,7 @@ use toml::Spanned;
 use crate::findings::Severity;
 use crate::ingest::Position;
 use crate::limits::CASE_EVENTS_MAX;
+use crate::losses::{Loss, LossKey, LossKind};
 use crate::registry::errors::{Place, Problems};
 use crate::registry::reader::{TextFile, choices};
 use crate::schema::{
@@ -123,6 +124,8 @@ pub struct Case {
     pub grid_seconds: i64,
     /// The findings at `as_of`, all of them.
     pub expects: Vec<Expectation>,
+    /// Evidence that was lost.
+    pub losses: Vec<Loss>,
     /// Events in time.
     pub events: Vec<CaseEvent>,
     /// Events that arrive after the grid has passed them.
@@ -156,7 +159,30 @@ struct CaseEntry {
     registry: String,
     #[serde(default)]
     expects: Vec<Expectation>,
+    #[serde(default)]
+    losses: Vec<LossEntry>,
     events: Vec<Spanned<EventsEntry>>,
+}
+
+/// Evidence that was lost: what came before `since` was seen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LossEntry {
+    since: Timestamp,
+    kind: LossKind,
+    subject: String,
+    #[serde(default = "once")]
+    times: i64,
+    #[serde(default)]
+    amount: i64,
+}
+
+impl LossEntry {
+    fn loss(&self) -> Loss {
+        let Self { since, kind, subject, times, amount } = self;
+        let key = LossKey { since: since.as_microsecond(), kind: *kind, subject: subject.clone() };
+        Loss { key, times: *times, amount: *amount, samples: None }
+    }
 }
 
 /// Events at `from` and every `every` after it, `count` in all. Of these only those before `as_of`, in `hours`
@@ -188,6 +214,10 @@ fn a_minute() -> SignedDuration {
 }
 
 fn one() -> usize {
+    1
+}
+
+fn once() -> i64 {
     1
 }
 
@@ -246,6 +276,7 @@ fn spell_out(
         as_of,
         grid_seconds: grid_seconds.max(1),
         expects: entry.expects.clone(),
+        losses: entry.losses.iter().map(LossEntry::loss).collect(),
         events: Vec::new(),
         late: Vec::new(),
     };

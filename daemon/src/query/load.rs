@@ -85,6 +85,8 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         include_str!("../../../queries/detections/duties-not-separated.cases.toml"),
     ),
     ("duties-not-separated.sql", include_str!("../../../queries/detections/duties-not-separated.sql")),
+    ("evidence-lost.cases.toml", include_str!("../../../queries/detections/evidence-lost.cases.toml")),
+    ("evidence-lost.sql", include_str!("../../../queries/detections/evidence-lost.sql")),
     ("llmjacking.cases.toml", include_str!("../../../queries/detections/llmjacking.cases.toml")),
     ("llmjacking.sql", include_str!("../../../queries/detections/llmjacking.sql")),
     (
@@ -120,6 +122,8 @@ const BUILTIN_DETECTIONS: &[(&str, &str)] = &[
         include_str!("../../../queries/detections/stale-exception-in-use.cases.toml"),
     ),
     ("stale-exception-in-use.sql", include_str!("../../../queries/detections/stale-exception-in-use.sql")),
+    ("state-full.cases.toml", include_str!("../../../queries/detections/state-full.cases.toml")),
+    ("state-full.sql", include_str!("../../../queries/detections/state-full.sql")),
     (
         "unpromoted-production-traffic.cases.toml",
         include_str!("../../../queries/detections/unpromoted-production-traffic.cases.toml"),

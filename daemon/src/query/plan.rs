@@ -4,6 +4,7 @@
 //! batches. A plan never runs twice at once and is reset before each run. Plans see registered tables only.
 
 mod errors;
+mod reads;
 mod scans;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as Parsed};
 
 use crate::limits::QUERY_MEMORY_BYTES_MAX;
+use crate::losses::{self, Losses};
 use crate::query::functions::{self, AsOf};
 use crate::query::parts::{Desk, Parts, Read, Step, Worked, follows_links};
 use crate::query::shape::{
@@ -39,6 +41,7 @@ use crate::schema::ENRICHED_SCHEMA;
 
 pub use errors::PlanError;
 pub(super) use errors::failed;
+use reads::{check_retention, driven_by, reads_losses, reads_of};
 use scans::scans_of;
 pub(super) use scans::{Scan, tables_of};
 
@@ -84,6 +87,8 @@ pub struct PlannedDetection {
     pub driven_by: Vec<usize>,
     /// Whether it reads tables of the registry: then a fact that starts or ends may change any answer.
     pub reads_registry: bool,
+    /// Whether it reads which evidence was lost.
+    pub reads_losses: bool,
     /// Whether it reads who issued a token and who presents it: then what it says of a subject depends on the
     /// subject's family.
     pub follows_links: bool,
@@ -115,6 +120,7 @@ pub struct QuerySet {
     pub detections: Vec<PlannedDetection>,
     engine: Engine,
     registry: Vec<(String, Slot)>,
+    losses: Slot,
     /// Rollups as detections read them.
     tables: Vec<Slot>,
     parts: Parts,
@@ -137,7 +143,8 @@ impl QuerySet {
             return Err(errors);
         }
         let tables: Vec<Slot> = rollups.iter().map(|r| Slot::empty(table_schema(&r.schema))).collect();
-        let known = Tables { rollups: &rollups, slots: &tables, registry: &registry };
+        let losses = Slot::holding(&Losses::default().table());
+        let known = Tables { rollups: &rollups, slots: &tables, registry: &registry, losses: &losses };
         let (mut detections, mut parts) = (Vec::new(), Parts::default());
         for query in &texts.detections {
             match engine.plan_detection(query, &known, &mut parts) {
@@ -148,7 +155,7 @@ impl QuerySet {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self { rollups, detections, engine, registry, tables, parts })
+        Ok(Self { rollups, detections, engine, registry, losses, tables, parts })
     }
 
     /// Puts new registry tables in place of the old; the same names and schemas.
@@ -160,10 +167,16 @@ impl QuerySet {
         }
     }
 
-    /// The registry's tables as detections see them.
-    pub fn registry_tables(&self) -> Vec<(String, RecordBatch)> {
-        let held = |(name, slot): &(String, Slot)| Some((name.clone(), slot.get().first()?.clone()));
-        self.registry.iter().filter_map(held).collect()
+    /// Puts the table of losses in place of the former.
+    pub fn replace_losses(&self, losses: &Losses) {
+        self.losses.put(vec![losses.table()]);
+    }
+
+    /// The tables beside the rollups as detections see them: those of the registry, and which evidence was lost.
+    pub fn other_tables(&self) -> Vec<(String, RecordBatch)> {
+        let held = |(name, slot): (&str, &Slot)| Some((name.to_owned(), slot.get().first()?.clone()));
+        let registry = self.registry.iter().map(|(name, slot)| (name.as_str(), slot));
+        registry.chain([(losses::TABLE, &self.losses)]).filter_map(held).collect()
     }
 
     /// Partial rows of one rollup over a batch of enriched events.
@@ -354,6 +367,7 @@ impl Engine {
         for (name, slot) in known.registry {
             register(&context, text, name, slot)?;
         }
+        register(&context, text, losses::TABLE, known.losses)?;
         for (rollup, slot) in rollups.iter().zip(known.slots) {
             register(&context, text, &rollup.query.text.table(), slot)?;
         }
@@ -362,6 +376,7 @@ impl Engine {
         let names = tables_of(&plan);
         let reads = reads_of(&names, rollups);
         let reads_registry = known.registry.iter().any(|(name, _)| names.contains(name));
+        let reads_losses = reads_losses(query, &names)?;
         check_retention(query, &reads, rollups)?;
         let driven_by = driven_by(query, &reads, rollups)?;
         let follows_links = follows_links(&query.subject_kind, &reads, rollups);
@@ -378,6 +393,7 @@ impl Engine {
             reads,
             driven_by,
             reads_registry,
+            reads_losses,
             follows_links,
             output,
             candidates,
@@ -392,6 +408,7 @@ struct Tables<'a> {
     rollups: &'a [PlannedRollup],
     slots: &'a [Slot],
     registry: &'a [(String, Slot)],
+    losses: &'a Slot,
 }
 
 fn query_of<'a>(text: &QueryText, statement: &'a Statement) -> Result<&'a Query, PlanError> {
@@ -448,47 +465,6 @@ pub(super) fn register(
 fn table_schema(schema: &SchemaRef) -> SchemaRef {
     let fields: Vec<_> = schema.fields().iter().filter(|f| f.name() != GRID_COLUMN).cloned().collect();
     Arc::new(Schema::new(fields))
-}
-
-fn reads_of(names: &[String], rollups: &[PlannedRollup]) -> Vec<usize> {
-    let named = |r: &PlannedRollup| names.iter().any(|n| *n == r.query.text.table());
-    rollups.iter().enumerate().filter(|(_, r)| named(r)).map(|(i, _)| i).collect()
-}
-
-/// What is read and is not background; refuses a background that is not read.
-fn driven_by(
-    query: &DetectionQuery,
-    reads: &[usize],
-    rollups: &[PlannedRollup],
-) -> Result<Vec<usize>, PlanError> {
-    let id = |index: &usize| &rollups[*index].query.text.id;
-    if let Some(unread) = query.background.iter().find(|b| !reads.iter().any(|i| id(i) == *b)) {
-        let message =
-            format!("front matter names background `{unread}`, a rollup that the query does not read");
-        return Err(PlanError::refused(&query.text, message));
-    }
-    Ok(reads.iter().filter(|i| !query.background.contains(id(i))).copied().collect())
-}
-
-fn check_retention(
-    query: &DetectionQuery,
-    reads: &[usize],
-    rollups: &[PlannedRollup],
-) -> Result<(), PlanError> {
-    for rollup in reads.iter().map(|i| &rollups[*i].query) {
-        let needed = query.window_seconds + rollup.bucket_seconds;
-        if rollup.retention_seconds < needed {
-            let message = format!(
-                "looks back {} s, but rollup `{}` keeps {} s: raise its retention_days to at least {}",
-                query.window_seconds,
-                rollup.text.id,
-                rollup.retention_seconds,
-                (needed + 86_399) / 86_400
-            );
-            return Err(PlanError::refused(&query.text, message));
-        }
-    }
-    Ok(())
 }
 
 fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {

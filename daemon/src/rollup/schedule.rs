@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ahash::RandomState;
 use hashbrown::HashSet;
 
+use crate::losses::Losses;
 use crate::rollup::SubjectId;
 use crate::rollup::intervals::Buckets;
 use crate::rollup::state::Rollups;
@@ -103,6 +104,16 @@ impl Schedule {
         let run = self.run.unwrap_or(Run { next: grid_point, until });
         let next = if run.next <= run.until { run.next.min(grid_point) } else { run.next.max(grid_point) };
         self.run = Some(Run { next, until: run.until.max(until) });
+    }
+
+    /// Every subject is due at the first grid point that sees a loss of evidence, and where it has left a window of so
+    /// many microseconds; points up to `settled` are over.
+    pub fn add_losses(&mut self, losses: &Losses, window: i64, settled: i64) {
+        for loss in losses.all() {
+            let since = loss.key.since;
+            let points = [self.after(since), self.at_or_after(since.saturating_add(window))];
+            points.into_iter().filter(|at| *at > settled).for_each(|at| self.add_all(at));
+        }
     }
 
     /// The next grid point with something due.

@@ -1,5 +1,5 @@
 //! The few rows on which everything else hangs, under one checksum: offsets, event time, versions, topic numbers, which
-//! segments there are, the schema.
+//! segments there are, the schema, what was lost.
 //!
 //! In: a connection. Out: the checksum written, or whether it still fits.
 
@@ -11,7 +11,7 @@ use super::{StoreError, sqlite};
 /// Key in `meta`.
 const CHECKSUM: &str = "control_checksum";
 /// Every row that is read back and has no checksum of its own, in an order of its own.
-const ROWS: [&str; 10] = [
+const ROWS: [&str; 11] = [
     "SELECT key, value FROM meta WHERE key <> 'control_checksum' ORDER BY key",
     "SELECT number, name FROM topic ORDER BY number",
     "SELECT topic, partition, next_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
@@ -24,17 +24,30 @@ const ROWS: [&str; 10] = [
     // The highest numbers given out, which are never used twice.
     "SELECT name, seq FROM sqlite_sequence ORDER BY name",
     "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name",
+    "SELECT since_micros, kind, subject, times, amount, sample_first, sample_last FROM loss
+     ORDER BY since_micros, kind, subject",
 ];
+/// So many of them there were in version 3 of the schema.
+const ROWS_OF_3: usize = 10;
 
 /// Writes the checksum of what is there; the last statement of whoever changes any of it.
 pub(super) fn seal(connection: &Connection) -> rusqlite::Result<()> {
-    let (checksum, _) = compute(connection)?;
+    let (checksum, _) = compute(connection, &ROWS)?;
     sqlite::set_meta(connection, CHECKSUM, &checksum)
 }
 
 /// How many rows there are; an error if they are not those that were written.
 pub(super) fn check(connection: &Connection) -> Result<u64, StoreError> {
-    let (found, rows) = compute(connection)?;
+    check_all(connection, &ROWS)
+}
+
+/// The same, as version 3 of the schema wrote it.
+pub(super) fn check_version_3(connection: &Connection) -> Result<u64, StoreError> {
+    check_all(connection, &ROWS[..ROWS_OF_3])
+}
+
+fn check_all(connection: &Connection, selects: &[&str]) -> Result<u64, StoreError> {
+    let (found, rows) = compute(connection, selects)?;
     let expected = sqlite::meta(connection, CHECKSUM)?.unwrap_or_default();
     if expected != found {
         let (found, expected) = (found.cast_unsigned(), expected.cast_unsigned());
@@ -43,9 +56,9 @@ pub(super) fn check(connection: &Connection) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-fn compute(connection: &Connection) -> rusqlite::Result<(i64, u64)> {
+fn compute(connection: &Connection, selects: &[&str]) -> rusqlite::Result<(i64, u64)> {
     let (mut checksum, mut count) = (Checksum::default(), 0);
-    for sql in ROWS {
+    for sql in selects {
         let mut select = connection.prepare_cached(sql)?;
         let columns = select.column_count();
         let mut rows = select.query([])?;

@@ -22,6 +22,14 @@ const FROM_2: &str = "
     ALTER TABLE dead_letter ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE control ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;";
 
+/// Version 3 did not remember what was lost.
+const FROM_3: &str = "
+    CREATE TABLE loss (
+        since_micros INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, times INTEGER NOT NULL,
+        amount INTEGER NOT NULL, sample_first INTEGER, sample_last INTEGER,
+        PRIMARY KEY (since_micros, kind, subject)
+    ) STRICT, WITHOUT ROWID;";
+
 /// Brings a database from version `from`, at least OLDEST, to SCHEMA_VERSION.
 pub(super) fn migrate(connection: &Connection, from: i64) -> Result<(), StoreError> {
     if from == 2 {
@@ -30,7 +38,10 @@ pub(super) fn migrate(connection: &Connection, from: i64) -> Result<(), StoreErr
         for (table, _) in TABLES {
             connection.execute(&checksum::set(table, "true"), [])?;
         }
+    } else {
+        control::check_version_3(connection)?;
     }
+    connection.execute_batch(FROM_3)?;
     sqlite::set_meta(connection, "schema_version", &sqlite::SCHEMA_VERSION)?;
     Ok(control::seal(connection)?)
 }

@@ -8,6 +8,7 @@ use super::{ClockState, Recovered, StoreError, Versions};
 use super::{checksum, control, read, segments, sqlite};
 use crate::findings::Tracked;
 use crate::ingest::{Checkpoint, Position};
+use crate::losses::{Loss, LossKey, LossKind};
 
 /// Everything but the segments, which are many and large; each body checked.
 pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
@@ -18,6 +19,7 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> 
         topics: topics(connection)?,
         segments: segments::ids(connection)?,
         tracked: tracked(connection)?,
+        losses: losses(connection)?,
         clock: clock(connection)?,
         versions: versions(connection)?,
         change_seq: read::latest_seq(connection)?,
@@ -73,6 +75,30 @@ fn clock(connection: &Connection) -> rusqlite::Result<ClockState> {
         partitions: partitions.collect::<rusqlite::Result<_>>()?,
         newest_event_micros: sqlite::meta(connection, "newest_event_micros")?.unwrap_or(0),
     })
+}
+
+fn losses(connection: &Connection) -> Result<Vec<Loss>, StoreError> {
+    let mut select = connection.prepare(
+        "SELECT since_micros, kind, subject, times, amount, sample_first, sample_last FROM loss
+         ORDER BY since_micros",
+    )?;
+    let mut rows = select.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(1)?;
+        let Some(kind) = LossKind::parse(&name) else {
+            let found = format!("kind {name}, of which this program knows nothing");
+            return Err(StoreError::CorruptRow {
+                table: "loss",
+                key: row.get::<_, i64>(0)?.to_string(),
+                found,
+            });
+        };
+        let key = LossKey { since: row.get(0)?, kind, subject: row.get(2)? };
+        let samples = row.get::<_, Option<i64>>(5)?.zip(row.get(6)?);
+        all.push(Loss { key, times: row.get(3)?, amount: row.get(4)?, samples });
+    }
+    Ok(all)
 }
 
 /// Every finding with what its lifecycle remembers.

@@ -136,6 +136,19 @@ CREATE TABLE control (
     checksum INTEGER NOT NULL
 ) STRICT;
 
+-- Evidence that nobody will see: messages that were gone before they were read, rows for which there was no room. What
+-- came before since_micros was seen. sample_first and sample_last are packed positions, as in segments.
+CREATE TABLE loss (
+    since_micros INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    sample_first INTEGER,
+    sample_last INTEGER,
+    PRIMARY KEY (since_micros, kind, subject)
+) STRICT, WITHOUT ROWID;
+
 -- Which registry (id '') and which queries are in force.
 CREATE TABLE version_in_force (
     kind TEXT NOT NULL,

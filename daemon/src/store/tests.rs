@@ -8,6 +8,7 @@ use super::quarantine::SampleBounds;
 use super::*;
 use crate::decode::{Reject, RejectReason, RejectedPayload};
 use crate::findings::{ChangeKind, Evidence, Finding, FindingState, Owner, Parameter, Severity, Subject};
+use crate::losses::{LossKey, LossKind};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_770_000_000 + second).unwrap()
@@ -113,6 +114,8 @@ fn full_commit() -> Commit {
             rejects
         },
         dead_letters: DeadLetters::default(),
+        losses: Vec::new(),
+        losses_since: 0,
         clock: ClockState {
             watermark_micros: 40,
             partitions: vec![(position(0, 0, 9), 77, true), (position(1, 4, 1_000), 60, false)],
@@ -171,8 +174,73 @@ fn what_was_committed_comes_back_after_a_reopen() {
     assert!(store.size_bytes().unwrap() > 4_096);
 }
 
-/// What version 2 of the schema had where version 3 has something else.
+/// A state of schema version 3 with everything in it.
+fn version_3(dir: &Path) {
+    let mut store = fresh(dir);
+    store.commit(&full_commit()).unwrap();
+    drop(store);
+    let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
+    connection
+        .execute_batch("DROP TABLE loss; UPDATE meta SET value = 3 WHERE key = 'schema_version'")
+        .unwrap();
+    seal_as_3(&connection);
+}
+
+/// Its checksum over the rows on which everything hangs did not know of losses.
+fn seal_as_3(connection: &Connection) {
+    let Err(StoreError::CorruptControl { found, .. }) = control::check_version_3(connection) else {
+        panic!("its checksum is that of another version");
+    };
+    sqlite::set_meta(connection, "control_checksum", &found.cast_signed()).unwrap();
+}
+
+#[test]
+fn state_of_version_3_is_migrated_and_damage_in_it_is_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    version_3(dir.path());
+    let (mut store, recovered) = Store::open(dir.path()).unwrap();
+    assert_eq!((recovered.tracked, recovered.losses), (full_commit().tracked, Vec::new()));
+    store.commit(&Commit { losses: vec![loss(7, 3)], ..full_commit() }).unwrap();
+    drop(store);
+    assert_eq!(damaged_parts(dir.path()), []);
+    assert_eq!(Store::open(dir.path()).unwrap().1.losses, [loss(7, 3)]);
+
+    let dir = tempfile::tempdir().unwrap();
+    version_3(dir.path());
+    assert_eq!(sql(dir.path(), "UPDATE checkpoint SET next_offset = next_offset + 1"), 1);
+    let error = Store::open(dir.path()).err().unwrap();
+    assert!(matches!(error, StoreError::CorruptControl { .. }), "{error}");
+    assert_eq!(sql(dir.path(), "UPDATE meta SET value = 3 WHERE key = 'schema_version' AND value = 3"), 1);
+}
+
+/// Messages of one source that were gone.
+fn loss(since: i64, amount: i64) -> Loss {
+    let key = LossKey { since, kind: LossKind::RetentionGap, subject: "okta".to_owned() };
+    Loss { key, times: 1, amount, samples: Some((5, 9)) }
+}
+
+#[test]
+fn losses_grow_are_forgotten_by_age_and_a_row_that_goes_missing_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = fresh(dir.path());
+    let other =
+        Loss { key: LossKey { kind: LossKind::Overflow, ..loss(8, 1).key }, samples: None, ..loss(8, 1) };
+    store.commit(&Commit { losses: vec![loss(7, 3), other.clone()], ..full_commit() }).unwrap();
+    store.commit(&Commit { losses: vec![loss(7, 5), loss(9, 1)], ..Commit::default() }).unwrap();
+    drop(store);
+    let (mut store, recovered) = Store::open(dir.path()).unwrap();
+    assert_eq!(recovered.losses, [loss(7, 5), other.clone(), loss(9, 1)]);
+    store.commit(&Commit { losses_since: 8, ..Commit::default() }).unwrap();
+    drop(store);
+    assert_eq!(Store::open(dir.path()).unwrap().1.losses, [other, loss(9, 1)]);
+    assert_eq!(sql(dir.path(), "DELETE FROM loss WHERE since_micros = 9"), 1);
+    assert_eq!(damaged_parts(dir.path()), [verify::Part::Control]);
+    assert!(matches!(Store::open(dir.path()).err(), Some(StoreError::CorruptControl { .. })));
+}
+
+/// What version 2 of the schema had where version 4 has something else.
 const AS_VERSION_2: &str = "
+    DROP TABLE loss;
     DROP TABLE rollup_start;
     ALTER TABLE finding_past DROP COLUMN checksum;
     ALTER TABLE change DROP COLUMN checksum;
@@ -200,7 +268,7 @@ fn state_of_the_version_before_is_migrated_and_means_the_same() {
     version_2(dir.path());
     let message = Reader::open(dir.path()).err().unwrap().to_string();
     assert!(
-        message.contains("schema version 2, this program reads version 3; start its daemon"),
+        message.contains("schema version 2, this program reads version 4; start its daemon"),
         "{message}"
     );
     let (mut store, recovered) = Store::open(dir.path()).unwrap();
@@ -330,7 +398,7 @@ fn a_foreign_or_newer_file_is_refused() {
     drop(fresh(dir.path()));
     sql(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'schema_version'");
     let message = Store::open(dir.path()).err().unwrap().to_string();
-    assert!(message.contains("schema version 99, this program reads version 3"), "{message}");
+    assert!(message.contains("schema version 99, this program reads version 4"), "{message}");
 
     let other = tempfile::tempdir().unwrap();
     sql(other.path(), "CREATE TABLE recipes (id INTEGER)");

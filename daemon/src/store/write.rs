@@ -12,6 +12,7 @@ use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::findings::{ChangeKind, FindingChange, Severity, Tracked};
 use crate::ingest::Checkpoint;
 use crate::limits;
+use crate::losses::Loss;
 
 /// Writes everything in `commit`.
 pub(super) fn write(
@@ -25,6 +26,7 @@ pub(super) fn write(
     write_checkpoints(connection, &commit.checkpoints)?;
     crash.pass(CrashPoint::OffsetsWritten);
     write_clock(connection, &commit.clock)?;
+    write_losses(connection, &commit.losses, commit.losses_since)?;
     crash.pass(CrashPoint::ClockWritten);
     let segment_ids = segments::write(connection, &commit.segments, &commit.dropped_segments)?;
     crash.pass(CrashPoint::SegmentsWritten);
@@ -95,6 +97,18 @@ fn write_clock(connection: &Connection, clock: &ClockState) -> rusqlite::Result<
         insert.execute(params![at.topic, at.partition, at.offset, newest, idle])?;
     }
     Ok(())
+}
+
+fn write_losses(connection: &Connection, losses: &[Loss], since: i64) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO loss (since_micros, kind, subject, times, amount, sample_first, sample_last)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for Loss { key, times, amount, samples } in losses {
+        let (first, last) = samples.unzip();
+        upsert.execute(params![key.since, key.kind.name(), key.subject, times, amount, first, last])?;
+    }
+    connection.prepare_cached("DELETE FROM loss WHERE since_micros < ?1")?.execute([since]).map(drop)
 }
 
 fn remove_withdrawn(connection: &Connection, changes: &[FindingChange]) -> rusqlite::Result<()> {

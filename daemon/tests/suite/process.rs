@@ -94,7 +94,12 @@ impl Scenario {
     }
 
     pub fn messages(&self) -> usize {
-        self.logs.iter().map(|l| l.lines.len()).sum()
+        self.messages_until(1.0)
+    }
+
+    /// How many are sent of this share of every log.
+    pub fn messages_until(&self, share: f64) -> usize {
+        self.logs.iter().map(|log| (log.lines.len() as f64 * share) as usize).sum()
     }
 
     /// What `replay` finds in the same messages, one JSON object a finding, by id.

@@ -9,11 +9,13 @@ use crate::detect::{self, Context, Round};
 use crate::findings::lifecycle::{Evaluated, Lifecycle, Rule};
 use crate::findings::silence::Silence;
 use crate::findings::{Evidence, Finding, FindingState, Hit, Level};
+use crate::losses::Losses;
 use crate::query::cases::{Case, CaseKind, Expectation, enriched};
 use crate::query::plan::QuerySet;
 use crate::query::{DetectionQuery, QueryTexts};
 use crate::registry::Registry;
 use crate::rollup::schedule::{Due, Schedule};
+use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Rollups, SubjectId, View};
 
 /// What does not hold, in words.
@@ -64,9 +66,10 @@ impl Stand {
         planned(&texts, &empty).map(|queries| Self { queries })
     }
 
-    /// Puts a case's registry and grid in force.
-    fn prepare(&mut self, registry: &Registry, grid_seconds: i64) {
+    /// Puts a case's registry, losses and grid in force.
+    fn prepare(&mut self, registry: &Registry, losses: &Losses, grid_seconds: i64) {
         self.queries.replace_registry(&registry.tables());
+        self.queries.replace_losses(losses);
         Arc::make_mut(&mut self.queries.detections[0].query).grid_seconds = grid_seconds;
     }
 }
@@ -99,7 +102,9 @@ impl<'s> Run<'s> {
     fn start(stand: &'s mut Stand, case: &Case) -> Result<Self, Failure> {
         let files = vec![(format!("registry of {}", case.place), case.registry.clone())];
         let registry = Registry::from_texts(files).map_err(|e| e.to_string())?;
-        stand.prepare(&registry, case.grid_seconds);
+        let mut losses = Losses::default();
+        case.losses.iter().cloned().for_each(|loss| losses.note(loss));
+        stand.prepare(&registry, &losses, case.grid_seconds);
         let queries = &stand.queries;
         let query = &queries.detections[0].query;
         let rule = query.rule();
@@ -108,6 +113,9 @@ impl<'s> Run<'s> {
         for boundary in registry.boundaries().into_iter().filter(|b| *b <= case.as_of) {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
+        }
+        if queries.detections[0].reads_losses {
+            schedules[0].add_losses(&losses, query.window_seconds * 1_000_000, START_OF_TIME);
         }
         let registry = Arc::new(registry);
         Ok(Self { registry, queries, rollups, schedules, rule, lifecycle: Lifecycle::default() })
@@ -176,7 +184,9 @@ impl<'s> Run<'s> {
         let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits, &Silence::default());
         for (at, subject) in outcome.wakes {
             let at = self.schedules[0].at_or_after(at);
-            if let Some(id) = self.rollups.subject_number(&self.rule.subject_kind, &subject) {
+            if self.queries.detections[0].query.all_subjects {
+                self.schedules[0].add_all(at);
+            } else if let Some(id) = self.rollups.subject_number(&self.rule.subject_kind, &subject) {
                 self.schedules[0].add(at, id);
             }
         }

@@ -1,6 +1,6 @@
 //! The batch side: the same SQL over the same events, from nothing at every grid point.
 //!
-//! In: an [`Arrival`], and of the journal when a reload took effect. Out: history and findings. No incremental
+//! In: an [`Arrival`], and of the journal when a reload took effect and losses were noticed. Out: history and findings. No incremental
 //! state is shared with the pipeline.
 
 use std::collections::{BTreeMap, HashSet};
@@ -15,6 +15,7 @@ use shadowprod::findings::lifecycle::{Evaluated, Lifecycle};
 use shadowprod::findings::silence::Silence;
 use shadowprod::findings::{Finding, FindingChange};
 use shadowprod::ingest::RawBatch;
+use shadowprod::losses::{Loss, Losses};
 use shadowprod::metrics::Metrics;
 use shadowprod::query::QueryTexts;
 use shadowprod::query::plan::QuerySet;
@@ -42,7 +43,11 @@ impl<'a> Batch<'a> {
         &self,
         arrival: &Arrival,
         journal: Option<&Journal>,
+        lost: &[Loss],
     ) -> (Vec<FindingChange>, Vec<Finding>) {
+        let mut losses = Losses::default();
+        lost.iter().cloned().for_each(|loss| losses.note(loss));
+        self.planned.iter().for_each(|queries| queries.replace_losses(&losses));
         let parts = self.enriched(arrival, journal);
         let newest = parts.iter().flat_map(|p| world::times(p.events.record_batch())).max().unwrap_or(START);
         let close = (newest.div_euclid(HOUR) + 1) * HOUR;

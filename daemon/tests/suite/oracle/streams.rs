@@ -34,6 +34,17 @@ pub(super) struct Arrival {
     pub(super) restarts: Vec<bool>,
     pub(super) early: bool,
     pub(super) reload: Option<Reload>,
+    pub(super) losses: Vec<Loss>,
+}
+
+/// Messages that are gone when batch `after` comes.
+#[derive(Debug, Clone)]
+pub(super) struct Loss {
+    pub(super) after: usize,
+    pub(super) topic: u16,
+    pub(super) partition: i32,
+    /// How many; none: the topic was made anew.
+    pub(super) lost: Option<i64>,
 }
 
 /// What an event is about; see the function that makes it.
@@ -354,6 +365,13 @@ pub(super) fn short_arrival(
     })
 }
 
+/// Now and then messages are gone before they are read.
+fn losses() -> impl Strategy<Value = Vec<Loss>> {
+    let loss = (0..64_usize, 0..=ANY_FORMAT, 0..PARTITIONS, prop::option::weighted(0.7, 1..1_000_i64));
+    let loss = loss.prop_map(|(after, topic, partition, lost)| Loss { after, topic, partition, lost });
+    prop::collection::vec(loss, 0..4)
+}
+
 /// Events in time order but for disorder within the lateness; each twice, in another partition and before or after,
 /// where a copy is sent.
 fn arrival(
@@ -365,8 +383,8 @@ fn arrival(
     let copy = prop::option::weighted(0.08, (0..PARTITIONS, 0..jitter));
     let one = (event, 0..PARTITIONS, 0..jitter, copy);
     let cuts = prop::collection::vec((1..(length.end / 4), prop::bool::weighted(0.15)), length.end);
-    (prop::collection::vec(one, length), cuts, any::<bool>(), reload).prop_map(
-        |(events, cuts, early, reload)| {
+    (prop::collection::vec(one, length), cuts, any::<bool>(), reload, losses()).prop_map(
+        |(events, cuts, early, reload, losses)| {
             let mut placed: Vec<(i64, i32, Event)> = Vec::new();
             for (event, partition, jitter, copy) in events {
                 if let Some((partition, jitter)) = copy {
@@ -381,6 +399,7 @@ fn arrival(
                 restarts: cuts.iter().map(|(_, r)| *r).collect(),
                 early,
                 reload,
+                losses,
             }
         },
     )

@@ -17,7 +17,8 @@ use shadowprod::crash_points::CrashPoints;
 use shadowprod::decode::{Decoder, Format, OwnLayout, SourceFormat, SourceSpec};
 use shadowprod::enrich::{CredentialKey, Signals};
 use shadowprod::findings::{Finding, FindingChange};
-use shadowprod::ingest::{Position, RawBatch};
+use shadowprod::ingest::{Position, RawBatch, SourceNotice};
+use shadowprod::losses::Loss;
 use shadowprod::metrics::Metrics;
 use shadowprod::pipeline::{Parts, Pipeline, Rhythm};
 use shadowprod::query::QueryTexts;
@@ -291,22 +292,39 @@ pub(super) fn batches(arrival: &Arrival) -> Vec<RawBatch> {
         batches.last_mut().expect("never empty").push(position, None, event.payload.as_bytes());
     }
     batches.push(RawBatch { ends: at_end(&left), ..RawBatch::default() });
+    // Before the first batch no event says what time it is.
+    let count = batches.len() - 1;
+    for loss in &arrival.losses {
+        let position = Position { topic: loss.topic, partition: loss.partition, offset: 7 };
+        let resumed_at = position.offset + loss.lost.unwrap_or(0);
+        batches[1 + loss.after % count].notices.push(match loss.lost {
+            Some(lost) => SourceNotice::RetentionGap { position, resumed_at, lost },
+            None => SourceNotice::TopicRecreated { position, resumed_at },
+        });
+    }
     batches
 }
 
+/// What the real pipeline came to, and what of its journal the batch side is told.
+pub(super) struct Incremental {
+    pub(super) history: Vec<FindingChange>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) journal: Option<Journal>,
+    /// With the instant at which each was noticed.
+    pub(super) losses: Vec<Loss>,
+}
+
 /// History and final findings of the real pipeline, restarted and reloaded where the arrival says so.
-pub(super) fn incremental(
-    world: &World,
-    arrival: &Arrival,
-) -> (Vec<FindingChange>, Vec<Finding>, Option<Journal>) {
+pub(super) fn incremental(world: &World, arrival: &Arrival) -> Incremental {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let metrics = Arc::new(Metrics::new());
     let batches = batches(arrival);
     let mut version = arrival.reload.as_ref().map_or(0, |reload| reload.from);
-    let mut journal = None;
+    let (mut journal, mut losses) = (None, BTreeMap::new());
     let mut pipeline = world.open(dir.path(), arrival.early, version, &metrics);
     for (index, batch) in batches.iter().enumerate() {
         pipeline.step(batch, index as i64).expect("a step never fails on input");
+        losses.extend(pipeline.losses().map(|loss| (loss.key.clone(), loss.clone())));
         // Durable while the next batch is taken in.
         pipeline.begin_commit(|| 0).expect("the commit before it succeeds");
         let mut in_force = version;
@@ -333,7 +351,7 @@ pub(super) fn incremental(
     let findings = pipeline.findings().expect("findings are readable");
     let history = pipeline.history().expect("revisions are readable");
     world.close(pipeline, version);
-    (history, findings, journal)
+    Incremental { history, findings, journal, losses: losses.into_values().collect() }
 }
 
 /// The grid point up to which everything is evaluated.
