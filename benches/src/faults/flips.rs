@@ -66,8 +66,11 @@ fn killed(stand: &Stand) -> Result<PathBuf, Failure> {
     Ok(round.state())
 }
 
+/// A table or an index: its name, places and lengths of its pages in the database file.
+type Table = (String, Vec<(usize, usize)>);
+
 /// Where in the database file each table and index lies.
-fn pages(state: &Path) -> Result<Vec<Vec<(usize, usize)>>, Failure> {
+fn pages(state: &Path) -> Result<Vec<Table>, Failure> {
     let sql = "SELECT name, pgoffset, pgsize FROM dbstat ORDER BY name, pgoffset";
     let connection = rusqlite::Connection::open(state.join(DATABASE))?;
     let mut select = connection.prepare(sql)?;
@@ -77,7 +80,7 @@ fn pages(state: &Path) -> Result<Vec<Vec<(usize, usize)>>, Failure> {
         let place = (usize::try_from(row.get::<_, i64>(1)?)?, usize::try_from(row.get::<_, i64>(2)?)?);
         tables.entry(row.get(0)?).or_default().push(place);
     }
-    Ok(tables.into_values().collect())
+    Ok(tables.into_iter().collect())
 }
 
 /// A state as it was written.
@@ -85,8 +88,7 @@ struct Sound {
     scratch: PathBuf,
     database: Vec<u8>,
     log: Vec<u8>,
-    /// Places and lengths of the pages of each table and index of the database file.
-    tables: Vec<Vec<(usize, usize)>>,
+    tables: Vec<Table>,
     /// What is read of it.
     last: u64,
     /// What is read of it as of each commit that is in the log.
@@ -129,9 +131,15 @@ impl Sound {
     /// A byte of a table or an index picked first, so that the few pages of a small one are hit as often as rows of
     /// rollups, which take nearly all of a state.
     fn place_in_a_table(&self, dice: &mut Rng) -> usize {
-        let pages = &self.tables[dice.usize(..self.tables.len())];
+        let (_, pages) = &self.tables[dice.usize(..self.tables.len())];
         let (start, len) = pages[dice.usize(..pages.len())];
         start + dice.usize(..len)
+    }
+
+    /// The table or index that a byte of the database file belongs to.
+    fn table_at(&self, place: usize) -> &str {
+        let holds = |(_, pages): &&Table| pages.iter().any(|(at, len)| (*at..at + len).contains(&place));
+        self.tables.iter().find(holds).map_or("no table", |(name, _)| name.as_str())
     }
 
     /// A damaged copy: what was done to it, and what is read of it.
@@ -149,7 +157,8 @@ impl Sound {
         } else {
             let bit = dice.u8(..8);
             file[place] ^= 1 << bit;
-            format!("{name} bit {bit} of byte {place}")
+            let table = if in_log { "its log" } else { self.table_at(place) };
+            format!("{name} bit {bit} of byte {place} ({table}, byte {} of its page)", place % 4_096)
         };
         Ok((what, self.read_as(&database, &log)))
     }
