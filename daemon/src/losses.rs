@@ -97,7 +97,7 @@ impl Loss {
 }
 
 /// Losses that are remembered.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Losses {
     known: BTreeMap<LossKey, Loss>,
     unsaved: BTreeSet<LossKey>,
@@ -161,6 +161,15 @@ impl Losses {
             Arc::new(all().map(|loss| loss.samples.map(|(_, last)| last)).collect::<Int64Array>()),
         ];
         RecordBatch::try_new(SCHEMA.clone(), columns).expect("each column has a value a loss, of its type")
+    }
+}
+
+/// Each noted.
+impl FromIterator<Loss> for Losses {
+    fn from_iter<I: IntoIterator<Item = Loss>>(all: I) -> Self {
+        let mut losses = Self::default();
+        all.into_iter().for_each(|loss| losses.note(loss));
+        losses
     }
 }
 

@@ -4,6 +4,7 @@
 //! change. Runs on one thread, beside which one commits and one merges; stages are calls on values. Nothing leaves the
 //! process before it is durable.
 
+mod background;
 mod commit;
 mod gauges;
 mod losses;

@@ -16,6 +16,9 @@ mod dead_letters;
 #[path = "suite/golden.rs"]
 mod golden;
 #[cfg(test)]
+#[path = "suite/house.rs"]
+mod house;
+#[cfg(test)]
 #[path = "suite/kafka.rs"]
 mod kafka;
 #[cfg(test)]

@@ -136,10 +136,11 @@ impl Sound {
         start + dice.usize(..len)
     }
 
-    /// The table or index that a byte of the database file belongs to.
-    fn table_at(&self, place: usize) -> &str {
-        let holds = |(_, pages): &&Table| pages.iter().any(|(at, len)| (*at..at + len).contains(&place));
-        self.tables.iter().find(holds).map_or("no table", |(name, _)| name.as_str())
+    /// The table or index that a byte of the database file belongs to, and how far into its page it is.
+    fn table_at(&self, place: usize) -> Option<String> {
+        let pages = self.tables.iter().flat_map(|(name, pages)| pages.iter().map(move |page| (name, page)));
+        let mut holding = pages.filter(|(_, (at, len))| (*at..at + len).contains(&place));
+        holding.next().map(|(name, (at, _))| format!(" ({name}, byte {} of its page)", place - at))
     }
 
     /// A damaged copy: what was done to it, and what is read of it.
@@ -157,8 +158,8 @@ impl Sound {
         } else {
             let bit = dice.u8(..8);
             file[place] ^= 1 << bit;
-            let table = if in_log { "its log" } else { self.table_at(place) };
-            format!("{name} bit {bit} of byte {place} ({table}, byte {} of its page)", place % 4_096)
+            let table = self.table_at(place).filter(|_| !in_log).unwrap_or_default();
+            format!("{name} bit {bit} of byte {place}{table}")
         };
         Ok((what, self.read_as(&database, &log)))
     }

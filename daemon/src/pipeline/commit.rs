@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::crash_points::CrashPoint;
 use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
+use crate::pipeline::background::Background;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, Part};
@@ -29,19 +29,11 @@ type Places = Vec<(Option<(usize, Part)>, usize)>;
 pub(super) struct OnItsWay {
     commit: Arc<Commit>,
     places: Places,
-    thread: Option<JoinHandle<Result<CommitOutcome, StoreError>>>,
+    thread: Background<Result<CommitOutcome, StoreError>>,
     /// When it began.
     since: i64,
     /// How long it kept the pipeline from taking anything in.
     pause: Duration,
-}
-
-impl Drop for OnItsWay {
-    /// Who drops a pipeline may open its state next.
-    fn drop(&mut self) {
-        // What it would have said is of no use to anybody.
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
 }
 
 /// What commits made durable.
@@ -94,8 +86,7 @@ impl Pipeline {
             metrics.store_commit_seconds.observe(started.elapsed().as_secs_f64());
             outcome
         };
-        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(write);
-        let thread = Some(thread.map_err(PipelineError::Thread)?);
+        let thread = Background::begin("commit", write)?;
         self.on_its_way = Some(OnItsWay { commit, places, thread, since: wall(), pause: started.elapsed() });
         Ok(())
     }
@@ -103,11 +94,10 @@ impl Pipeline {
     /// What became durable since this was last asked. Waits for a commit that takes longer than the time between two of
     /// them: while a disk is slow, what is not durable does not grow, and the pipeline stands still for all to see.
     pub fn committed(&mut self, wall: impl Fn() -> i64) -> Result<Option<Committed>, PipelineError> {
-        if let Some(commit) = &self.on_its_way {
-            let is_written = commit.thread.as_ref().is_none_or(JoinHandle::is_finished);
-            if is_written || wall() - commit.since >= self.rhythm.commit_every {
-                self.end_commit(wall)?;
-            }
+        if let Some(commit) = &self.on_its_way
+            && (commit.thread.is_done() || wall() - commit.since >= self.rhythm.commit_every)
+        {
+            self.end_commit(wall)?;
         }
         Ok(self.committed.take())
     }
@@ -122,10 +112,11 @@ impl Pipeline {
     /// Waits for the commit that is on its way, if one is.
     pub(super) fn end_commit(&mut self, wall: impl Fn() -> i64) -> Result<(), PipelineError> {
         let started = Instant::now();
-        let Some(mut written) = self.on_its_way.take() else { return Ok(()) };
-        let Some(thread) = written.thread.take() else { return Ok(()) };
-        let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        for ((place, bytes), id) in std::mem::take(&mut written.places).into_iter().zip(outcome.segment_ids) {
+        let Some(OnItsWay { commit, places, thread, pause, .. }) = self.on_its_way.take() else {
+            return Ok(());
+        };
+        let outcome = thread.wait()?;
+        for ((place, bytes), id) in places.into_iter().zip(outcome.segment_ids) {
             match place {
                 Some((rollup, part)) => self.levels[rollup].add(id, part, bytes),
                 None => self.dedupe_segments.push(id),
@@ -136,11 +127,11 @@ impl Pipeline {
             .notify_dead_letters
             .get_or_create(&KindLabel { kind: "dropped" })
             .inc_by(outcome.dropped_letters);
-        self.after_commit(&written.commit.changes, wall());
+        self.after_commit(&commit.changes, wall());
         let committed = self.committed.get_or_insert_default();
-        committed.positions.extend(written.commit.checkpoints.iter().map(|c| c.position));
+        committed.positions.extend(commit.checkpoints.iter().map(|c| c.position));
         committed.change_seq = self.change_seq;
-        let pause = written.pause + started.elapsed();
+        let pause = pause + started.elapsed();
         self.metrics.pipeline_commit_pause_seconds.observe(pause.as_secs_f64());
         Ok(())
     }

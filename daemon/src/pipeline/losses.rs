@@ -77,9 +77,7 @@ impl Pipeline {
     pub(super) fn schedule_losses(&mut self) {
         let settled = self.rollups.settled();
         for (schedule, detection) in self.schedules.iter_mut().zip(&self.queries.detections) {
-            if detection.reads_losses {
-                schedule.add_losses(&self.losses, detection.query.window_seconds * 1_000_000, settled);
-            }
+            schedule.add_losses(&self.losses, detection, settled);
         }
     }
 

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use crate::limits::SEGMENT_BYTES_MAX;
+use crate::pipeline::background::Background;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::rollup::Folding;
 use crate::rollup::segments::{self, Encoded, Mergeable, Part};
@@ -21,8 +21,18 @@ const ROUND_BYTES: usize = 8 * SEGMENT_BYTES_MAX;
 pub(super) struct Merging {
     /// Rollup, and which of its segments.
     taken: Vec<(usize, Mergeable)>,
-    is_abandoned: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Vec<Vec<Encoded>>, PipelineError>>>,
+    /// Before `thread`: what is dropped first lets the thread end soon.
+    _abandon: AbandonOnDrop,
+    thread: Background<Result<Vec<Vec<Encoded>>, PipelineError>>,
+}
+
+/// Nobody reads what a round comes to when its pipeline is gone.
+struct AbandonOnDrop(Arc<AtomicBool>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Segments in place of others.
@@ -52,9 +62,8 @@ impl Pipeline {
                 |(folding, part, ids): (Folding, Part, Vec<i64>)| merge(&reader, folding, part, &ids, &stops);
             work.into_iter().map(merge).collect()
         };
-        let thread = std::thread::Builder::new().name("merge".to_owned()).spawn(merge_all);
-        let thread = Some(thread.map_err(PipelineError::Thread)?);
-        self.merging = Some(Merging { taken, is_abandoned, thread });
+        let thread = Background::begin("merge", merge_all)?;
+        self.merging = Some(Merging { taken, _abandon: AbandonOnDrop(is_abandoned), thread });
         Ok(())
     }
 
@@ -79,12 +88,11 @@ impl Pipeline {
 
     /// What a round came to, once it is ready.
     pub(super) fn merged(&mut self) -> Result<Vec<Merged>, PipelineError> {
-        let is_ready = |merging: &mut Merging| merging.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        let Some(mut merging) = self.merging.take_if(is_ready) else { return Ok(Vec::new()) };
-        let Some(thread) = merging.thread.take() else { return Ok(Vec::new()) };
-        let encoded = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let all = std::mem::take(&mut merging.taken).into_iter().zip(encoded);
-        let merged = all.map(|((index, mergeable), encoded)| {
+        let Some(Merging { taken, thread, .. }) = self.merging.take_if(|merging| merging.thread.is_done())
+        else {
+            return Ok(Vec::new());
+        };
+        let merged = taken.into_iter().zip(thread.wait()?).map(|((index, mergeable), encoded)| {
             let segments = encoded.into_iter().map(|e| (e.part, self.segment_of(index, e.bytes))).collect();
             Merged { index, segments, replaces: mergeable.ids }
         });
@@ -93,21 +101,12 @@ impl Pipeline {
 
     /// Leaves the segments as they are: rollups are about to get other numbers.
     pub(super) fn abandon_merge(&mut self) {
-        if let Some(mut merging) = self.merging.take() {
+        if let Some(Merging { taken, .. }) = self.merging.take() {
             // The newest first: each goes before those that came since.
-            for (index, mergeable) in std::mem::take(&mut merging.taken).into_iter().rev() {
+            for (index, mergeable) in taken.into_iter().rev() {
                 self.levels[index].put_back(mergeable);
             }
         }
-    }
-}
-
-impl Drop for Merging {
-    /// Nobody reads the state any more when its pipeline is gone.
-    fn drop(&mut self) {
-        self.is_abandoned.store(true, Ordering::Relaxed);
-        // What it would have said is of no use to anybody.
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -200,10 +200,11 @@ impl Pipeline {
     pub(super) fn schedule_from(&mut self, before: &Versions) {
         self.schedules = self.rollups.schedules(&self.queries);
         self.rules = self.queries.detections.iter().map(|d| d.query.rule()).collect();
-        for index in 0..self.rules.len() {
-            for (at, subject) in self.lifecycle.wakes(&self.rules[index]) {
-                let at = self.schedules[index].at_or_after(at.max(self.rollups.settled().saturating_add(1)));
-                self.wake(index, at, &subject);
+        for (index, rule) in self.rules.iter().enumerate() {
+            for (at, subject) in self.lifecycle.wakes(rule) {
+                let at = at.max(self.rollups.settled().saturating_add(1));
+                let query = &self.queries.detections[index].query;
+                self.schedules[index].add_wake(at, &subject, query, &mut self.rollups);
             }
         }
         self.schedule_boundaries();

@@ -147,23 +147,12 @@ impl Pipeline {
             self.uncommitted.waiting.extend(waiting);
         }
         for (at, subject) in outcome.wakes {
-            let at = self.schedules[index].at_or_after(at);
-            self.wake(index, at, &subject);
+            let query = &self.queries.detections[index].query;
+            self.schedules[index].add_wake(at, &subject, query, &mut self.rollups);
         }
         let confirmed = KindLabel { kind: "confirmed" };
         self.metrics.findings_early.get_or_create(&confirmed).inc_by(outcome.confirmed);
         self.take_changes(index, rule, outcome.changes);
-    }
-
-    /// A finding waits for its end, which is looked for at a grid point. Where all subjects are always asked, its own may
-    /// be one that no rollup knows.
-    pub(super) fn wake(&mut self, index: usize, at: i64, subject: &str) {
-        if self.queries.detections[index].query.all_subjects {
-            return self.schedules[index].add_all(at);
-        }
-        if let Some(id) = self.rollups.subject_number(&self.rules[index].subject_kind, subject) {
-            self.schedules[index].add(at, id);
-        }
     }
 
     /// What changed is remembered with its lifecycle, and, unless the detection is in shadow mode, told.

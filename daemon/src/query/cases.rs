@@ -23,7 +23,7 @@ use toml::Spanned;
 use crate::findings::Severity;
 use crate::ingest::Position;
 use crate::limits::CASE_EVENTS_MAX;
-use crate::losses::{Loss, LossKey, LossKind};
+use crate::losses::{Loss, LossKey, LossKind, Losses};
 use crate::registry::errors::{Place, Problems};
 use crate::registry::reader::{TextFile, choices};
 use crate::schema::{
@@ -125,7 +125,7 @@ pub struct Case {
     /// The findings at `as_of`, all of them.
     pub expects: Vec<Expectation>,
     /// Evidence that was lost.
-    pub losses: Vec<Loss>,
+    pub losses: Losses,
     /// Events in time.
     pub events: Vec<CaseEvent>,
     /// Events that arrive after the grid has passed them.

@@ -10,9 +10,11 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 
 use crate::losses::Losses;
+use crate::query::DetectionQuery;
+use crate::query::plan::PlannedDetection;
 use crate::rollup::SubjectId;
 use crate::rollup::intervals::Buckets;
-use crate::rollup::state::Rollups;
+use crate::rollup::state::{Rollups, window_micros};
 
 /// Subjects due at one grid point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,10 +108,23 @@ impl Schedule {
         self.run = Some(Run { next, until: run.until.max(until) });
     }
 
-    /// Every subject is due at the first grid point that sees a loss of evidence, and where it has left a window of so
-    /// many microseconds; points up to `settled` are over.
-    pub fn add_losses(&mut self, losses: &Losses, window: i64, settled: i64) {
-        for loss in losses.all() {
+    /// `subject` is due at or after `instant`, for its finding waits to close. Where all subjects are always asked, it may
+    /// be one that no rollup knows: all are due.
+    pub fn add_wake(&mut self, instant: i64, subject: &str, query: &DetectionQuery, rollups: &mut Rollups) {
+        let at = self.at_or_after(instant);
+        if query.all_subjects {
+            return self.add_all(at);
+        }
+        if let Some(id) = rollups.subject_number(&query.subject_kind, subject) {
+            self.add(at, id);
+        }
+    }
+
+    /// Where the detection reads losses, every subject is due at the first grid point that sees one, and where it has left
+    /// the window; points up to `settled` are over.
+    pub fn add_losses(&mut self, losses: &Losses, detection: &PlannedDetection, settled: i64) {
+        let window = window_micros(&detection.query);
+        for loss in losses.all().filter(|_| detection.reads_losses) {
             let since = loss.key.since;
             let points = [self.after(since), self.at_or_after(since.saturating_add(window))];
             points.into_iter().filter(|at| *at > settled).for_each(|at| self.add_all(at));

@@ -457,6 +457,7 @@ impl Concern {
     }
 }
 
-fn window_micros(query: &DetectionQuery) -> i64 {
+/// How far back a detection looks, microseconds.
+pub(super) fn window_micros(query: &DetectionQuery) -> i64 {
     query.window_seconds * 1_000_000
 }

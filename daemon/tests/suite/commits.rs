@@ -2,18 +2,16 @@
 //!
 //! In: a file of messages, and a disk that is as slow as the test wants. Out: what the pipeline says is durable.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use shadowprod::config::Config;
-use shadowprod::daemon;
+use shadowprod::ingest::Source;
 use shadowprod::ingest::files::FileSource;
-use shadowprod::ingest::{Source, Topics};
-use shadowprod::metrics::Metrics;
 use shadowprod::pipeline::{Committed, Pipeline};
 use shadowprod::store::Store;
+
+use crate::house;
 
 /// Longer than any commit takes that nobody holds up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,18 +30,9 @@ impl House {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("audit.jsonl"), "one\ntwo\nthree\n").unwrap();
-        let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
-        let text = format!(
-            "[[source]]\nname = \"cloud\"\ntopic = \"audit\"\nformat = \"cloudtrail\"\n\
-             [registry]\npath = {registry:?}\n[state]\npath = \"state\"\n[time]\nclock = \"log\"\n"
-        );
-        std::fs::write(dir.path().join("shadowprod.toml"), text).unwrap();
-        let config = Config::load(&dir.path().join("shadowprod.toml")).unwrap();
-        let parts = daemon::parts(&config, Arc::new(Metrics::new()), Some(&config.state.path)).unwrap();
-        let pipeline = Pipeline::open(parts).unwrap();
-        let topics: Topics = pipeline.topics().into();
-        let read = daemon::read_topics(&config, &topics);
-        let source = FileSource::open(dir.path(), &topics, &read, 1).unwrap();
+        let config = Config::load(&house::write_config(dir.path(), "cloudtrail")).unwrap();
+        let pipeline = Pipeline::open(house::parts(&config)).unwrap();
+        let source = house::log(dir.path(), &config, &pipeline, 1);
         Self { dir, pipeline, source }
     }
 

@@ -2,16 +2,12 @@
 //!
 //! In: batches as a source makes them, a state with hardly any room; the broker of [`crate::kafka`]. Out: what is found.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use shadowprod::config::Config;
-use shadowprod::daemon;
 use shadowprod::findings::{Finding, FindingState};
 use shadowprod::ingest::{Position, RawBatch, SourceNotice};
-use shadowprod::metrics::Metrics;
 use shadowprod::pipeline::Pipeline;
 
+use crate::house;
 use crate::kafka::{Admin, shared, until};
 use crate::process::{Daemon, Scenario};
 
@@ -28,23 +24,13 @@ struct House {
 impl House {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
-        let text = format!(
-            "[[source]]\nname = \"cloud\"\ntopic = \"audit\"\nformat = \"cloudtrail\"\n\
-             [registry]\npath = {registry:?}\n[state]\npath = \"state\"\n[time]\nclock = \"log\"\n"
-        );
-        std::fs::write(dir.path().join("shadowprod.toml"), text).unwrap();
+        house::write_config(dir.path(), "cloudtrail");
         Self { dir, next_offset: 0 }
-    }
-
-    fn config(&self) -> PathBuf {
-        self.dir.path().join("shadowprod.toml")
     }
 
     /// A pipeline that goes on where the last one stopped.
     fn open(&self, memory_bytes: Option<usize>) -> Pipeline {
-        let config = Config::load(&self.config()).unwrap();
-        let mut parts = daemon::parts(&config, Arc::new(Metrics::new()), Some(&config.state.path)).unwrap();
+        let mut parts = house::parts(&Config::load(&self.dir.path().join("shadowprod.toml")).unwrap());
         parts.memory_bytes = memory_bytes.unwrap_or(parts.memory_bytes);
         let mut pipeline = Pipeline::open(parts).unwrap();
         let assigned = vec![self.position()];

@@ -2,20 +2,18 @@
 //!
 //! In: files of messages; for reading again from Kafka the broker of [`crate::kafka`]. Out: what the command prints.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use shadowprod::config::Config;
 use shadowprod::daemon;
-use shadowprod::ingest::files::FileSource;
 use shadowprod::ingest::kafka::fetch;
-use shadowprod::ingest::{Position, Source, Topics};
-use shadowprod::metrics::Metrics;
+use shadowprod::ingest::{Position, Source};
 use shadowprod::pipeline::Pipeline;
 
+use crate::house;
 use crate::kafka::{Admin, kafka, new_producer, payloads, produce, shared, unique};
 
 /// A folder with a config, one log and the state that a daemon left of it.
@@ -32,24 +30,14 @@ impl Place {
 
     /// Writes the config: the log is said to be of this format.
     fn config(&self, format: &str) -> PathBuf {
-        let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/registry");
-        let text = format!(
-            "[[source]]\nname = \"cloud\"\ntopic = \"audit\"\nformat = {format:?}\n\
-             [registry]\npath = {registry:?}\n[state]\npath = \"state\"\n[time]\nclock = \"log\"\n"
-        );
-        let path = self.dir.path().join("shadowprod.toml");
-        std::fs::write(&path, text).unwrap();
-        path
+        house::write_config(self.dir.path(), format)
     }
 
     /// What the daemon's thread does with the log, up to a commit. The pipeline keeps the state locked.
     fn ingest(&self, format: &str) -> Pipeline {
         let config = Config::load(&self.config(format)).unwrap();
-        let parts = daemon::parts(&config, Arc::new(Metrics::new()), Some(&config.state.path)).unwrap();
-        let mut pipeline = Pipeline::open(parts).unwrap();
-        let topics: Topics = pipeline.topics().into();
-        let read = daemon::read_topics(&config, &topics);
-        let mut source = FileSource::open(self.dir.path(), &topics, &read, 2).unwrap();
+        let mut pipeline = Pipeline::open(house::parts(&config)).unwrap();
+        let mut source = house::log(self.dir.path(), &config, &pipeline, 2);
         while let Some(batch) = source.next_batch(Duration::ZERO).unwrap() {
             pipeline.step(&batch, daemon::wall_clock()).unwrap();
         }

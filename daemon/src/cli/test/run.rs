@@ -102,9 +102,7 @@ impl<'s> Run<'s> {
     fn start(stand: &'s mut Stand, case: &Case) -> Result<Self, Failure> {
         let files = vec![(format!("registry of {}", case.place), case.registry.clone())];
         let registry = Registry::from_texts(files).map_err(|e| e.to_string())?;
-        let mut losses = Losses::default();
-        case.losses.iter().cloned().for_each(|loss| losses.note(loss));
-        stand.prepare(&registry, &losses, case.grid_seconds);
+        stand.prepare(&registry, &case.losses, case.grid_seconds);
         let queries = &stand.queries;
         let query = &queries.detections[0].query;
         let rule = query.rule();
@@ -114,9 +112,7 @@ impl<'s> Run<'s> {
             let at = schedules[0].at_or_after(boundary);
             schedules[0].add_all(at);
         }
-        if queries.detections[0].reads_losses {
-            schedules[0].add_losses(&losses, query.window_seconds * 1_000_000, START_OF_TIME);
-        }
+        schedules[0].add_losses(&case.losses, &queries.detections[0], START_OF_TIME);
         let registry = Arc::new(registry);
         Ok(Self { registry, queries, rollups, schedules, rule, lifecycle: Lifecycle::default() })
     }
@@ -183,12 +179,8 @@ impl<'s> Run<'s> {
         let instant = jiff::Timestamp::from_microsecond(at).map_err(|e| e.to_string())?;
         let outcome = self.lifecycle.apply_grid(&self.rule, instant, evaluated, hits, &Silence::default());
         for (at, subject) in outcome.wakes {
-            let at = self.schedules[0].at_or_after(at);
-            if self.queries.detections[0].query.all_subjects {
-                self.schedules[0].add_all(at);
-            } else if let Some(id) = self.rollups.subject_number(&self.rule.subject_kind, &subject) {
-                self.schedules[0].add(at, id);
-            }
+            let query = &self.queries.detections[0].query;
+            self.schedules[0].add_wake(at, &subject, query, &mut self.rollups);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The batch side: the same SQL over the same events, from nothing at every grid point.
 //!
-//! In: an [`Arrival`], and of the journal when a reload took effect and losses were noticed. Out: history and findings. No incremental
-//! state is shared with the pipeline.
+//! In: an [`Arrival`], and of the journal when a reload took effect and losses were noticed. Out: history and
+//! findings. No incremental state is shared with the pipeline.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -45,8 +45,7 @@ impl<'a> Batch<'a> {
         journal: Option<&Journal>,
         lost: &[Loss],
     ) -> (Vec<FindingChange>, Vec<Finding>) {
-        let mut losses = Losses::default();
-        lost.iter().cloned().for_each(|loss| losses.note(loss));
+        let losses: Losses = lost.iter().cloned().collect();
         self.planned.iter().for_each(|queries| queries.replace_losses(&losses));
         let parts = self.enriched(arrival, journal);
         let newest = parts.iter().flat_map(|p| world::times(p.events.record_batch())).max().unwrap_or(START);
