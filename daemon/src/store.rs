@@ -13,6 +13,7 @@ mod dead_letters;
 mod error;
 mod history;
 mod migrate;
+mod numbers;
 mod quarantine;
 mod read;
 mod recover;

@@ -13,7 +13,7 @@ use shadowprod::store::{ListQuery, QuarantineQuery, Store, StoreError};
 use shadowprod_benches::Failure;
 
 use super::outcome::Outcome;
-use super::round::{End, Round};
+use super::round::{End, Round, keep};
 use super::stand::Stand;
 
 const DATABASE: &str = "shadowprod.db";
@@ -21,6 +21,8 @@ const LOG: &str = "shadowprod.db-wal";
 /// Of SQLite's write-ahead log: <https://www.sqlite.org/fileformat2.html#walformat>.
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
+/// Of a page: its header and the first places of its rows, <https://www.sqlite.org/fileformat2.html#b_tree_pages>.
+const PAGE_HEAD: usize = 48;
 const KILLED_AFTER: Duration = Duration::from_millis(2_500);
 /// One in so many is a torn tail.
 const TORN_EVERY: u64 = 5;
@@ -37,7 +39,10 @@ pub fn run(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure
                 Err(_) => refused += 1,
                 Ok(read) if read == sound.last => unchanged += 1,
                 Ok(read) if sound.commits.contains(&read) => earlier += 1,
-                Ok(_) => outcome.violations.push(format!("{what}: read as something that was never written")),
+                Ok(_) => {
+                    keep(&format!("flips-{}", outcome.violations.len()), &[&sound.scratch])?;
+                    outcome.violations.push(format!("{what}: read as something that was never written"));
+                }
             }
         }
     }
@@ -128,12 +133,17 @@ impl Sound {
         ends.map(|place| place + frame).filter(|end| *end <= self.log.len()).collect()
     }
 
-    /// A byte of a table or an index picked first, so that the few pages of a small one are hit as often as rows of
-    /// rollups, which take nearly all of a state.
-    fn place_in_a_table(&self, dice: &mut Rng) -> usize {
+    /// A byte of the database: any; or of a table or an index picked first, so that the few pages of a small one are hit as
+    /// often as rows of rollups, which take nearly all of a state; or of the head of such a page, which says how many rows
+    /// there are and where: no checksum of a row is over it.
+    fn place(&self, dice: &mut Rng) -> usize {
         let (_, pages) = &self.tables[dice.usize(..self.tables.len())];
         let (start, len) = pages[dice.usize(..pages.len())];
-        start + dice.usize(..len)
+        match dice.u8(..3) {
+            0 => dice.usize(..self.database.len()),
+            1 => start + dice.usize(..len),
+            _ => start + dice.usize(..len.min(PAGE_HEAD)),
+        }
     }
 
     /// The table or index that a byte of the database file belongs to, and how far into its page it is.
@@ -148,10 +158,8 @@ impl Sound {
         let (mut database, mut log) = (self.database.clone(), self.log.clone());
         let in_log = !log.is_empty() && dice.bool();
         let (name, file) = if in_log { (LOG, &mut log) } else { (DATABASE, &mut database) };
-        let place = match dice.bool() && !in_log && !torn {
-            true => self.place_in_a_table(dice).min(file.len() - 1),
-            false => dice.usize(..file.len()),
-        };
+        let place =
+            if in_log || torn { dice.usize(..file.len()) } else { self.place(dice).min(file.len() - 1) };
         let what = if torn {
             file.truncate(place);
             format!("{name} torn at {place}")

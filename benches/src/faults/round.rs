@@ -109,7 +109,7 @@ impl<'a> Round<'a> {
         if named.is_empty() {
             std::fs::remove_dir_all(self.home())?;
         } else {
-            keep(&self.home())?;
+            keep(&self.name, &[&self.home(), &self.state()])?;
         }
         Ok(named)
     }
@@ -126,15 +126,16 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The folder of a failed round, with its state and logs, outlives the run.
-pub fn keep(home: &Path) -> Result<(), Failure> {
-    let name = home.file_name().ok_or("a round has a name")?;
+/// Files of folders that show a violation, such as a failed round's state and logs, outlive the run under `name`.
+pub fn keep(name: &str, folders: &[&Path]) -> Result<(), Failure> {
     let kept = std::env::temp_dir().join(format!("faults-{}", std::process::id())).join(name);
     std::fs::create_dir_all(&kept)?;
-    for entry in std::fs::read_dir(home)?.chain(std::fs::read_dir(home.join("state"))?) {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+    for folder in folders {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            }
         }
     }
     println!("    state and logs are in {}", kept.display());

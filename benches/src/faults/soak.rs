@@ -388,7 +388,7 @@ impl<'a> Soak<'a> {
         outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);
         outcome.note = note(&stand.expected, &kinds, &lag, &resident);
         if !outcome.violations.is_empty() {
-            keep(&dir.join("soak"))?;
+            keep("soak", &[&dir.join("soak"), &dir.join("soak/state")])?;
         }
         Ok(outcome)
     }

@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::numbers::{self, Numbers};
 use super::{Quarantined, StoreError, checksum};
 use crate::limits;
 
@@ -95,13 +96,18 @@ pub(super) fn after(
     );
     let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query((after as i64, limit as i64))?;
-    let mut letters = Vec::new();
+    let (mut numbers, mut letters) = (Numbers::of("dead_letter"), Vec::new());
     while let Some(row) = rows.next()? {
         let letter = DeadLetter { id: row.get(1)?, reason: row.get(2)?, body: row.get(3)? };
         if !row.get::<_, bool>(4)? {
             return Err(StoreError::differs("dead_letter", letter.id));
         }
-        letters.push((row.get::<_, i64>(0)? as u64, letter));
+        let seq: i64 = row.get(0)?;
+        numbers.see(seq)?;
+        letters.push((seq as u64, letter));
+    }
+    if letters.len() < limit {
+        numbers.end(numbers::last(connection, "dead_letter")?)?;
     }
     Ok(letters)
 }

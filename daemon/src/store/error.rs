@@ -99,6 +99,16 @@ pub enum StoreError {
         /// What is wrong.
         found: String,
     },
+    /// The database's pages do not fit together.
+    #[error(
+        "the pages of table {table} are damaged: {found}; move the state folder away and start again: state is rebuilt from Kafka"
+    )]
+    CorruptPages {
+        /// Table.
+        table: &'static str,
+        /// What is wrong, as SQLite says it.
+        found: String,
+    },
     /// Offsets, event time, versions or topic numbers are not what was written.
     #[error(
         "offsets, times, versions or topic numbers are damaged: checksum {found:016x}, written with {expected:016x}; \
@@ -167,6 +177,7 @@ impl StoreError {
             Self::CorruptSegment { .. }
             | Self::NoSegment { .. }
             | Self::CorruptRow { .. }
+            | Self::CorruptPages { .. }
             | Self::CorruptControl { .. }
             | Self::BrokenChain { .. } => StoreAction::Rebuild,
             Self::BadPageToken | Self::NoState { .. } => StoreAction::RefuseRequest,

@@ -118,6 +118,15 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<(i64, String)> {
 
 /// Recomputes every hash; returns how many revisions there are, or the first that does not fit.
 pub(super) fn verify(connection: &Connection) -> Result<u64, StoreError> {
+    walk(connection, |_, _| Ok(()))
+}
+
+/// Shows `look` every revision and its hash, in the order in which they were written, up to the first that does not fit
+/// what came before it. Returns how many there are.
+fn walk(
+    connection: &Connection,
+    mut look: impl FnMut(&ChangeRow, &str) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
     let mut select = connection
         .prepare("SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision ORDER BY seq")?;
     let mut rows = select.query([])?;
@@ -127,10 +136,17 @@ pub(super) fn verify(connection: &Connection) -> Result<u64, StoreError> {
         let (prev_hash, hash): (String, String) = (row.get(5)?, row.get(6)?);
         count += 1;
         check(&revision, count, prev_hash == previous && hash == revision.hash(&previous))?;
+        look(&revision, &hash)?;
         previous = hash;
     }
     check_head(connection, count, &previous)?;
     Ok(count)
+}
+
+/// Whether the newest revision is the one that was written last: the next one is chained to it.
+pub(super) fn check_newest(connection: &Connection) -> Result<(), StoreError> {
+    let (seq, hash) = head(connection)?;
+    check_head(connection, seq.cast_unsigned(), &hash)
 }
 
 fn check(revision: &ChangeRow, expected_seq: u64, fits: bool) -> Result<(), StoreError> {
@@ -152,31 +168,27 @@ fn check_head(connection: &Connection, count: u64, last: &str) -> Result<(), Sto
     Err(StoreError::BrokenChain { seq: count + 1, found })
 }
 
-/// The history of one finding, oldest first.
+/// The history of one finding, oldest first. The whole chain is walked, which alone shows that nothing is missing.
 pub(super) fn of_finding(connection: &Connection, id: &str) -> Result<Vec<Revision>, StoreError> {
-    let mut select = connection.prepare_cached(
-        "SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision WHERE finding_id = ?1 ORDER BY seq",
-    )?;
-    let rows = select.query_map([id], hashed)?;
-    rows.map(|row| revision(row?)).collect()
+    revisions(connection, |row| row.finding_id == id)
 }
 
 /// The history of every finding, in the order in which it was written.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Revision>, StoreError> {
-    let mut select = connection
-        .prepare("SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision ORDER BY seq")?;
-    let rows = select.query_map([], hashed)?;
-    rows.map(|row| revision(row?)).collect()
+    revisions(connection, |_| true)
 }
 
-/// A row with the hash before it and its own.
-type Hashed = (ChangeRow, String, String);
-
-fn hashed(row: &Row<'_>) -> rusqlite::Result<Hashed> {
-    Ok((ChangeRow::read(row)?, row.get(5)?, row.get(6)?))
-}
-
-fn revision((row, previous, hash): Hashed) -> Result<Revision, StoreError> {
-    let change = row.decode("revision", row.hash(&previous) == hash)?;
-    Ok(Revision { seq: row.seq as u64, change, hash })
+fn revisions(
+    connection: &Connection,
+    wanted: impl Fn(&ChangeRow) -> bool,
+) -> Result<Vec<Revision>, StoreError> {
+    let mut found = Vec::new();
+    walk(connection, |row, hash| {
+        if wanted(row) {
+            let change = row.decode("revision", true)?;
+            found.push(Revision { seq: row.seq as u64, change, hash: hash.to_owned() });
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }

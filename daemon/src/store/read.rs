@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::dead_letters::{self, DeadLetter};
 use super::history::{self, ChangeRow, Revision};
+use super::numbers::{self, Numbers};
 use super::quarantine::{self, QuarantineQuery, Quarantined};
 use super::segments::{self, StoredSegment};
 use super::{Shared, StoreError, checksum, locked, recover, sqlite, write};
@@ -131,13 +132,17 @@ impl Reader {
             "SELECT seq, finding_id, kind, at, body, {fits} FROM change WHERE seq > ?1 ORDER BY seq LIMIT ?2"
         );
         let mut select = snapshot.prepare_cached(&sql)?;
-        let rows =
-            select.query_map((seq as i64, limit as i64), |row| Ok((ChangeRow::read(row)?, row.get(5)?)))?;
-        let decode = |row: rusqlite::Result<(ChangeRow, bool)>| {
-            let (row, fits) = row?;
-            Ok((row.seq as u64, row.decode("change", fits)?))
-        };
-        rows.map(decode).collect::<Result<Vec<_>, StoreError>>().map(Ok)
+        let mut rows = select.query((seq as i64, limit as i64))?;
+        let (mut numbers, mut changes) = (Numbers::from("change", seq as i64 + 1), Vec::new());
+        while let Some(row) = rows.next()? {
+            let change = ChangeRow::read(row)?;
+            numbers.see(change.seq)?;
+            changes.push((change.seq as u64, change.decode("change", row.get(5)?)?));
+        }
+        if changes.len() < limit {
+            numbers.end(latest as i64)?;
+        }
+        Ok(Ok(changes))
     }
 
     /// NEXT offsets by partition.
@@ -157,7 +162,8 @@ impl Reader {
 
     /// The history of one finding, oldest first.
     pub fn revisions(&self, id: &str) -> Result<Vec<Revision>, StoreError> {
-        history::of_finding(&locked(&self.connection), id)
+        let connection = locked(&self.connection);
+        history::of_finding(&*connection.unchecked_transaction()?, id)
     }
 
     /// All open findings, in the order of [`ListQuery`].
@@ -196,16 +202,14 @@ impl Reader {
     pub fn quarantined(&self, query: &QuarantineQuery) -> Result<(Vec<Quarantined>, u64), StoreError> {
         let connection = locked(&self.connection);
         let snapshot = connection.unchecked_transaction()?;
+        sqlite::check_pages(&snapshot, "quarantine")?;
         Ok((quarantine::list(&snapshot, query)?, quarantine::total(&snapshot, query)?))
     }
 }
 
 /// Number of the newest change, 0 before the first.
 pub(super) fn latest_seq(connection: &Connection) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM change")?
-        .query_row([], |row| row.get::<_, i64>(0))
-        .map(|seq| seq as u64)
+    numbers::last(connection, "change").map(|seq| seq as u64)
 }
 
 fn oldest_seq(connection: &Connection) -> rusqlite::Result<Option<u64>> {

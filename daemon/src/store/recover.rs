@@ -5,15 +5,22 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{ClockState, Recovered, StoreError, Versions};
-use super::{checksum, control, read, segments, sqlite};
+use super::{checksum, control, history, read, segments, sqlite};
 use crate::findings::Tracked;
 use crate::ingest::{Checkpoint, Position};
 use crate::losses::{Loss, LossKey, LossKind};
 
+/// Tables that are searched by an index, or whose rows do not show that one of them is gone. Together they are small:
+/// findings, PAGE_WALK_KEYS_MAX, QUARANTINE_ROWS_MAX and DEAD_LETTERS_WAITING_MAX rows.
+const PAGES_CHECKED: [&str; 4] = ["finding", "finding_past", "quarantine", "dead_letter"];
+
 /// Everything but the segments, which are many and large; each body checked.
 pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
     control::check(connection)?;
-    check_finding_indexes(connection)?;
+    for table in PAGES_CHECKED {
+        sqlite::check_pages(connection, table)?;
+    }
+    history::check_newest(connection)?;
     Ok(Recovered {
         checkpoints: checkpoints(connection)?,
         topics: topics(connection)?,
@@ -24,18 +31,6 @@ pub(super) fn recover(connection: &Connection) -> Result<Recovered, StoreError> 
         versions: versions(connection)?,
         change_seq: read::latest_seq(connection)?,
     })
-}
-
-/// Whether the list finds every finding: an index is searched, not read back.
-fn check_finding_indexes(connection: &Connection) -> Result<(), StoreError> {
-    for table in ["finding", "finding_past"] {
-        let sql = format!("PRAGMA integrity_check({table})");
-        let found: String = connection.query_row(&sql, [], |row| row.get(0))?;
-        if found != "ok" {
-            return Err(StoreError::CorruptRow { table, key: "index".to_owned(), found });
-        }
-    }
-    Ok(())
 }
 
 /// Topic names by number.

@@ -216,6 +216,13 @@ fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
     }
 }
 
+/// Whether the pages of one table and its indexes fit together: no row is gone, and every index finds every row.
+pub(super) fn check_pages(connection: &Connection, table: &'static str) -> Result<(), StoreError> {
+    let sql = format!("PRAGMA integrity_check({table})");
+    let found: String = connection.query_row(&sql, [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::CorruptPages { table, found }) }
+}
+
 /// A number in `meta`; `None` where it was never set.
 pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
     connection

@@ -113,8 +113,12 @@ fn full_commit() -> Commit {
             rejects.add(quarantined_as(reject(3)));
             rejects
         },
-        dead_letters: DeadLetters::default(),
-        losses: Vec::new(),
+        dead_letters: {
+            let mut letters = DeadLetters::default();
+            letters.add(&quarantined_as(reject(3)));
+            letters
+        },
+        losses: vec![loss(5, 30)],
         losses_since: 0,
         clock: ClockState {
             watermark_micros: 40,
@@ -474,6 +478,11 @@ fn verify_names_the_part_that_is_damaged_and_the_head_of_the_history() {
         ("UPDATE change SET kind = 'resolved'", &[Part::Changes]),
         ("UPDATE quarantine SET detail = ''", &[Part::Quarantine]),
         ("UPDATE control SET body = body || ' '", &[Part::Journal]),
+        ("DELETE FROM change WHERE seq = (SELECT max(seq) FROM change)", &[Part::Changes]),
+        (
+            "UPDATE dead_letter SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM dead_letter)",
+            &[Part::Quarantine],
+        ),
         ("UPDATE reject_count SET rejects = rejects + 1", &[Part::Control]),
     ];
     for (statements, parts) in damage {
@@ -491,6 +500,72 @@ fn verify_names_the_part_that_is_damaged_and_the_head_of_the_history() {
     }
 }
 
+fn two_commits(dir: &Path) {
+    let mut store = fresh(dir);
+    store.commit(&full_commit()).unwrap();
+    store.commit(&step(ChangeKind::Resolved, finding("f_1", Severity::High, 7))).unwrap();
+}
+
+/// Pages of one table or index in the database of `dir`, as numbers from 0 on, with the bytes of a page.
+fn leaf_pages(dir: &Path, name: &str) -> (Vec<usize>, usize) {
+    let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
+    let mut select = connection
+        .prepare("SELECT pageno - 1, pgsize FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' AND ncell > 0")
+        .unwrap();
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)? as usize));
+    let pages: Vec<_> = select.query_map([name], read).unwrap().map(Result::unwrap).collect();
+    (pages.iter().map(|(page, _)| *page).collect(), pages.first().map_or(0, |(_, size)| *size))
+}
+
+/// A row that its page does not count any more leaves no checksum behind that could differ.
+#[test]
+fn a_row_that_its_page_forgot_is_noticed() {
+    let lost = [
+        "finding",
+        "finding_by_order",
+        "finding_by_state",
+        "quarantine",
+        "quarantine_by_rank",
+        "sqlite_autoindex_quarantine_1",
+        "dead_letter",
+        "change",
+        "revision",
+        "loss",
+        "segment",
+        "reject_count",
+    ];
+    for name in lost {
+        let dir = tempfile::tempdir().unwrap();
+        two_commits(dir.path());
+        let (pages, size) = leaf_pages(dir.path(), name);
+        let path = dir.path().join("shadowprod.db");
+        let mut database = std::fs::read(&path).unwrap();
+        let page = pages.first().unwrap_or_else(|| panic!("{name} has no rows")) * size;
+        // The number of cells: <https://www.sqlite.org/fileformat2.html#b_tree_pages>.
+        let cells = u16::from_be_bytes([database[page + 3], database[page + 4]]) - 1;
+        database[page + 3..page + 5].copy_from_slice(&cells.to_be_bytes());
+        std::fs::write(&path, &database).unwrap();
+        let read = everything(dir.path());
+        assert!(read.is_err(), "{name}: {read:?}");
+    }
+}
+
+/// A number that is another is a row at another place, whose own columns are what was written.
+#[test]
+fn rows_that_are_not_numbered_as_they_were_are_not_handed_out() {
+    let renumbered = [
+        "UPDATE dead_letter SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM dead_letter)",
+        "DELETE FROM change WHERE seq = (SELECT max(seq) FROM change)",
+    ];
+    for statement in renumbered {
+        let dir = tempfile::tempdir().unwrap();
+        two_commits(dir.path());
+        assert_eq!(sql(dir.path(), statement), 1, "{statement}");
+        let read = everything(dir.path());
+        assert!(matches!(read, Err(StoreError::CorruptRow { .. })), "{statement}: {read:?}");
+    }
+}
+
 /// All that can be read of a state: what a start reads back and what clients are told.
 fn everything(dir: &Path) -> Result<String, StoreError> {
     let (store, recovered) = Store::open(dir)?;
@@ -501,6 +576,7 @@ fn everything(dir: &Path) -> Result<String, StoreError> {
         reader.quarantined(&QuarantineQuery::default())?,
         reader.dead_letters(0, 100)?,
         reader.reject_totals()?,
+        reader.revisions("f_1")?,
         store.history()?,
     );
     Ok(format!("{recovered:?} {told:?}"))
@@ -582,8 +658,8 @@ fn the_chain_finds_the_first_revision_that_was_touched() {
         let refused = Connection::open(dir.path().join("shadowprod.db")).unwrap().execute(statement, []);
         assert!(refused.unwrap_err().to_string().contains("revisions are never"));
         without_triggers(dir.path(), statement);
-        let (store, _) = Store::open(dir.path()).unwrap();
-        match store.verify_chain() {
+        // The newest one is looked at by a start: what comes next would be chained to another.
+        match Store::open(dir.path()).and_then(|(store, _)| store.verify_chain()) {
             Err(StoreError::BrokenChain { seq, .. }) => assert_eq!(seq, expected, "{statement}"),
             other => panic!("{statement}: {other:?}"),
         }

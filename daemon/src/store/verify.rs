@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
+use super::numbers::{self, NUMBERED, Numbers};
 use super::{StoreError, checksum, control, history, recover, segments, sqlite};
 use crate::limits::VERIFY_DAMAGE_MAX;
 
@@ -64,7 +65,7 @@ impl Part {
                  still has; or put a back-up in its place, from which it goes on"
             }
             Self::History => {
-                "the daemon runs on, for it reads no revision back; keep the folder, it shows what was changed, and \
+                "the daemon runs on, for it reads back no revision but the newest; keep the folder, it shows what was changed, and \
                  compare it with a back-up or with findings that were sent"
             }
             Self::Changes | Self::Quarantine | Self::Journal => {
@@ -220,11 +221,19 @@ fn all_rows(connection: &Connection, part: Part, tables: &[&'static str]) -> Res
     let mut finds = Finds::of(part);
     for table in tables {
         let sql = format!("SELECT rowid, {} FROM {table} ORDER BY rowid", checksum::fits(table));
+        let mut numbers = Numbers::of(table);
+        let numbered = NUMBERED.contains(table);
         each(connection, &sql, &mut finds, |row, finds| {
             let (key, fits): (i64, bool) = (row.get(0)?, row.get(1)?);
             finds.count(fits.then_some(()).ok_or_else(|| StoreError::differs(table, key.to_string())));
+            if numbered {
+                numbers.see(key).unwrap_or_else(|lost| finds.note(lost));
+            }
             Ok(())
         })?;
+        if numbered {
+            numbers.end(numbers::last(connection, table)?).unwrap_or_else(|lost| finds.note(lost));
+        }
     }
     Ok(finds.0)
 }
