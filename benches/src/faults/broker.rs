@@ -53,7 +53,7 @@ pub fn mock(options: &Options, dir: &Path, count: u64, dice: &mut Rng) -> Result
     stand.produce()?;
     let mut outcome = Outcome::default();
     let mut rounds = 0;
-    while outcome.count < count {
+    while !outcome.is_over(count, stand.violations_max) {
         let dead_letters = format!("{DEAD_LETTERS}-{rounds}");
         cluster.create_topic(&dead_letters, 1, BROKERS)?;
         let mut round = Round::with_dead_letters(&stand, format!("broker-{rounds}"), dead_letters)?;
@@ -109,7 +109,8 @@ pub fn control(script: &str, verb: &str) -> Result<(), Failure> {
 pub fn killed(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
     let script = stand.control.as_ref().ok_or("no SHADOWPROD_TEST_KAFKA_CONTROL")?;
     let mut outcome = Outcome::default();
-    for number in 0..count {
+    while !outcome.is_over(count, stand.violations_max) {
+        let number = outcome.count;
         let mut round = Round::new(stand, format!("broker-killed-{number}"))?;
         // One daemon in three starts for the first time while the broker does, which gives its topics one by one.
         let early = (number % 3 != 1).then(|| round.start(&[])).transpose()?;

@@ -9,6 +9,7 @@
  *                  power   at the Nth operation the process ends, and of what no fsync made durable a part is gone
  * FAULT_DISK_AT    N, from 1 on
  * FAULT_DISK_SEED  which part
+ * FAULT_DISK_MET   a file that is created when the Nth operation comes, unless the disk is slow
  *
  * Writes are remembered with what stood there before until an fsync of their file succeeds. */
 #define _GNU_SOURCE
@@ -43,6 +44,7 @@ static enum mode mode;
 static long at, passed;
 static uint64_t dice;
 static char folder[512];
+static const char *met;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
@@ -62,6 +64,7 @@ __attribute__((constructor)) static void begin(void) {
     for (int i = 1; i < 7; i++) if (!strcmp(name, names[i])) mode = (enum mode)i;
     const char *count = getenv("FAULT_DISK_AT"), *seed = getenv("FAULT_DISK_SEED");
     at = count ? atol(count) : 1;
+    met = getenv("FAULT_DISK_MET");
     dice = seed ? strtoull(seed, NULL, 10) * 2862933555777941757ULL + 3037000493ULL : 1;
 }
 
@@ -155,6 +158,10 @@ static int is_due(int is_sync) {
     if (mode == FSYNC_ONCE && !is_sync) return 0;
     if (mode != FSYNC_ONCE && mode != POWER && is_sync) return 0;
     passed++;
+    if (passed == at && met) {
+        int fd = open(met, O_CREAT | O_WRONLY, 0600);
+        if (fd >= 0) close(fd);
+    }
     return mode == ENOSPC_FROM || mode == SHORT_THEN_FULL ? passed >= at : passed == at;
 }
 

@@ -33,15 +33,22 @@ pub fn run(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure
     for state in [finished(stand)?, killed(stand)?] {
         let sound = Sound::read(&state, &stand.dir.join("flips"))?;
         for n in 0..count.div_ceil(2) {
-            let (what, read) = sound.damaged(dice, n % TORN_EVERY == 0)?;
+            if outcome.is_over(count, stand.violations_max) {
+                break;
+            }
+            let damage = sound.damage(dice, n % TORN_EVERY == 0);
             outcome.count += 1;
-            match read {
+            match sound.read_as(&damage.database, &damage.log) {
                 Err(_) => refused += 1,
                 Ok(read) if read == sound.last => unchanged += 1,
                 Ok(read) if sound.commits.contains(&read) => earlier += 1,
                 Ok(_) => {
+                    // Reading it has brought the log into the database.
+                    sound.write(&damage.database, &damage.log)?;
                     keep(&format!("flips-{}", outcome.violations.len()), &[&sound.scratch])?;
-                    outcome.violations.push(format!("{what}: read as something that was never written"));
+                    outcome
+                        .violations
+                        .push(format!("{}: read as something that was never written", damage.what));
                 }
             }
         }
@@ -88,6 +95,13 @@ fn pages(state: &Path) -> Result<Vec<Table>, Failure> {
     Ok(tables.into_iter().collect())
 }
 
+/// A copy in which something is not as it was written.
+struct Damage {
+    what: String,
+    database: Vec<u8>,
+    log: Vec<u8>,
+}
+
 /// A state as it was written.
 struct Sound {
     scratch: PathBuf,
@@ -110,14 +124,18 @@ impl Sound {
         let mut sound = Self { scratch, database, log, tables, last: 0, commits };
         sound.last = sound.read_as(&sound.database, &sound.log)?;
         for end in sound.commit_ends() {
-            let read = sound.read_as(&sound.database, &sound.log[..end])?;
-            sound.commits.insert(read);
+            sound.insert_commit(end);
         }
         // A database whose log is gone altogether.
-        if let Ok(read) = sound.read_as(&sound.database, &[]) {
-            sound.commits.insert(read);
-        }
+        sound.insert_commit(0);
         Ok(sound)
+    }
+
+    /// What is read where the log ends there; nothing where a later part of it was brought into the database already.
+    fn insert_commit(&mut self, log_end: usize) {
+        if let Ok(read) = self.read_as(&self.database, &self.log[..log_end]) {
+            self.commits.insert(read);
+        }
     }
 
     /// Where in the log a commit ends.
@@ -153,8 +171,7 @@ impl Sound {
         holding.next().map(|(name, (at, _))| format!(" ({name}, byte {} of its page)", place - at))
     }
 
-    /// A damaged copy: what was done to it, and what is read of it.
-    fn damaged(&self, dice: &mut Rng, torn: bool) -> Result<(String, Result<u64, StoreError>), Failure> {
+    fn damage(&self, dice: &mut Rng, torn: bool) -> Damage {
         let (mut database, mut log) = (self.database.clone(), self.log.clone());
         let in_log = !log.is_empty() && dice.bool();
         let (name, file) = if in_log { (LOG, &mut log) } else { (DATABASE, &mut database) };
@@ -169,15 +186,20 @@ impl Sound {
             let table = self.table_at(place).filter(|_| !in_log).unwrap_or_default();
             format!("{name} bit {bit} of byte {place}{table}")
         };
-        Ok((what, self.read_as(&database, &log)))
+        Damage { what, database, log }
+    }
+
+    /// Such a state, to be read.
+    fn write(&self, database: &[u8], log: &[u8]) -> std::io::Result<()> {
+        let _absent = std::fs::remove_file(self.scratch.join("shadowprod.db-shm"));
+        std::fs::write(self.scratch.join(DATABASE), database)?;
+        std::fs::write(self.scratch.join(LOG), log)
     }
 
     /// A hash of everything that can be read of such a state.
     fn read_as(&self, database: &[u8], log: &[u8]) -> Result<u64, StoreError> {
-        let folder = |source| StoreError::Folder { path: self.scratch.clone(), source };
-        let _absent = std::fs::remove_file(self.scratch.join("shadowprod.db-shm"));
-        std::fs::write(self.scratch.join(DATABASE), database).map_err(folder)?;
-        std::fs::write(self.scratch.join(LOG), log).map_err(folder)?;
+        self.write(database, log)
+            .map_err(|source| StoreError::Folder { path: self.scratch.clone(), source })?;
         let (store, recovered) = Store::open(&self.scratch)?;
         let reader = store.reader()?;
         let told = (

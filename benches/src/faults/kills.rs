@@ -23,7 +23,7 @@ const SIGABRT: i32 = 6;
 /// SIGKILL at `count` random instants, under the load of logs that wait to be read.
 pub fn at_random(stand: &Stand, count: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
-    while outcome.count < count {
+    while !outcome.is_over(count, stand.violations_max) {
         let mut round = Round::new(stand, format!("kill-{}", outcome.count))?;
         for _ in 0..ENDS_A_ROUND.min(count - outcome.count) {
             let incarnation = round.start(&[])?;
@@ -47,7 +47,7 @@ pub fn at_points(stand: &Stand, times: u64, dice: &mut Rng) -> Result<Outcome, F
     dice.shuffle(&mut plan);
     let mut again: Vec<CrashPoint> = Vec::new();
     let mut rounds = 0;
-    while !plan.is_empty() || !again.is_empty() {
+    while !(plan.is_empty() && again.is_empty() || outcome.is_over(u64::MAX, stand.violations_max)) {
         let mut round = Round::new(stand, format!("crash-{rounds}"))?;
         rounds += 1;
         if let Some(point) = again.pop() {

@@ -56,10 +56,11 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let stand =
         || stand.as_ref().ok_or_else(|| Failure::from("no broker: set SHADOWPROD_TEST_KAFKA=host:port"));
     let (at_mock, at_soak) = (dir.path().join("mock"), dir.path().join("soak"));
-    let faults: [Fault<'_>; 10] = [
+    let faults: [Fault<'_>; 11] = [
         ("kill -9 at random instants", options.kills, &|n, dice| kills::at_random(stand()?, n, dice)),
         ("crash at each named point", options.crash_points, &|n, dice| kills::at_points(stand()?, n, dice)),
         ("failed disk operations", options.disk, &|n, dice| disk::failures(stand()?, n, dice)),
+        ("each disk operation", options.disk_every, &|step, _| disk::sweep(stand()?, step)),
         ("power losses", options.power, &|n, dice| disk::power_losses(stand()?, n, dice)),
         ("bit flips and torn tails", options.flips, &|n, dice| flips::run(stand()?, n, dice)),
         ("broker faults (mock cluster)", options.broker, &|n, dice| broker::mock(options, &at_mock, n, dice)),

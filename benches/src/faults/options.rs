@@ -23,6 +23,8 @@ pub struct Options {
     pub crash_points: u64,
     /// Failed disk operations.
     pub disk: u64,
+    /// Step from one write that fails to the next; 1: each, 0: none.
+    pub disk_every: u64,
     /// Ends of the machine.
     pub power: u64,
     /// Damaged states.
@@ -37,6 +39,8 @@ pub struct Options {
     pub memory_mib: usize,
     /// Longest that one daemon may take to find everything.
     pub patience: Duration,
+    /// A fault is not tried any more once so many violations were found.
+    pub violations_max: usize,
     /// Binaries with planted bugs, to be caught.
     pub planted: Option<PathBuf>,
     /// The daemon.
@@ -50,8 +54,9 @@ pub struct Options {
 /// A flood of a million credentials is several times as much.
 pub const MEMORY_MIB_DEFAULT: usize = 256;
 
-const USAGE: &str = "usage: faults [--kills N] [--crash-points N] [--disk N] [--power N] [--flips N] [--broker N] \
-                     [--hostile N] [--keys N [--memory MIB]] [--soak SECONDS] [--scale small|company|enterprise] [--planted DIR] [--seed S] [--days D] [--patience SECONDS] [--binary PATH]; what is not named is done 0 times";
+const USAGE: &str = "usage: faults [--kills N] [--crash-points N] [--disk N] [--disk-every STEP] [--power N] [--flips N] [--broker N] \
+                     [--hostile N] [--keys N [--memory MIB]] [--soak SECONDS] [--scale small|company|enterprise] [--planted DIR] [--seed S] [--days D] [--patience SECONDS] \
+                     [--violations-max N] [--binary PATH]; what is not named is done 0 times";
 
 const SCALES: [(&str, Scale); 3] =
     [("small", Scale::Small), ("company", Scale::Company), ("enterprise", Scale::Enterprise)];
@@ -71,6 +76,7 @@ impl Options {
             kills: 0,
             crash_points: 0,
             disk: 0,
+            disk_every: 0,
             power: 0,
             flips: 0,
             broker: 0,
@@ -78,6 +84,7 @@ impl Options {
             keys: 0,
             memory_mib: MEMORY_MIB_DEFAULT,
             patience: Duration::from_secs(90),
+            violations_max: usize::MAX,
             planted: None,
             binary: std::env::current_exe()?.with_file_name("shadowprod"),
             brokers: std::env::var("SHADOWPROD_TEST_KAFKA").unwrap_or_default(),
@@ -95,12 +102,14 @@ impl Options {
                 "--kills" => options.kills = number()?,
                 "--crash-points" => options.crash_points = number()?,
                 "--disk" => options.disk = number()?,
+                "--disk-every" => options.disk_every = number()?,
                 "--power" => options.power = number()?,
                 "--flips" => options.flips = number()?,
                 "--broker" => options.broker = number()?,
                 "--hostile" => options.hostile = number()?,
                 "--keys" => options.keys = number()?,
                 "--patience" => options.patience = Duration::from_secs(number()?),
+                "--violations-max" => options.violations_max = number()? as usize,
                 "--planted" => options.planted = Some(value.into()),
                 "--binary" => options.binary = value.into(),
                 _ => return Err(format!("unknown argument {argument}; {USAGE}").into()),
@@ -121,9 +130,8 @@ impl Options {
     }
 
     pub fn needs_broker(&self) -> bool {
-        [self.kills, self.crash_points, self.disk, self.power, self.flips, self.broker_kills()]
-            .iter()
-            .any(|count| *count > 0)
+        let counts = [self.kills, self.crash_points, self.disk, self.disk_every, self.power, self.flips];
+        counts.into_iter().chain([self.broker_kills()]).any(|count| count > 0)
     }
 
     /// The real broker is ended for every seven of the mock cluster's faults, where it can be.

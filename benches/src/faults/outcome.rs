@@ -20,6 +20,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether `count` faults have happened, or as many violations were found as are looked for.
+    pub fn is_over(&self, count: u64, violations_max: usize) -> bool {
+        self.count >= count || self.violations.len() >= violations_max
+    }
+
     pub fn line(&self, name: &str, taken: Duration) -> String {
         let (count, violations, seconds) = (self.count, self.violations.len(), taken.as_secs_f64());
         format!("{name:<30} {count:>9} faults {violations:>5} violations {seconds:>7.0} s  {}", self.note)

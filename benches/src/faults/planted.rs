@@ -4,7 +4,7 @@
 //! SHADOWPROD_PLANTED=NAME. Out: a line for each bug; one that nothing catches is a violation. To build them:
 //! `git worktree add DIR && cd DIR && git apply benches/src/faults/planted.patch && cargo build --release --workspace`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -17,8 +17,8 @@ use super::outcome::Outcome;
 /// Of what caught a bug.
 const SHOWN_CHARS: usize = 120;
 
-/// A daemon without a bug needs five seconds.
-const PATIENCE_SECONDS: &str = "20";
+/// A daemon without a bug needs five seconds, twenty for twenty days; a broker that was killed is back after twelve.
+const PATIENCE_SECONDS: &str = "60";
 
 /// Where a bug is: in the daemon, beside which this program has none, or also in what this program itself calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,16 +78,20 @@ const BUGS: &[Bug] = &[
 /// no bug is let loose: what they find then, such as a machine too slow for their patience, is no catch.
 pub fn run(options: &Options, built: &Path) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
-    let mut sound = BTreeSet::new();
+    // What the faults find where there is no bug.
+    let mut without: BTreeMap<_, Option<String>> = BTreeMap::new();
     for (name, what, side, faults) in BUGS {
         let words = faults.join(" ");
-        if sound.insert((words.clone(), *side))
-            && let Hunt { found: Some(found), seconds, .. } = hunt(options, built, *side, faults, None)?
-        {
-            outcome.violations.push(format!("without a bug {words} finds, after {seconds} s: {found}"));
+        outcome.count += 1;
+        let place = (words.clone(), *side);
+        if !without.contains_key(&place) {
+            without.insert(place.clone(), hunt(options, built, *side, faults, None)?.found);
+        }
+        if let Some(found) = &without[&place] {
+            outcome.violations.push(format!("{name}: without it {words} finds: {found}"));
+            continue;
         }
         let hunt = hunt(options, built, *side, faults, Some(name))?;
-        outcome.count += 1;
         match hunt.found {
             Some(found) => println!("    {name:<24} {words:<18} {:>4} s  {found}", hunt.seconds),
             None => {
@@ -121,7 +125,7 @@ fn hunt(
     };
     let output = Command::new(harness)
         .args(["--seed", &options.seed.to_string(), "--days", &options.days.to_string()])
-        .args(["--patience", PATIENCE_SECONDS])
+        .args(["--patience", PATIENCE_SECONDS, "--violations-max", "1"])
         .args(faults)
         .arg("--binary")
         .arg(built.join("shadowprod"))

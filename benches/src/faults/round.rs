@@ -134,7 +134,11 @@ pub fn keep(name: &str, folders: &[&Path]) -> Result<(), Failure> {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
+                match std::fs::copy(entry.path(), kept.join(entry.file_name())) {
+                    // A daemon that comes to its end has taken it away.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                    copied => copied?,
+                };
             }
         }
     }

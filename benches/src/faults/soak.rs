@@ -30,6 +30,7 @@ use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
 use super::watcher::Watcher;
 use super::{broker, disk, judge};
 
+const BROKER_KILLED: &str = "broker killed";
 const FAULT_EVERY: Duration = Duration::from_secs(30);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const PARTITIONS: i32 = 2;
@@ -258,8 +259,11 @@ impl<'a> Soak<'a> {
                 self.outcome.count += 1;
                 *self.kinds.entry(kind).or_default() += 1;
                 self.lag.since = Some((kind, Instant::now()));
-                // A broker takes a while to start: what waited then has its time too.
-                next = (begun + FAULT_EVERY).max(Instant::now() + FAULT_EVERY / 2);
+                // A broker that was killed is taken back by its cluster up to twelve seconds after it is there again
+                // (broker.session.timeout.ms): what waited has its time after that too.
+                let ended = Instant::now();
+                let rest = if kind == BROKER_KILLED { FAULT_EVERY } else { FAULT_EVERY / 2 };
+                next = (begun + FAULT_EVERY).max(ended + rest);
             }
             self.look(a_second)?;
             std::thread::sleep(SAMPLE_EVERY);
@@ -296,7 +300,7 @@ impl<'a> Soak<'a> {
                 broker::control(control, "kill")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
                 broker::control(control, "restart")?;
-                "broker killed"
+                BROKER_KILLED
             }
             // Its connections outlive it: what was written meanwhile comes at once, before anybody has looked around.
             (5, Some(control)) => {

@@ -52,6 +52,8 @@ pub struct Stand {
     pub binary: PathBuf,
     /// Longest that one incarnation may take to find everything.
     pub patience: Duration,
+    /// A fault is not tried any more once so many violations were found.
+    pub violations_max: usize,
     pub brokers: String,
     pub control: Option<String>,
     pub partitions: Vec<Partition>,
@@ -106,6 +108,7 @@ impl Stand {
             dir: dir.to_owned(),
             binary: options.binary.clone(),
             patience: options.patience,
+            violations_max: options.violations_max,
             brokers: brokers.to_owned(),
             control: options.control.clone(),
             partitions,
@@ -122,6 +125,7 @@ impl Stand {
             dir: dir.to_owned(),
             binary: options.binary.clone(),
             patience: options.patience,
+            violations_max: options.violations_max,
             brokers: options.brokers.clone(),
             control: options.control.clone(),
             partitions: Vec::new(),

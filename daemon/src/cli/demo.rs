@@ -107,7 +107,7 @@ fn run(arguments: &DemoArguments, world: &World) -> miette::Result<ExitCode> {
     wait_until_settled(&running, &sent, world.end())?;
 
     let findings = all_findings(&folder.state())?;
-    let verdict = judge_all(world, &findings, &folder.state())?;
+    let verdict = judge_all(world, &folder.state())?;
     super::findings::print_findings_table(&findings);
     println!("{}", VerdictText(&verdict));
     if !arguments.once {
@@ -203,15 +203,12 @@ fn all_findings(state: &Path) -> miette::Result<Vec<Finding>> {
 }
 
 /// Credentials are hashed with the key of this install, so labels are too.
-fn judge_all(world: &World, findings: &[Finding], state: &Path) -> miette::Result<Verdict> {
+fn judge_all(world: &World, state: &Path) -> miette::Result<Verdict> {
     let key =
         CredentialKey::from_file_or_create(&state.join("credential.key")).map_err(|e| miette!("{e}"))?;
     let reader = Reader::open(state).map_err(|e| miette!("{e}"))?;
-    let mut history = Vec::new();
-    for finding in findings {
-        let revisions = reader.revisions(&finding.finding_id).map_err(|e| miette!("{e}"))?;
-        history.extend(revisions.into_iter().map(|revision| revision.change));
-    }
+    let history = reader.history().map_err(|e| miette!("{e}"))?;
+    let history: Vec<_> = history.into_iter().map(|revision| revision.change).collect();
     Ok(judge(world.expected(), world.look_alikes(), &sightings(&history), &subject_id(&key)))
 }
 

@@ -121,7 +121,10 @@ pub enum StoreError {
         expected: u64,
     },
     /// The history was changed after it was written.
-    #[error("revision {seq}: {found}; the history was changed after it was written")]
+    #[error(
+        "revision {seq}: {found}; the history was changed after it was written; move the state folder away and start \
+         again: state is rebuilt from Kafka, and the folder shows what was changed"
+    )]
     BrokenChain {
         /// First revision that does not fit.
         seq: u64,

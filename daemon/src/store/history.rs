@@ -143,10 +143,18 @@ fn walk(
     Ok(count)
 }
 
-/// Whether the newest revision is the one that was written last: the next one is chained to it.
+/// Whether the newest revision is what was written last: the next one is chained to it.
 pub(super) fn check_newest(connection: &Connection) -> Result<(), StoreError> {
-    let (seq, hash) = head(connection)?;
-    check_head(connection, seq.cast_unsigned(), &hash)
+    let mut select = connection.prepare(
+        "SELECT seq, finding_id, kind, at, body, prev_hash, hash FROM revision ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut rows = select.query([])?;
+    let Some(row) = rows.next()? else { return check_head(connection, 0, GENESIS) };
+    let revision = ChangeRow::read(row)?;
+    let (prev_hash, hash): (String, String) = (row.get(5)?, row.get(6)?);
+    let seq = revision.seq.cast_unsigned();
+    check(&revision, seq, hash == revision.hash(&prev_hash))?;
+    check_head(connection, seq, &hash)
 }
 
 fn check(revision: &ChangeRow, expected_seq: u64, fits: bool) -> Result<(), StoreError> {
@@ -168,26 +176,12 @@ fn check_head(connection: &Connection, count: u64, last: &str) -> Result<(), Sto
     Err(StoreError::BrokenChain { seq: count + 1, found })
 }
 
-/// The history of one finding, oldest first. The whole chain is walked, which alone shows that nothing is missing.
-pub(super) fn of_finding(connection: &Connection, id: &str) -> Result<Vec<Revision>, StoreError> {
-    revisions(connection, |row| row.finding_id == id)
-}
-
 /// The history of every finding, in the order in which it was written.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Revision>, StoreError> {
-    revisions(connection, |_| true)
-}
-
-fn revisions(
-    connection: &Connection,
-    wanted: impl Fn(&ChangeRow) -> bool,
-) -> Result<Vec<Revision>, StoreError> {
     let mut found = Vec::new();
     walk(connection, |row, hash| {
-        if wanted(row) {
-            let change = row.decode("revision", true)?;
-            found.push(Revision { seq: row.seq as u64, change, hash: hash.to_owned() });
-        }
+        let change = row.decode("revision", true)?;
+        found.push(Revision { seq: row.seq as u64, change, hash: hash.to_owned() });
         Ok(())
     })?;
     Ok(found)

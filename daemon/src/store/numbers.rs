@@ -10,7 +10,7 @@ use super::StoreError;
 /// The tables that are numbered so.
 pub(super) const NUMBERED: [&str; 3] = ["change", "dead_letter", "control"];
 
-/// Of which no row may be left: the others keep their newest.
+/// It may be without rows though numbers were given out: the others keep their newest.
 const EMPTIED: &str = "dead_letter";
 
 /// The highest number that a table of NUMBERED ever gave out, 0 before the first. It is under the control checksum.
@@ -41,7 +41,7 @@ impl Numbers {
 
     /// A row was read.
     pub(super) fn see(&mut self, number: i64) -> Result<(), StoreError> {
-        match self.next.replace(number + 1) {
+        match self.next.replace(number.saturating_add(1)) {
             Some(missing) if missing != number => Err(self.damaged(missing, "it is missing")),
             Some(_) | None => Ok(()),
         }

@@ -160,10 +160,10 @@ impl Reader {
         Ok(latest_seq(&locked(&self.connection))?)
     }
 
-    /// The history of one finding, oldest first.
-    pub fn revisions(&self, id: &str) -> Result<Vec<Revision>, StoreError> {
+    /// The history of every finding, in the order in which it was written.
+    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
         let connection = locked(&self.connection);
-        history::of_finding(&*connection.unchecked_transaction()?, id)
+        history::all(&*connection.unchecked_transaction()?)
     }
 
     /// All open findings, in the order of [`ListQuery`].
@@ -190,7 +190,8 @@ impl Reader {
 
     /// At most `limit` dead letters with their numbers, which are higher than `after`, in order.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        dead_letters::after(&locked(&self.connection), after, limit)
+        let connection = locked(&self.connection);
+        dead_letters::after(&*connection.unchecked_transaction()?, after, limit)
     }
 
     /// How many dead letters are not yet known to be delivered.

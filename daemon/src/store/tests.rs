@@ -576,7 +576,7 @@ fn everything(dir: &Path) -> Result<String, StoreError> {
         reader.quarantined(&QuarantineQuery::default())?,
         reader.dead_letters(0, 100)?,
         reader.reject_totals()?,
-        reader.revisions("f_1")?,
+        reader.history()?,
         store.history()?,
     );
     Ok(format!("{recovered:?} {told:?}"))
@@ -623,7 +623,7 @@ fn three_revisions(dir: &Path) {
         store.commit(&step(kind, finding("f_1", severity, 5))).unwrap();
     }
     assert_eq!(store.verify_chain().unwrap(), 3, "a refresh is no history");
-    let revisions = store.reader().unwrap().revisions("f_1").unwrap();
+    let revisions = store.reader().unwrap().history().unwrap();
     let kinds: Vec<_> = revisions.iter().map(|r| (r.seq, r.change.kind)).collect();
     assert_eq!(kinds, [(1, ChangeKind::Opened), (2, ChangeKind::Updated), (3, ChangeKind::Resolved)]);
 }
@@ -651,6 +651,8 @@ fn the_chain_finds_the_first_revision_that_was_touched() {
         ("UPDATE revision SET at = '2026-01-01T00:00:00Z' WHERE seq = 1", 1),
         ("DELETE FROM revision WHERE seq = 2", 2),
         ("DELETE FROM revision WHERE seq = 3", 3),
+        ("UPDATE revision SET kind = 'opened' WHERE seq = 3", 3),
+        ("UPDATE revision SET seq = 4 WHERE seq = 3", 4),
     ];
     for (statement, expected) in tampering {
         let dir = tempfile::tempdir().unwrap();
@@ -658,8 +660,10 @@ fn the_chain_finds_the_first_revision_that_was_touched() {
         let refused = Connection::open(dir.path().join("shadowprod.db")).unwrap().execute(statement, []);
         assert!(refused.unwrap_err().to_string().contains("revisions are never"));
         without_triggers(dir.path(), statement);
+        let opened = Store::open(dir.path());
         // The newest one is looked at by a start: what comes next would be chained to another.
-        match Store::open(dir.path()).and_then(|(store, _)| store.verify_chain()) {
+        assert_eq!(opened.is_err(), expected > 2, "{statement}");
+        match opened.and_then(|(store, _)| store.verify_chain()) {
             Err(StoreError::BrokenChain { seq, .. }) => assert_eq!(seq, expected, "{statement}"),
             other => panic!("{statement}: {other:?}"),
         }

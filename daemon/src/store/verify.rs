@@ -65,8 +65,8 @@ impl Part {
                  still has; or put a back-up in its place, from which it goes on"
             }
             Self::History => {
-                "the daemon runs on, for it reads back no revision but the newest; keep the folder, it shows what was changed, and \
-                 compare it with a back-up or with findings that were sent"
+                "the daemon runs on where the newest revision is sound, for it reads back no other; keep the folder, it shows \
+                 what was changed, and compare it with a back-up or with findings that were sent"
             }
             Self::Changes | Self::Quarantine | Self::Journal => {
                 "the daemon runs on and refuses to hand out the damaged rows; put a back-up in its place, or move the \
@@ -232,7 +232,8 @@ fn all_rows(connection: &Connection, part: Part, tables: &[&'static str]) -> Res
             Ok(())
         })?;
         if numbered {
-            numbers.end(numbers::last(connection, table)?).unwrap_or_else(|lost| finds.note(lost));
+            let last = numbers::last(connection, table).map_err(StoreError::from);
+            last.and_then(|last| numbers.end(last)).unwrap_or_else(|lost| finds.note(lost));
         }
     }
     Ok(finds.0)
