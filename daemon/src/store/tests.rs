@@ -939,6 +939,8 @@ fn a_reader_on_another_thread_sees_each_commit_whole() {
         while newest < 50 {
             let pair: Vec<_> = reader.open_findings().unwrap().iter().map(|f| f.last_seen).collect();
             assert!(pair.is_empty() || (pair.len() == 2 && pair[0] == pair[1]), "{pair:?}");
+            let letters = reader.dead_letters(0, usize::MAX >> 1).unwrap();
+            assert!(letters.iter().map(|(seq, _)| *seq).eq(1..=letters.len() as u64), "{letters:?}");
             newest = reader.latest_seq().unwrap();
         }
     });
@@ -947,6 +949,7 @@ fn a_reader_on_another_thread_sees_each_commit_whole() {
         let other = step(ChangeKind::Refreshed, finding("f_2", Severity::Low, second));
         commit.changes.extend(other.changes);
         commit.tracked.extend(other.tracked);
+        commit.dead_letters.add(&quarantined_as(reject(second)));
         store.commit(&commit).unwrap();
     }
     watcher.join().unwrap();
