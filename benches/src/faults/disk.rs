@@ -18,7 +18,7 @@ use super::stand::Stand;
 const FAULTS_A_ROUND: u64 = 5;
 const MODES: [&str; 5] = ["enospc", "eio", "short", "fsync", SLOW];
 const SLOW: &str = "slow";
-/// Writes of an incarnation that reads everything are some two thousand, fsyncs some forty.
+/// An incarnation that reads everything writes more than twenty thousand times, most of it as often as a commit does.
 const WRITES: std::ops::Range<u64> = 1..4_000;
 const SYNCS: std::ops::Range<u64> = 1..30;
 const SIGKILL: i32 = 9;
