@@ -132,8 +132,7 @@ fn walk(
     let mut rows = select.query([])?;
     let (mut count, mut previous) = (0, GENESIS.to_owned());
     while let Some(row) = rows.next()? {
-        let revision = ChangeRow::read(row)?;
-        let (prev_hash, hash): (String, String) = (row.get(5)?, row.get(6)?);
+        let (revision, prev_hash, hash) = hashed(row)?;
         count += 1;
         check(&revision, count, prev_hash == previous && hash == revision.hash(&previous))?;
         look(&revision, &hash)?;
@@ -150,11 +149,15 @@ pub(super) fn check_newest(connection: &Connection) -> Result<(), StoreError> {
     )?;
     let mut rows = select.query([])?;
     let Some(row) = rows.next()? else { return check_head(connection, 0, GENESIS) };
-    let revision = ChangeRow::read(row)?;
-    let (prev_hash, hash): (String, String) = (row.get(5)?, row.get(6)?);
+    let (revision, prev_hash, hash) = hashed(row)?;
     let seq = revision.seq.cast_unsigned();
     check(&revision, seq, hash == revision.hash(&prev_hash))?;
     check_head(connection, seq, &hash)
+}
+
+/// A row with the hash before it and its own: columns seq, finding_id, kind, at, body, prev_hash, hash.
+fn hashed(row: &Row<'_>) -> rusqlite::Result<(ChangeRow, String, String)> {
+    Ok((ChangeRow::read(row)?, row.get(5)?, row.get(6)?))
 }
 
 fn check(revision: &ChangeRow, expected_seq: u64, fits: bool) -> Result<(), StoreError> {

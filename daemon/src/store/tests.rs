@@ -506,15 +506,13 @@ fn two_commits(dir: &Path) {
     store.commit(&step(ChangeKind::Resolved, finding("f_1", Severity::High, 7))).unwrap();
 }
 
-/// Pages of one table or index in the database of `dir`, as numbers from 0 on, with the bytes of a page.
-fn leaf_pages(dir: &Path, name: &str) -> (Vec<usize>, usize) {
+/// Where in the database of `dir` the first page of a table or an index begins that holds rows.
+fn first_leaf(dir: &Path, name: &str) -> usize {
+    let sql =
+        "SELECT pgoffset FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' AND ncell > 0 ORDER BY pageno";
     let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
-    let mut select = connection
-        .prepare("SELECT pageno - 1, pgsize FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' AND ncell > 0")
-        .unwrap();
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)? as usize));
-    let pages: Vec<_> = select.query_map([name], read).unwrap().map(Result::unwrap).collect();
-    (pages.iter().map(|(page, _)| *page).collect(), pages.first().map_or(0, |(_, size)| *size))
+    let place: rusqlite::Result<i64> = connection.query_row(sql, [name], |row| row.get(0));
+    place.unwrap_or_else(|e| panic!("{name} has no rows: {e}")) as usize
 }
 
 /// A row that its page does not count any more leaves no checksum behind that could differ.
@@ -537,10 +535,9 @@ fn a_row_that_its_page_forgot_is_noticed() {
     for name in lost {
         let dir = tempfile::tempdir().unwrap();
         two_commits(dir.path());
-        let (pages, size) = leaf_pages(dir.path(), name);
+        let page = first_leaf(dir.path(), name);
         let path = dir.path().join("shadowprod.db");
         let mut database = std::fs::read(&path).unwrap();
-        let page = pages.first().unwrap_or_else(|| panic!("{name} has no rows")) * size;
         // The number of cells: <https://www.sqlite.org/fileformat2.html#b_tree_pages>.
         let cells = u16::from_be_bytes([database[page + 3], database[page + 4]]) - 1;
         database[page + 3..page + 5].copy_from_slice(&cells.to_be_bytes());
