@@ -20,7 +20,7 @@ use crate::decode::{Format, OwnLayout, SourceFormat, SourceSpec};
 use crate::enrich::{CredentialKey, KeyError, SignalErrors, Signals};
 use crate::ingest::kafka::{KafkaSource, Outgoing};
 use crate::ingest::{SourceError, Topics};
-use crate::limits::EXPLAIN_WAITING_MAX;
+use crate::limits::{EXPLAIN_WAITING_MAX, SETTLE_STEP_MS};
 use crate::metrics::Metrics;
 use crate::notify::dead_letters::{self, Delivering};
 use crate::notify::{self, NotifyError, Notifying};
@@ -131,8 +131,12 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
         Some(dir) => Store::open_to_crash(dir, config.crash.clone())?,
         None => Store::in_memory()?,
     };
-    let rhythm =
-        Rhythm { early_every: store_dir.map(|_| EARLY_EVERY_MICROS), commit_every: COMMIT_EVERY_MICROS };
+    // Somebody waits for what a pipeline with a state of its own says.
+    let rhythm = Rhythm {
+        early_every: store_dir.map(|_| EARLY_EVERY_MICROS),
+        commit_every: COMMIT_EVERY_MICROS,
+        settle_for: store_dir.map(|_| Duration::from_millis(SETTLE_STEP_MS)),
+    };
     let sources = config.sources.iter().map(|s| (s.topic.clone(), source_spec(s, config))).collect();
     Ok(Parts {
         sources,
@@ -204,6 +208,9 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
     let health = Arc::new(Health::new(COMPONENTS));
     serve::check(&config.serve)?;
     let settings = notify::Settings::of(&config.notify)?;
+    let (commands, received) = sync_channel(COMMANDS_MAX);
+    // Files are watched before they are read: what changes while the state is loaded waits to be put in force.
+    let reloader = Reloader::start(config, &commands, &metrics, &health)?;
     let mut pipeline = Pipeline::open(parts(config, metrics.clone(), Some(&config.state.path))?)?;
     if config.dead_letter.is_some() {
         pipeline.keep_dead_letters();
@@ -231,11 +238,8 @@ pub fn start(config: &Config) -> Result<RunningDaemon, DaemonError> {
         asking,
     );
     let serving = runtime.block_on(serving)?;
-    let all_page = Arc::new(|_: &str| true);
-    let notifying = notify::start(&settings, state, all_page, metrics.clone(), committed.clone(), stopping)?;
-    let (commands, received) = sync_channel(COMMANDS_MAX);
+    let notifying = notify::start(&settings, state, metrics.clone(), committed.clone(), stopping)?;
     let delivering = start_delivering(config, &commands, &metrics, &committed)?;
-    let reloader = Reloader::start(config, &commands, &metrics, &health)?;
     let (seen, progress) = watch::channel(Progress::default());
     let runner = Runner {
         pipeline,

@@ -114,8 +114,24 @@ pub const EARLY_FAMILY_MAX: usize = 10_000;
 /// Event ids remembered of all sources that remove duplicates, at some 80 bytes: those of events that are not settled,
 /// which is half an hour of 500 a second. Beyond it the oldest are forgotten, which is counted.
 pub const DEDUPE_IDS_MAX: usize = 1_000_000;
-/// An event this far ahead of the broker's time does not move the watermark.
+/// An event this far ahead of the broker's time, or of ours, does not move the watermark.
 pub const FUTURE_SKEW_SECONDS_MAX: i64 = 300;
+/// Seconds that an event may be ahead of the newest one that moved the watermark: a clock without its zone is less. What
+/// is beyond it is counted and not rolled up, for each of its minutes would be kept until it comes.
+pub const FUTURE_KEPT_SECONDS_MAX: i64 = 86_400;
+/// Milliseconds for which a partition that brings only what tells no time holds event time back for all: its format is
+/// not the one that the config says, or its clock is wrong.
+pub const UNUSABLE_GRACE_MS: i64 = 60_000;
+/// Milliseconds without a turn after which a process takes it that it was stopped, and its machine asleep: what it knows
+/// of ends of logs may be hours old.
+pub const LEAP_MS: i64 = 10_000;
+/// Milliseconds after such a leap in which nobody believes that a log has ended: what was said before it may wait yet.
+pub const LEAP_DOUBT_MS: i64 = 5_000;
+/// Milliseconds after which partitions at their end of log are told again to who may have forgotten it.
+pub const ENDS_TOLD_EVERY_MS: u64 = 1_000;
+/// Milliseconds of grid points in one step while the daemon runs: days of them may have waited for one source. Commits,
+/// the watchdog and an end come between steps.
+pub const SETTLE_STEP_MS: u64 = 1_000;
 
 /// Rejected payloads of one topic and reason kept in the store, a sample where there are more: enough to see what is
 /// wrong with one producer and to try a fix. Counts stay exact.
@@ -186,7 +202,8 @@ pub const WATCH_QUEUE_MAX: usize = 16;
 pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
 /// Alerts in one post to an Alertmanager; more are sent in several posts.
 pub const ALERTS_PER_POST_MAX: usize = 256;
-/// Alerts that one Alertmanager is told of, worst first: nobody reads more pages, and the rest is served.
+/// Alerts that one Alertmanager is told of, worst first: nobody reads more pages, and the rest is served, counted and
+/// alerted.
 pub const ALERTS_MAX: usize = 4_096;
 /// Findings exposed one by one as a metric; beyond it only the counts grow.
 pub const FINDING_SERIES_MAX: usize = 500;

@@ -137,6 +137,8 @@ pub struct Metrics {
     pub rollup_events: Counter,
     /// Events behind the watermark: counted, not rolled up.
     pub rollup_late_events: Counter,
+    /// Events too far ahead of all others: counted, not rolled up.
+    pub rollup_future_events: Counter,
     /// Rows kept.
     pub rollup_rows: Family<QueryLabel, Gauge>,
     /// Bytes that the rows of all rollups take.
@@ -185,6 +187,8 @@ pub struct Metrics {
     pub query_current: Gauge,
     /// Posts to receivers: delivered, failed.
     pub notify_posts: Family<KindLabel, Counter>,
+    /// Open findings that page nobody, because worse ones are more than an Alertmanager is told of.
+    pub notify_untold: Gauge,
     /// Dead letters: delivered, failed (kept and sent again), dropped (no room, lost).
     pub notify_dead_letters: Family<KindLabel, Counter>,
     /// Dead letters not yet known to be delivered.
@@ -259,6 +263,7 @@ impl Metrics {
             pilot_requests: Family::default(),
             rollup_events: Counter::default(),
             rollup_late_events: Counter::default(),
+            rollup_future_events: Counter::default(),
             rollup_rows: Family::default(),
             rollup_memory_bytes: Gauge::default(),
             rollup_memory_bytes_max: Gauge::default(),
@@ -283,6 +288,7 @@ impl Metrics {
             query_reloads: Family::default(),
             query_current: Gauge::default(),
             notify_posts: Family::default(),
+            notify_untold: Gauge::default(),
             notify_dead_letters: Family::default(),
             notify_dead_letters_waiting: Gauge::default(),
             pipeline_steps: Counter::default(),
@@ -360,6 +366,11 @@ impl Metrics {
             "rollup_late_events",
             "Events behind the watermark, counted and not rolled up",
             self.rollup_late_events.clone(),
+        );
+        r.register(
+            "rollup_future_events",
+            "Events more than a day ahead of all others, counted and not rolled up",
+            self.rollup_future_events.clone(),
         );
         r.register("rollup_rows", "Rows kept by rollup", self.rollup_rows.clone());
         let help = "Bytes that the rows of all rollups take in memory";
@@ -451,6 +462,8 @@ impl Metrics {
         r.register("query_reloads", "Query reloads by outcome", self.query_reloads.clone());
         r.register("query_current", "1 while the queries on disk are in force", self.query_current.clone());
         r.register("notify_posts", "Posts to receivers by outcome", self.notify_posts.clone());
+        let help = "Open findings beyond the worst that an Alertmanager is told of";
+        r.register("notify_untold", help, self.notify_untold.clone());
         r.register("notify_dead_letters", "Dead letters by outcome", self.notify_dead_letters.clone());
         r.register(
             "notify_dead_letters_waiting",

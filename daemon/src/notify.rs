@@ -31,9 +31,6 @@ const GAP_MIN: Duration = Duration::from_secs(1);
 /// An Alertmanager that fails is tried again after GAP_MIN, twice that, and so on up to this.
 const BACKOFF_MAX: Duration = RESEND_EVERY;
 
-/// Says whether findings of this detection page people: false for detections in shadow mode.
-pub type Pages = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
 /// Why notification cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -107,7 +104,6 @@ impl Notifying {
 pub fn start(
     settings: &Settings,
     state_dir: &Path,
-    pages: Pages,
     metrics: Arc<Metrics>,
     committed: Receiver<u64>,
     shutdown: Receiver<bool>,
@@ -115,12 +111,7 @@ pub fn start(
     let mut threads = Vec::new();
     for url in &settings.urls {
         let notifier = Notifier {
-            source: Source {
-                dir: state_dir.to_owned(),
-                reader: None,
-                severity_min: settings.severity_min,
-                pages: pages.clone(),
-            },
+            source: Source { dir: state_dir.to_owned(), reader: None, severity_min: settings.severity_min },
             poster: Poster::new(url.clone()),
             board: Board::default(),
             metrics: metrics.clone(),
@@ -139,12 +130,11 @@ struct Source {
     dir: PathBuf,
     reader: Option<Reader>,
     severity_min: Severity,
-    pages: Pages,
 }
 
 impl Source {
-    /// The open findings that page, worst first, at most ALERTS_MAX.
-    fn findings(&mut self) -> Result<Vec<Finding>, StoreError> {
+    /// The open findings that page, worst first, at most ALERTS_MAX, and how many there are beyond it.
+    fn findings(&mut self) -> Result<(Vec<Finding>, u64), StoreError> {
         let reader = self.reader.take().map_or_else(|| Reader::open(&self.dir), Ok)?;
         let mut findings = Vec::new();
         let mut page_token = None;
@@ -156,15 +146,17 @@ impl Source {
                 page_token,
                 ..ListQuery::default()
             })?;
-            findings.extend(page.findings.into_iter().filter(|f| (self.pages)(&f.detection)));
+            findings.extend(page.findings);
             page_token = page.next_page_token;
             if page_token.is_none() {
                 break;
             }
         }
         findings.truncate(ALERTS_MAX);
+        let open = reader.open_count(self.severity_min)?;
         self.reader = Some(reader);
-        Ok(findings)
+        let beyond = open.saturating_sub(ALERTS_MAX as u64);
+        Ok((findings, beyond))
     }
 }
 
@@ -207,7 +199,10 @@ impl Notifier {
     fn tell(&mut self, resend: bool) -> Told {
         let now = Timestamp::now();
         match self.source.findings() {
-            Ok(findings) => self.board.put(&findings, now),
+            Ok((findings, beyond)) => {
+                self.metrics.notify_untold.set(i64::try_from(beyond).unwrap_or(i64::MAX));
+                self.board.put(&findings, now);
+            }
             Err(error) => {
                 tracing::error!(%error, "cannot read the findings to notify of");
                 return self.outcome("failed", Told::Failed);

@@ -17,14 +17,15 @@ mod warming;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray};
-use arrow::compute::{filter_record_batch, not};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use crate::config::TimeConfig;
+use crate::config::{Clock, TimeConfig};
 use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::decode::dedupe::{Dedupe, Verdict};
 use crate::decode::{Decoded, Decoder, Format, Reject, SourceSpec};
@@ -34,6 +35,7 @@ use crate::explain::{self, Ask, ExplainError, Snapshot};
 use crate::findings::lifecycle::{Lifecycle, Rule};
 use crate::findings::{Finding, FindingChange, Tracked};
 use crate::ingest::{Checkpoint, Position, RawBatch, RawMessage, SourceNotice};
+use crate::limits;
 use crate::losses::{LossKind, Losses};
 use crate::metrics::{KindLabel, Metrics, TopicLabel};
 use crate::query::plan::{PlanError, QuerySet};
@@ -88,6 +90,8 @@ pub struct Rhythm {
     pub early_every: Option<i64>,
     /// Longest time between commits while there is something to commit, microseconds.
     pub commit_every: i64,
+    /// Longest time for grid points in one step, after which the rest waits for the next; `None`: none waits (replay).
+    pub settle_for: Option<Duration>,
 }
 
 /// What is done but not yet durable.
@@ -141,6 +145,10 @@ pub struct Pipeline {
     committed: Option<Committed>,
     keeps_dead_letters: bool,
     looked_early_at: i64,
+    /// When the last step began.
+    stepped_at: Option<i64>,
+    /// When the clock last leapt between two steps.
+    leapt_at: Option<i64>,
     change_seq: u64,
     gauges: gauges::FindingGauges,
 }
@@ -148,6 +156,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Takes one batch through every stage. `now` is the wall clock, microseconds since 1970.
     pub fn step(&mut self, batch: &RawBatch, now: i64) -> Result<(), PipelineError> {
+        self.notice_leap(now);
         self.note_source(batch, now);
         let mut next = 0;
         loop {
@@ -161,7 +170,7 @@ impl Pipeline {
         }
         self.crash.pass(CrashPoint::BatchRolledUp);
         self.count_read(batch);
-        batch.ends.iter().for_each(|end| self.watermark.at_end(*end, now));
+        self.note_ends(&batch.ends, now);
         self.settle(now)?;
         self.show_warming();
         self.look_early(now)?;
@@ -171,11 +180,30 @@ impl Pipeline {
         Ok(())
     }
 
+    /// A process that was stopped for long, or its machine, does not know where logs end now; nor since when, if the
+    /// clock was set back.
+    fn notice_leap(&mut self, now: i64) {
+        let last = self.stepped_at.replace(now);
+        let is_leap = |last: i64| !(0..limits::LEAP_MS * 1_000).contains(&(now - last));
+        if self.time.clock == Clock::Wall && last.is_some_and(is_leap) {
+            self.watermark.forget_ends();
+            self.leapt_at = Some(now);
+        }
+    }
+
+    /// Partitions that stand at their end of log.
+    fn note_ends(&mut self, ends: &[Position], now: i64) {
+        let doubt = limits::LEAP_DOUBT_MS * 1_000;
+        if self.leapt_at.is_none_or(|leapt| now - leapt >= doubt) {
+            ends.iter().for_each(|end| self.watermark.at_end(*end, now));
+        }
+    }
+
     /// Takes what was decoded of `messages` from event to rollup row.
     fn take_in(&mut self, messages: &[RawMessage], decoded: Decoded, now: i64) -> Result<(), PipelineError> {
         self.count_decoded(&decoded);
-        self.observe(messages, &decoded.events);
-        let (events, copies) = self.without_duplicates(&decoded)?;
+        self.observe(messages, &decoded.events, now);
+        let (events, copies) = self.sort_out(&decoded, self.watermark.future(now))?;
         decoded.rejects.into_iter().for_each(|reject| self.quarantine(reject, now));
         let enriched = self.enricher.enrich(events, &self.metrics)?;
         let absorbed = self.rollups.absorb(&self.queries, &enriched)?;
@@ -201,6 +229,17 @@ impl Pipeline {
     /// Everything read so far, as NEXT offsets, and the newest event: for progress displays.
     pub fn is_idle(&self) -> bool {
         self.watermark.is_idle()
+    }
+
+    /// Whether grid points that the watermark has passed wait for the next step.
+    pub fn is_behind(&self) -> bool {
+        self.grid_point(self.watermark.current()) > self.rollups.settled()
+    }
+
+    /// The last point of the base grid up to an instant.
+    fn grid_point(&self, at: i64) -> i64 {
+        let grid = i64::from(self.time.grid_seconds) * 1_000_000;
+        at.div_euclid(grid) * grid
     }
 
     /// Ids of the detections in force.
@@ -344,33 +383,40 @@ impl Pipeline {
     }
 
     /// Moves the partitions' event times. Events stand in message order, so both are walked once.
-    fn observe(&mut self, messages: &[RawMessage], events: &EventBatch) {
+    fn observe(&mut self, messages: &[RawMessage], events: &EventBatch, now: i64) {
         let times = column::<TimestampMicrosecondType>(events.record_batch(), "event_time");
         let positions = column::<Int64Type>(events.record_batch(), "position");
         let mut row = 0;
         for message in messages {
             let partition = (message.position.topic, message.position.partition);
-            self.watermark.alive(partition);
+            self.watermark.alive(partition, now);
             let packed = message.position.pack();
             while row < positions.len() && positions.value(row) == packed {
-                self.watermark.observe(partition, times.value(row), message.timestamp_ms);
+                self.watermark.observe(partition, times.value(row), message.timestamp_ms, now);
                 row += 1;
             }
         }
         debug_assert_eq!(row, positions.len(), "events stand in message order");
     }
 
-    /// Sets apart what a source that removes duplicates sent again.
-    fn without_duplicates(
+    /// Sets apart what a source that removes duplicates sent again. What happened at `future` or later is counted and
+    /// dropped.
+    fn sort_out(
         &mut self,
         decoded: &Decoded,
+        future: i64,
     ) -> Result<(EventBatch, Option<EventBatch>), PipelineError> {
         let batch = decoded.events.record_batch();
         let ids = batch.column_by_name("event_id").expect("the event schema has an id").as_string::<i32>();
         let times = column::<TimestampMicrosecondType>(batch, "event_time");
         let positions = column::<Int64Type>(batch, "position");
-        let mut keep = vec![true; batch.num_rows()];
-        for (row, keep) in keep.iter_mut().enumerate() {
+        let (mut keep, mut copies) = (vec![true; batch.num_rows()], vec![false; batch.num_rows()]);
+        for (row, (keep, copy)) in keep.iter_mut().zip(&mut copies).enumerate() {
+            if times.value(row) >= future {
+                self.metrics.rollup_future_events.inc();
+                *keep = false;
+                continue;
+            }
             let topic = Position::unpack(positions.value(row)).topic;
             let dedupe = self.sources[usize::from(topic)].as_ref().is_some_and(|s| s.dedupe);
             if !dedupe || ids.is_null(row) {
@@ -383,16 +429,18 @@ impl Pipeline {
                 }
                 Verdict::Duplicate => {
                     self.metrics.decode_duplicates.inc();
-                    *keep = false;
+                    (*keep, *copy) = (false, true);
                 }
             }
         }
         if keep.iter().all(|k| *k) {
             return Ok((decoded.events.clone(), None));
         }
-        let keep = BooleanArray::from(keep);
-        let copies = EventBatch::new(filter_record_batch(batch, &not(&keep)?)?)?;
-        Ok((EventBatch::new(filter_record_batch(batch, &keep)?)?, Some(copies)))
+        let part = |rows: Vec<bool>| -> Result<EventBatch, PipelineError> {
+            Ok(EventBatch::new(filter_record_batch(batch, &BooleanArray::from(rows))?)?)
+        };
+        let copies = copies.contains(&true).then(|| part(copies)).transpose()?;
+        Ok((part(keep)?, copies))
     }
 }
 

@@ -7,6 +7,9 @@
 #[path = "suite/broker.rs"]
 mod broker;
 #[cfg(test)]
+#[path = "suite/clocks.rs"]
+mod clocks;
+#[cfg(test)]
 #[path = "suite/commits.rs"]
 mod commits;
 #[cfg(test)]
@@ -24,6 +27,9 @@ mod kafka;
 #[cfg(test)]
 #[path = "suite/losses.rs"]
 mod losses;
+#[cfg(test)]
+#[path = "suite/modes.rs"]
+mod modes;
 #[cfg(test)]
 #[path = "suite/moved.rs"]
 mod moved;

@@ -99,16 +99,17 @@ pub fn run(options: &Options, count: u64, dice: &mut Rng) -> Result<Outcome, Fai
     let mut outcome = Outcome { count: sent, ..Outcome::default() };
     let events: u64 = counts.values().map(|c| c.events).sum();
     let (rolled_up, late) = (metrics.rollup_events.get(), metrics.rollup_late_events.get());
-    let duplicates = metrics.decode_duplicates.get();
-    if rolled_up + late + duplicates != events {
+    let (future, duplicates) = (metrics.rollup_future_events.get(), metrics.decode_duplicates.get());
+    if rolled_up + late + future + duplicates != events {
         outcome.violations.push(format!(
-            "{events} events became {rolled_up} rolled up, {late} late and {duplicates} duplicates"
+            "{events} events became {rolled_up} rolled up, {late} late, {future} too far ahead and {duplicates} \
+             duplicates"
         ));
     }
     judge(&config, &topics, &counts, &mut outcome)?;
     let rejects: u64 = counts.values().map(|c| c.rejects).sum();
     outcome.note = format!(
-        "{} partitions; {events} events, {rejects} rejects; {late} late, {duplicates} duplicates",
+        "{} partitions; {events} events, {rejects} rejects; {late} late, {future} too far ahead, {duplicates} duplicates",
         counts.len()
     );
     Ok(outcome)

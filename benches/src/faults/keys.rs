@@ -42,7 +42,9 @@ pub fn run(options: &Options, count: u64) -> Result<Outcome, Failure> {
     config.state.memory_mib = options.memory_mib;
     let metrics = Arc::new(Metrics::new());
     let open = || -> Result<Pipeline, Failure> {
-        Ok(Pipeline::open(daemon::parts(&config, metrics.clone(), Some(&config.state.path))?)?)
+        let mut parts = daemon::parts(&config, metrics.clone(), Some(&config.state.path))?;
+        parts.rhythm.settle_for = None;
+        Ok(Pipeline::open(parts)?)
     };
     let pipeline = open()?;
     let topics = pipeline.topics().to_vec();

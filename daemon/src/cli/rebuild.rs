@@ -208,6 +208,13 @@ fn print(finished: &Finished, format: OutputFormat) -> std::io::Result<()> {
     for left in &finished.left {
         eprintln!("left as it is: {left}");
     }
+    if finished.forgotten > 0 {
+        eprintln!(
+            "{} event ids were forgotten for want of room, as one topic ran far ahead of another: what was delivered \
+             again of these events counts twice in the new rows",
+            finished.forgotten
+        );
+    }
     Ok(())
 }
 

@@ -90,11 +90,12 @@ impl Lifecycle {
         self.tracked.values().flat_map(BTreeMap::values)
     }
 
-    /// When open findings that have gone quiet are to be looked at again.
+    /// When open findings that have gone quiet, and early ones, are to be looked at again.
     pub fn wakes(&self, rule: &Rule) -> Vec<(i64, String)> {
         let entries = self.tracked.get(&rule.detection).into_iter().flatten();
+        let closes = |t: &Tracked| t.quiet_since.map(|q| q.as_microsecond() + rule.close_after);
         let wake = |(id, t): (&String, &Tracked)| {
-            t.quiet_since.map(|q| (q.as_microsecond() + rule.close_after, id.clone()))
+            t.early_at.map(judged_at).or_else(|| closes(t)).map(|at| (at, id.clone()))
         };
         entries.filter_map(wake).collect()
     }
@@ -132,6 +133,26 @@ impl Lifecycle {
         outcome
     }
 
+    /// Ends what is open of detections that are not active: nobody looks at it any more.
+    pub fn end_inactive(&mut self, at: Timestamp, is_active: impl Fn(&str) -> bool) -> Vec<FindingChange> {
+        let mut changes = Vec::new();
+        let inactive = self.tracked.iter_mut().filter(|(detection, _)| !is_active(detection));
+        for (_, of_detection) in inactive {
+            of_detection.retain(|_, entry| {
+                if entry.early_at.is_some() {
+                    let finding = entry.finding.clone();
+                    changes.push(FindingChange { kind: ChangeKind::Withdrawn, at, finding });
+                    return false;
+                }
+                if entry.resolved_at.is_none() {
+                    changes.push(resolved(entry, at));
+                }
+                true
+            });
+        }
+        changes
+    }
+
     /// An early look as of the newest event: opens what is not known yet, unconfirmed, and nothing else.
     pub fn apply_early(&mut self, rule: &Rule, at: Timestamp, hits: Vec<Hit>) -> Vec<FindingChange> {
         let of_detection = self.tracked.entry(rule.detection.clone()).or_default();
@@ -148,6 +169,11 @@ impl Lifecycle {
         }
         changes
     }
+}
+
+/// An early finding is confirmed or withdrawn by the first grid point from this instant on, microseconds.
+pub fn judged_at(early_at: Timestamp) -> i64 {
+    early_at.as_microsecond() + 1
 }
 
 fn quiet_subjects(
@@ -280,10 +306,14 @@ fn apply_quiet(
         outcome.wakes.push((closes, subject.to_owned()));
         return;
     }
+    outcome.changes.push(resolved(entry, at));
+}
+
+fn resolved(entry: &mut Tracked, at: Timestamp) -> FindingChange {
     entry.quiet_since = None;
     entry.resolved_at = Some(at);
     entry.finding.state = FindingState::Resolved;
-    outcome.changes.push(FindingChange { kind: ChangeKind::Resolved, at, finding: entry.finding.clone() });
+    FindingChange { kind: ChangeKind::Resolved, at, finding: entry.finding.clone() }
 }
 
 fn open(rule: &Rule, at: Timestamp, episode: u32, hit: &Hit) -> Tracked {
@@ -429,6 +459,8 @@ mod tests {
                 early.iter().map(|c| (c.kind, c.finding.confirmed)).collect::<Vec<_>>(),
                 [(ChangeKind::Early, false)]
             );
+            let wakes = lifecycle.wakes(&rule());
+            assert_eq!(wakes, [(5 * HOUR + 1, "p".to_owned())], "the first grid point behind it is to look");
             let before =
                 lifecycle.apply_grid(&rule(), at(5), Evaluated::Some(&subjects), vec![], &Silence::default());
             assert_eq!(before, Outcome::default(), "the grid has not passed the early look yet");
@@ -437,6 +469,22 @@ mod tests {
                 lifecycle.apply_grid(&rule(), at(6), Evaluated::Some(&subjects), hits, &Silence::default());
             assert_eq!(after.changes.first().map(|c| c.kind), Some(expected));
         }
+    }
+
+    #[test]
+    fn findings_end_with_their_detection() {
+        let mut lifecycle =
+            check(&[(1, Some(hit(Level::Fire, 0.6))), (2, None)], &[Some(ChangeKind::Opened), None]);
+        let early = Hit { subject: "q".to_owned(), ..hit(Level::Fire, 0.6) };
+        lifecycle.apply_early(&rule(), at(2), vec![early]);
+        assert_eq!(lifecycle.end_inactive(at(3), |detection| detection == "d"), []);
+        let ended = lifecycle.end_inactive(at(3), |_| false);
+        let ended: Vec<_> =
+            ended.iter().map(|c| (c.finding.subject.id.as_str(), c.kind, c.finding.state)).collect();
+        let (open, resolved) = (FindingState::Open, FindingState::Resolved);
+        assert_eq!(ended, [("p", ChangeKind::Resolved, resolved), ("q", ChangeKind::Withdrawn, open)]);
+        assert_eq!(lifecycle.end_inactive(at(4), |_| false), [], "they have ended");
+        assert_eq!(lifecycle.wakes(&rule()), []);
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct RawBatch {
     pub skipped_to: Vec<Position>,
     /// What the source noticed and a person should know; each is counted.
     pub notices: Vec<SourceNotice>,
+    /// Where a notice says that reading goes on, behind so many of the messages: counts as read up to there, so that the
+    /// next start does not notice it again.
+    pub resumed_at: Vec<(usize, Position)>,
     /// Every partition now assigned, if the assignment changed since the last batch.
     pub assigned: Option<Vec<Position>>,
     /// Every topic that is to be read and of which not every partition is assigned, because the broker does not give
@@ -91,6 +94,16 @@ impl RawBatch {
             && self.awaited.is_none()
     }
 
+    /// Appends what the source noticed.
+    pub fn notice(&mut self, notice: SourceNotice) {
+        if let Some(position) = notice.resumed() {
+            let is_there = |p: &Position| (p.topic, p.partition) == (position.topic, position.partition);
+            self.skipped_to.retain(|skipped| !is_there(skipped));
+            self.resumed_at.push((self.messages.len(), position));
+        }
+        self.notices.push(notice);
+    }
+
     /// Appends one message.
     pub fn push(&mut self, position: Position, timestamp_ms: Option<i64>, payload: &[u8]) {
         self.messages.push(RawMessage {
@@ -105,24 +118,33 @@ impl RawBatch {
     /// Where to go on once this batch is durable: one checkpoint for each partition that advanced, in
     /// partition order. A partition that skipped past its last message has no hash to check.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
-        let mut last: BTreeMap<(u16, i32), Checkpoint> = BTreeMap::new();
-        for message in self.messages.iter().rev() {
+        let bare = |position| Checkpoint { position, last_payload_hash: None, last_timestamp_ms: None };
+        // Each with the number of messages up to it.
+        let mut last: BTreeMap<(u16, i32), (usize, Checkpoint)> = BTreeMap::new();
+        for (index, message) in self.messages.iter().enumerate().rev() {
             let Position { topic, partition, offset } = message.position;
-            last.entry((topic, partition)).or_insert_with(|| Checkpoint {
-                position: Position { topic, partition, offset: offset + 1 },
-                last_payload_hash: Some(payload_hash(self.payload(message))),
-                last_timestamp_ms: message.timestamp_ms,
+            last.entry((topic, partition)).or_insert_with(|| {
+                let checkpoint = Checkpoint {
+                    position: Position { topic, partition, offset: offset + 1 },
+                    last_payload_hash: Some(payload_hash(self.payload(message))),
+                    last_timestamp_ms: message.timestamp_ms,
+                };
+                (index + 1, checkpoint)
             });
         }
-        for position in &self.skipped_to {
-            let checkpoint = last.get(&(position.topic, position.partition));
-            if checkpoint.is_none_or(|c| c.position.offset < position.offset) {
-                let skipped =
-                    Checkpoint { position: *position, last_payload_hash: None, last_timestamp_ms: None };
-                last.insert((position.topic, position.partition), skipped);
+        for (count, position) in &self.resumed_at {
+            let place = (position.topic, position.partition);
+            if last.get(&place).is_none_or(|(before, _)| before <= count) {
+                last.insert(place, (*count, bare(*position)));
             }
         }
-        last.into_values().collect()
+        for position in &self.skipped_to {
+            let place = (position.topic, position.partition);
+            if last.get(&place).is_none_or(|(_, c)| c.position.offset < position.offset) {
+                last.insert(place, (self.messages.len(), bare(*position)));
+            }
+        }
+        last.into_values().map(|(_, checkpoint)| checkpoint).collect()
     }
 }
 
@@ -183,6 +205,20 @@ impl SourceNotice {
             Self::BrokerUp => "broker_up",
         }
     }
+
+    /// Where reading goes on, if elsewhere than where it stopped.
+    fn resumed(&self) -> Option<Position> {
+        match self {
+            Self::RetentionGap { position, resumed_at, .. }
+            | Self::TopicRecreated { position, resumed_at } => {
+                Some(Position { offset: *resumed_at, ..*position })
+            }
+            Self::TopicUnreadable { .. }
+            | Self::PartitionAdded { .. }
+            | Self::BrokerDown { .. }
+            | Self::BrokerUp => None,
+        }
+    }
 }
 
 /// Where to go on, one partition: what the store remembers.
@@ -194,4 +230,49 @@ pub struct Checkpoint {
     pub last_payload_hash: Option<u64>,
     /// Broker timestamp of that message, ms.
     pub last_timestamp_ms: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Position = Position { topic: 0, partition: 3, offset: 100 };
+
+    fn at(offset: i64) -> Position {
+        Position { offset, ..PLACE }
+    }
+
+    /// NEXT offset, and whether the message before it is known.
+    fn next(batch: &RawBatch) -> Vec<(i64, bool)> {
+        let checkpoints = batch.checkpoints();
+        checkpoints.iter().map(|c| (c.position.offset, c.last_payload_hash.is_some())).collect()
+    }
+
+    #[test]
+    fn what_was_noticed_is_not_noticed_again_by_the_next_start() {
+        let gap = SourceNotice::RetentionGap { position: PLACE, resumed_at: 120, lost: 20 };
+        let recreated = SourceNotice::TopicRecreated { position: PLACE, resumed_at: 0 };
+        for (notice, resumed_at) in [(gap, 120), (recreated, 0)] {
+            let mut batch = RawBatch::default();
+            batch.notice(notice.clone());
+            assert_eq!(next(&batch), [(resumed_at, false)], "nothing is left to read");
+            batch.push(at(resumed_at), None, b"the first one behind it");
+            assert_eq!(next(&batch), [(resumed_at + 1, true)]);
+            let mut batch = RawBatch::default();
+            batch.push(at(99), None, b"the last one before it");
+            batch.skipped_to.push(at(130));
+            batch.notice(notice);
+            assert_eq!(next(&batch), [(resumed_at, false)]);
+            batch.skipped_to.push(at(resumed_at + 7));
+            assert_eq!(next(&batch), [(resumed_at + 7, false)]);
+        }
+    }
+
+    #[test]
+    fn notice_of_a_broker_moves_no_offset() {
+        let mut batch = RawBatch::default();
+        batch.push(at(99), None, b"a message");
+        batch.notice(SourceNotice::BrokerUp);
+        assert_eq!(next(&batch), [(100, true)]);
+    }
 }

@@ -14,6 +14,7 @@ mod probe;
 mod reader;
 mod settings;
 mod slot;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

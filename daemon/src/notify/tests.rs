@@ -83,9 +83,8 @@ impl House {
 
     fn notify(&self, alertmanagers: Vec<String>) -> Notifying {
         let settings = Settings::of(&NotifyConfig { alertmanagers, severity_min: None }).unwrap();
-        let pages: Pages = Arc::new(|detection| detection != "in-shadow-mode");
         let (committed, shutdown) = (self.committed.subscribe(), self.shutdown.subscribe());
-        start(&settings, self.dir.path(), pages, self.metrics.clone(), committed, shutdown).unwrap()
+        start(&settings, self.dir.path(), self.metrics.clone(), committed, shutdown).unwrap()
     }
 
     fn posts(&self, kind: &'static str) -> u64 {
@@ -149,13 +148,10 @@ fn finding_is_told_when_it_opens_when_it_is_confirmed_and_when_it_ends() {
 }
 
 #[test]
-fn only_severe_findings_of_active_detections_page() {
+fn only_severe_findings_page() {
     let mut house = House::new();
     house.commit(ChangeKind::Opened, finding("f_low", Severity::Medium));
     house.commit(ChangeKind::Opened, finding("f_high", Severity::High));
-    let shadow =
-        Finding { detection: "in-shadow-mode".to_owned(), ..finding("f_shadow", Severity::Critical) };
-    house.commit(ChangeKind::Opened, shadow);
     let (base, inbox) = listener(&[]);
     house.notify(vec![base]);
     assert_eq!(told(&inbox.recv().unwrap()), [row("f_high", "true", true)]);
@@ -198,6 +194,21 @@ fn many_alerts_are_told_in_several_posts() {
     let sizes = [inbox.recv().unwrap(), inbox.recv().unwrap()].map(|post| told(&post).len());
     assert_eq!(sizes, [count - 1, 1]);
     house.shutdown.send_replace(true);
+}
+
+#[test]
+fn findings_beyond_what_an_alertmanager_is_told_of_are_counted() {
+    let mut house = House::new();
+    let count = crate::limits::ALERTS_MAX + 3;
+    let findings = (0..count).map(|number| finding(&format!("f_{number}"), Severity::High)).collect();
+    house.commit_all(ChangeKind::Opened, findings);
+    let (base, inbox) = listener(&[]);
+    let notifying = house.notify(vec![base]);
+    let posts = crate::limits::ALERTS_MAX / crate::limits::ALERTS_PER_POST_MAX;
+    let sent: usize = (0..posts).map(|_| told(&inbox.recv().unwrap()).len()).sum();
+    house.shutdown.send_replace(true);
+    notifying.ended();
+    assert_eq!((sent, house.metrics.notify_untold.get()), (crate::limits::ALERTS_MAX, 3));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
 use crate::pipeline::background::Background;
+use crate::pipeline::tick::active;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, Part};
@@ -59,7 +60,7 @@ impl Pipeline {
             return false;
         }
         let since = *waits.since.get_or_insert(now);
-        let is_time = !waits.changes.is_empty() || now - since >= self.rhythm.commit_every;
+        let is_time = !waits.changes.is_empty() || !(0..self.rhythm.commit_every).contains(&(now - since));
         is_time && self.on_its_way.is_none()
     }
 
@@ -95,7 +96,7 @@ impl Pipeline {
     /// them: while a disk is slow, what is not durable does not grow, and the pipeline stands still for all to see.
     pub fn committed(&mut self, wall: impl Fn() -> i64) -> Result<Option<Committed>, PipelineError> {
         if let Some(commit) = &self.on_its_way
-            && (commit.thread.is_done() || wall() - commit.since >= self.rhythm.commit_every)
+            && (commit.thread.is_done() || !(0..self.rhythm.commit_every).contains(&(wall() - commit.since)))
         {
             self.end_commit(wall)?;
         }
@@ -145,8 +146,11 @@ impl Pipeline {
         let changes = newest_refresh_only(waits.changes);
         let changed = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone()));
         let touched: BTreeSet<_> = changed.chain(waits.waiting).collect();
-        let newest = touched.iter().filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned();
-        let tracked = self.closed_episodes(&changes).chain(newest).collect();
+        // What a detection in shadow mode makes of a finding that ended with it is nobody's.
+        let told: BTreeSet<&str> = active(&self.queries).map(|d| d.query.text.id.as_str()).collect();
+        let newest = touched.iter().filter(|(detection, _)| told.contains(detection.as_str()));
+        let newest = newest.filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned();
+        let tracked = self.closed_episodes(&changes, &told).chain(newest).collect();
         Commit {
             checkpoints: waits.checkpoints,
             segments,
@@ -163,11 +167,17 @@ impl Pipeline {
         }
     }
 
-    /// Episodes that ended and were followed by a new one within this commit: the lifecycle knows the newest only.
-    fn closed_episodes<'a>(&'a self, changes: &'a [FindingChange]) -> impl Iterator<Item = Tracked> + 'a {
+    /// Episodes that ended and were followed by a new one within this commit: the lifecycle knows the newest only. And
+    /// those that ended with their detection, which is not among `told`.
+    fn closed_episodes<'a>(
+        &'a self,
+        changes: &'a [FindingChange],
+        told: &'a BTreeSet<&str>,
+    ) -> impl Iterator<Item = Tracked> + 'a {
         let is_newest = |finding: &Finding| {
             let newest = self.lifecycle.get(&finding.detection, &finding.subject.id);
-            newest.is_some_and(|tracked| tracked.finding.episode == finding.episode)
+            told.contains(finding.detection.as_str())
+                && newest.is_some_and(|tracked| tracked.finding.episode == finding.episode)
         };
         let closed = changes.iter().filter(move |c| c.kind == ChangeKind::Resolved && !is_newest(&c.finding));
         closed.map(|change| Tracked {
@@ -275,8 +285,14 @@ impl Pipeline {
             self.metrics.store_size_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         if !changes.is_empty() {
-            self.gauges.show(&self.metrics, self.lifecycle.all());
+            self.show_findings();
         }
+    }
+
+    /// Findings that are told, as gauges.
+    pub(super) fn show_findings(&mut self) {
+        let told = active(&self.queries).flat_map(|d| self.lifecycle.of(&d.query.text.id));
+        self.gauges.show(&self.metrics, told);
     }
 }
 

@@ -37,7 +37,9 @@ impl FindingGauges {
             let is_shown =
                 owners.len() < limits::OWNER_SERIES_MAX || owners.contains(finding.owner.person.as_str());
             let owner = if is_shown { owner_of(finding) } else { "other".to_owned() };
-            owners.insert(&finding.owner.person);
+            if is_shown {
+                owners.insert(&finding.owner.person);
+            }
             *counts.entry((finding.detection.clone(), finding.severity.name(), owner)).or_default() += 1;
         }
         let mut shown = HashSet::new();

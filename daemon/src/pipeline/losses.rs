@@ -45,7 +45,7 @@ impl Pipeline {
     }
 
     /// Event time up to which everything was seen.
-    fn seen_until(&self, now: i64) -> i64 {
+    pub(super) fn seen_until(&self, now: i64) -> i64 {
         match (self.rollups.settled(), self.watermark.state().newest_event) {
             (START_OF_TIME, START_OF_TIME) => now,
             (START_OF_TIME, newest) => newest,

@@ -15,6 +15,7 @@ use crate::ingest::{Checkpoint, Position, RawBatch, RawMessage, payload_hash};
 use crate::limits::REBUILT_SEGMENT_ROWS_MAX;
 use crate::pipeline::{Pipeline, PipelineError, column};
 use crate::query::plan::PlannedDetection;
+use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{Partition, RollupError, Rollups};
 use crate::schema::EventBatch;
 use crate::store::{Commit, ControlEvent, NewSegment, Versions};
@@ -83,6 +84,8 @@ pub struct Finished {
     pub rebuilt: Vec<Rebuilt>,
     /// Why others were left as they are.
     pub left: Vec<RebuildError>,
+    /// Event ids that were forgotten for want of room: what was delivered again of these events counts twice.
+    pub forgotten: u64,
 }
 
 /// One partition on the way to its stored offset.
@@ -233,7 +236,8 @@ impl Rebuild {
 
     fn take_in(&mut self, decoded: &Decoded) -> Result<(), RebuildError> {
         self.note_first_events(decoded);
-        let (events, copies) = self.pipeline.without_duplicates(decoded)?;
+        let future = self.pipeline.watermark.future(START_OF_TIME);
+        let (events, copies) = self.pipeline.sort_out(decoded, future)?;
         self.load(events, Rollups::load)?;
         copies.map_or(Ok(()), |copies| self.load(copies, Rollups::load_copies))
     }
@@ -284,7 +288,9 @@ impl Rebuild {
             let newest = newest.get(partition).copied().unwrap_or(0);
             progress.first_event.map_or(newest, |first| newest.min(first.saturating_add(lateness)))
         });
-        since.max().map(|micros| self.pipeline.grid_point_after(micros))
+        // Of a partition of which nothing was ever read nothing is missing.
+        let since = since.filter(|micros| *micros > START_OF_TIME).max();
+        since.map(|micros| self.pipeline.grid_point_after(micros))
     }
 
     /// Puts the rows in place of those that are stored, in one commit. `force`: also where the log begins later than
@@ -304,7 +310,8 @@ impl Rebuild {
                 None => self.wanted.push(index),
             }
         }
-        Ok(Finished { rebuilt: self.replace(since)?, left })
+        let forgotten = self.pipeline.dedupe.take_forgotten();
+        Ok(Finished { rebuilt: self.replace(since)?, left, forgotten })
     }
 
     fn replace(&mut self, since: Option<i64>) -> Result<Vec<Rebuilt>, RebuildError> {

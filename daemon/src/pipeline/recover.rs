@@ -111,6 +111,8 @@ impl Pipeline {
             uncommitted: Uncommitted::default(),
             keeps_dead_letters: false,
             looked_early_at: 0,
+            stepped_at: None,
+            leapt_at: None,
             change_seq: recovered.change_seq,
             gauges: FindingGauges::default(),
             registry,
@@ -127,7 +129,8 @@ impl Pipeline {
         pipeline.load_segments(recovered.segments, &before)?;
         pipeline.start_rollups(&before);
         pipeline.schedule_from(&before);
-        pipeline.gauges.show(&pipeline.metrics, pipeline.lifecycle.all());
+        pipeline.end_inactive();
+        pipeline.show_findings();
         pipeline.start_rejects_at_zero();
         Ok(pipeline)
     }

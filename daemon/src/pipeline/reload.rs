@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::findings::lifecycle::Lifecycle;
 use crate::metrics::KindLabel;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::query::QueryTexts;
@@ -42,9 +43,12 @@ impl Pipeline {
         };
         queries.look_on(self.time.grid_seconds);
         queries.replace_losses(&self.losses);
-        // Both know rollups by numbers that are about to change.
+        // A commit and a merge know rollups by numbers that are about to change. Of findings that nobody was told of, in
+        // shadow mode, nothing is known from now on, as after a start.
+        self.begin_commit(|| now)?;
         self.end_commit(|| now)?;
         self.abandon_merge();
+        self.lifecycle = Lifecycle::restore(self.store.tracked()?);
         let old_rollups = std::mem::replace(&mut self.rollups, Rollups::new(&queries));
         self.rollups = Rollups::adopt(old_rollups, &self.queries, &queries)?;
         let mut old_levels = std::mem::take(&mut self.levels);
@@ -63,6 +67,7 @@ impl Pipeline {
         self.queries = queries;
         self.start_rollups(&before);
         self.schedule_from(&before);
+        self.end_inactive();
         self.journal("queries", &texts.version(), now);
         self.metrics.query_reloads.get_or_create(&KindLabel { kind: "applied" }).inc();
         Ok(Ok(()))

@@ -11,36 +11,39 @@ use jiff::Timestamp;
 
 use crate::crash_points::CrashPoint;
 use crate::detect::{self, Context, DetectError, Round};
-use crate::findings::lifecycle::{Evaluated, Outcome, Rule};
+use crate::findings::lifecycle::{Evaluated, Outcome, Rule, judged_at};
 use crate::findings::silence::Silence;
 use crate::findings::{ChangeKind, FindingChange, Hit};
 use crate::metrics::{DetectionKindLabel, KindLabel, QueryLabel};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::query::Mode;
-use crate::query::plan::PlannedDetection;
+use crate::query::plan::{PlannedDetection, QuerySet};
 use crate::rollup::schedule::Due;
 use crate::rollup::watermark::START_OF_TIME;
 use crate::rollup::{SubjectId, View};
 
 impl Pipeline {
-    /// Walks the grid points that the watermark has passed and at which something is due.
+    /// Walks the grid points that the watermark has passed and at which something is due, as far as the rhythm gives
+    /// time: the rest waits for the next step.
     pub(super) fn settle(&mut self, now: i64) -> Result<(), PipelineError> {
         let watermark = self.watermark.advance(now);
-        if watermark == START_OF_TIME {
+        if watermark == START_OF_TIME || !self.is_behind() {
             return Ok(());
         }
-        let grid = i64::from(self.time.grid_seconds) * 1_000_000;
-        let until = watermark.div_euclid(grid) * grid;
-        if until <= self.rollups.settled() {
-            return Ok(());
-        }
+        let started = Instant::now();
+        let until = self.grid_point(watermark);
+        let mut reached = watermark;
         while let Some(at) = self.next_point(until) {
             self.tick(at)?;
+            if self.rhythm.settle_for.is_some_and(|most| started.elapsed() >= most) {
+                reached = at;
+                break;
+            }
         }
-        self.rollups.settle(until, &self.queries, &mut self.schedules)?;
+        self.rollups.settle(self.grid_point(reached), &self.queries, &mut self.schedules)?;
         self.dedupe.forget_before(self.rollups.settled());
         self.forget_losses();
-        self.metrics.rollup_watermark_seconds.set(watermark as f64 / 1e6);
+        self.metrics.rollup_watermark_seconds.set(reached as f64 / 1e6);
         Ok(())
     }
 
@@ -101,8 +104,10 @@ impl Pipeline {
             }
         };
         let Some(hits) = self.evaluate(index, ids.as_deref(), round, "grid")? else {
+            self.schedules[index].retry_after(at, ids.as_deref());
             return Ok(());
         };
+        self.schedules[index].succeeded();
         if ids.is_none() {
             let unseen = hits.iter().filter(|hit| hit.coverage == 0.0).count();
             let label = QueryLabel { query: rule.detection.clone() };
@@ -117,8 +122,8 @@ impl Pipeline {
 
     /// Which topics are or were silent as of `at`. Nothing is made of what a detection in shadow mode says.
     fn silence(&self, at: i64) -> Silence {
-        let tell = |d: &&PlannedDetection| d.query.tells_silence && d.query.mode == Mode::Active;
-        let detections = self.queries.detections.iter().filter(tell).map(|d| d.query.text.id.as_str());
+        let tell = active(&self.queries).filter(|detection| detection.query.tells_silence);
+        let detections = tell.map(|detection| detection.query.text.id.as_str());
         let sources = self.topics.iter().zip(&self.sources);
         let named =
             sources.filter_map(|(topic, source)| Some((topic.as_str(), source.as_ref()?.name.as_str())));
@@ -152,28 +157,43 @@ impl Pipeline {
         }
         let confirmed = KindLabel { kind: "confirmed" };
         self.metrics.findings_early.get_or_create(&confirmed).inc_by(outcome.confirmed);
-        self.take_changes(index, rule, outcome.changes);
+        self.take_changes(index, outcome.changes);
     }
 
     /// What changed is remembered with its lifecycle, and, unless the detection is in shadow mode, told.
-    fn take_changes(&mut self, index: usize, rule: &Rule, changes: Vec<FindingChange>) {
+    fn take_changes(&mut self, index: usize, changes: Vec<FindingChange>) {
         let shadow = self.queries.detections[index].query.mode == Mode::Shadow;
-        for change in changes {
-            let label = DetectionKindLabel { detection: rule.detection.clone(), kind: change.kind.name() };
+        self.count_changes(&changes);
+        if !shadow {
+            self.uncommitted.changes.extend(changes);
+        }
+    }
+
+    fn count_changes(&self, changes: &[FindingChange]) {
+        for FindingChange { kind, finding, .. } in changes {
+            let label = DetectionKindLabel { detection: finding.detection.clone(), kind: kind.name() };
             self.metrics.findings_changes.get_or_create(&label).inc();
-            if change.kind == ChangeKind::Withdrawn {
+            if *kind == ChangeKind::Withdrawn {
                 self.metrics.findings_early.get_or_create(&KindLabel { kind: "withdrawn" }).inc();
             }
-            if !shadow {
-                self.uncommitted.changes.push(change);
-            }
         }
+    }
+
+    /// Ends the findings of detections that are in shadow mode or gone.
+    pub(super) fn end_inactive(&mut self) {
+        let active: BTreeSet<&str> =
+            active(&self.queries).map(|detection| detection.query.text.id.as_str()).collect();
+        let at = timestamp(self.seen_until(0));
+        let changes = self.lifecycle.end_inactive(at, |detection| active.contains(detection));
+        self.count_changes(&changes);
+        self.uncommitted.changes.extend(changes);
     }
 
     /// After each rhythm's while: subjects that changed and have no finding yet, as of the newest event.
     pub(super) fn look_early(&mut self, now: i64) -> Result<(), PipelineError> {
         let Some(every) = self.rhythm.early_every else { return Ok(()) };
-        if now - self.looked_early_at < every {
+        // A clock that was set back is no reason to wait for it.
+        if (0..every).contains(&(now - self.looked_early_at)) {
             return Ok(());
         }
         self.looked_early_at = now;
@@ -212,7 +232,13 @@ impl Pipeline {
             return Ok(());
         };
         let changes = self.lifecycle.apply_early(&rule, timestamp(as_of), hits);
-        self.take_changes(index, &rule, changes);
+        for early in &changes {
+            // Its grid point may lie before this look, and nothing else may be due of it for long.
+            let query = &self.queries.detections[index].query;
+            let (at, subject) = (judged_at(early.at), &early.finding.subject.id);
+            self.schedules[index].add_wake(at, subject, query, &mut self.rollups);
+        }
+        self.take_changes(index, changes);
         Ok(())
     }
 
@@ -235,13 +261,21 @@ impl Pipeline {
         match hits {
             Ok(hits) => Ok(Some(hits)),
             Err(error @ (DetectError::Query(_) | DetectError::Output { .. })) => {
-                tracing::error!(%detection, %error, "detection failed and was skipped for this tick");
+                // It is tried again at each grid point.
+                if !self.schedules[index].retries() {
+                    tracing::error!(%detection, %error, "detection failed; what was due of it is due again");
+                }
                 self.metrics.detect_errors.get_or_create(&QueryLabel { query: detection }).inc();
                 Ok(None)
             }
             Err(error @ DetectError::Rollup(_)) => Err(error.into()),
         }
     }
+}
+
+/// Detections whose findings are told.
+pub(super) fn active(queries: &QuerySet) -> impl Iterator<Item = &PlannedDetection> {
+    queries.detections.iter().filter(|detection| detection.query.mode == Mode::Active)
 }
 
 fn timestamp(micros: i64) -> Timestamp {

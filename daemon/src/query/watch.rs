@@ -39,8 +39,7 @@ impl QueryWatcher {
     /// one before, good or bad. It does not hear of the present one.
     pub fn start(folder: &Path, on_change: OnChange) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
-        let last = seen(&QueryTexts::load(folder));
-        let watched = Arc::new(Mutex::new(Watched { folder: folder.to_owned(), last, on_change }));
+        let watched = Arc::new(Mutex::new(Watched { folder: folder.to_owned(), last: None, on_change }));
         let events_watched = watched.clone();
         let on_events = move |events: DebounceEventResult| {
             if may_be_change(&events) {
@@ -49,7 +48,11 @@ impl QueryWatcher {
         };
         let quiet = Duration::from_millis(RELOAD_QUIET_MS);
         let mut debouncer = new_debouncer(quiet, None, on_events).map_err(fail)?;
+        // Read once it is watched: no change falls between.
+        let mut first = locked(&watched);
         debouncer.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
+        first.last = Some(seen(&QueryTexts::load(folder)));
+        drop(first);
         Ok(Self { watched, _debouncer: debouncer })
     }
 
@@ -62,14 +65,15 @@ impl QueryWatcher {
 /// The last known state of the queries and who hears of the next.
 struct Watched {
     folder: PathBuf,
-    last: Result<String, QueryErrors>,
+    /// `None` before it was first read.
+    last: Option<Result<String, QueryErrors>>,
     on_change: OnChange,
 }
 
 impl Watched {
     fn reload(&mut self, again: bool) {
         let loaded = QueryTexts::load(&self.folder);
-        let now = seen(&loaded);
+        let now = Some(seen(&loaded));
         if again || now != self.last {
             self.last = now;
             (self.on_change)(loaded);

@@ -44,9 +44,13 @@ impl RegistryWatcher {
     pub fn start(folder: &Path, on_change: OnChange) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
         let events = Arc::new(Mutex::new(None));
-        let watched = Watched::new(folder, Arc::downgrade(&events), on_change);
-        let files = watched.files.clone();
-        let watched = Arc::new(Mutex::new(watched));
+        let watched = Arc::new(Mutex::new(Watched {
+            folder: folder.to_owned(),
+            files: Vec::new(),
+            last: None,
+            events: Arc::downgrade(&events),
+            on_change,
+        }));
         let events_watched = watched.clone();
         let on_events = move |events: DebounceEventResult| {
             let mut watched = locked(&events_watched);
@@ -56,9 +60,12 @@ impl RegistryWatcher {
         };
         let quiet = Duration::from_millis(RELOAD_QUIET_MS);
         let mut debouncer = new_debouncer(quiet, None, on_events).map_err(fail)?;
+        // Read once it is watched: no change falls between.
+        let mut first = locked(&watched);
         debouncer.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
-        watch_folders_of(&files, folder, &mut debouncer);
         *events.lock().unwrap_or_else(PoisonError::into_inner) = Some(debouncer);
+        first.last = Some(version_of(&first.load()));
+        drop(first);
         Ok(Self { watched, _events: events })
     }
 
@@ -77,20 +84,15 @@ struct Watched {
     folder: PathBuf,
     /// Files that the registry named when it was last read.
     files: Vec<PathBuf>,
-    last: Result<String, RegistryErrors>,
+    /// `None` before it was first read.
+    last: Option<Result<String, RegistryErrors>>,
     events: Weak<Mutex<Option<Events>>>,
     on_change: OnChange,
 }
 
 impl Watched {
-    fn new(folder: &Path, events: Weak<Mutex<Option<Events>>>, on_change: OnChange) -> Self {
-        let loaded = load(folder);
-        let last = loaded.outcome.map(|registry| registry.version().to_owned());
-        Self { folder: folder.to_owned(), files: loaded.files, last, events, on_change }
-    }
-
-    /// Reads the registry as it is now and tells of it if it differs from its last known state.
-    fn reload(&mut self, again: bool) {
+    /// Reads the registry as it is now, and watches the folders of the files that it names.
+    fn load(&mut self) -> Result<Registry, RegistryErrors> {
         let loaded = load(&self.folder);
         self.files = loaded.files;
         if let Some(events) = self.events.upgrade()
@@ -98,10 +100,16 @@ impl Watched {
         {
             watch_folders_of(&self.files, &self.folder, events);
         }
-        let now = loaded.outcome.as_ref().map(|r| r.version().to_owned()).map_err(Clone::clone);
+        loaded.outcome
+    }
+
+    /// Reads the registry as it is now and tells of it if it differs from its last known state.
+    fn reload(&mut self, again: bool) {
+        let loaded = self.load();
+        let now = Some(version_of(&loaded));
         if again || now != self.last {
             self.last = now;
-            (self.on_change)(loaded.outcome.map(Arc::new));
+            (self.on_change)(loaded.map(Arc::new));
         }
     }
 
@@ -117,6 +125,10 @@ impl Watched {
         let is_named = |path: &PathBuf| self.files.iter().any(|file| file.file_name() == path.file_name());
         event.paths.is_empty() || event.paths.iter().any(|path| path.starts_with(&folder) || is_named(path))
     }
+}
+
+fn version_of(loaded: &Result<Registry, RegistryErrors>) -> Result<String, RegistryErrors> {
+    loaded.as_ref().map(|registry| registry.version().to_owned()).map_err(Clone::clone)
 }
 
 /// A file is watched through its folder, so that one that is replaced or appears later is seen.

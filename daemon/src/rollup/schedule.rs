@@ -34,6 +34,8 @@ pub struct Schedule {
     ages: Vec<Ages>,
     /// Every grid point up to here at which a bucket reached one of the ages was taken.
     aged_until: i64,
+    /// What was due was not answered, and is due again.
+    retries: bool,
 }
 
 /// Ages of a rollup's buckets at which a detection's answer may change by itself.
@@ -63,6 +65,7 @@ impl Schedule {
             run: None,
             ages,
             aged_until: settled,
+            retries: false,
         }
     }
 
@@ -77,9 +80,9 @@ impl Schedule {
         instant.rem_euclid(self.grid_micros) == 0
     }
 
-    /// Whether every subject is due at the first grid point after `settled`.
+    /// Whether every subject is due at the first grid point after `settled`; or some, of whom a state remembers nothing.
     pub fn awaits_all(&self, settled: i64) -> bool {
-        self.due.range(..=self.after(settled)).any(|(_, due)| *due == Due::All)
+        self.retries || self.due.range(..=self.after(settled)).any(|(_, due)| *due == Due::All)
     }
 
     /// The first grid point after `instant`.
@@ -129,6 +132,26 @@ impl Schedule {
             let points = [self.after(since), self.at_or_after(since.saturating_add(window))];
             points.into_iter().filter(|at| *at > settled).for_each(|at| self.add_all(at));
         }
+    }
+
+    /// What was due at `grid_point`, these subjects or all, got no answer: it is due at the next one.
+    pub fn retry_after(&mut self, grid_point: i64, subjects: Option<&[SubjectId]>) {
+        self.retries = true;
+        let at = self.after(grid_point);
+        match subjects {
+            Some(subjects) => subjects.iter().for_each(|subject| self.add(at, *subject)),
+            None => self.add_all(at),
+        }
+    }
+
+    /// Whether something got no answer yet.
+    pub fn retries(&self) -> bool {
+        self.retries
+    }
+
+    /// What was due got its answer.
+    pub fn succeeded(&mut self) {
+        self.retries = false;
     }
 
     /// The next grid point with something due.
@@ -280,6 +303,19 @@ mod tests {
         assert_eq!(schedule.next(&rollups), Some(180_000_000));
         let some = both(Some(Due::Some(HashSet::from_iter([1]))), Some(Due::Some(HashSet::from_iter([2]))));
         assert_eq!(some, Some(Due::Some(HashSet::from_iter([1, 2]))));
+    }
+
+    #[test]
+    fn what_got_no_answer_is_due_again_also_after_a_start() {
+        let rollups = no_rows();
+        let mut schedule = Schedule::new(60, Vec::new(), 0);
+        schedule.retry_after(MINUTE, Some(&[7]));
+        assert!(schedule.awaits_all(MINUTE), "a state remembers nobody of whom something is due");
+        assert_eq!(schedule.take(2 * MINUTE, &rollups), Some(Due::Some(HashSet::from_iter([7]))));
+        schedule.succeeded();
+        assert!(!schedule.awaits_all(2 * MINUTE));
+        schedule.retry_after(2 * MINUTE, None);
+        assert_eq!(schedule.take(3 * MINUTE, &rollups), Some(Due::All));
     }
 
     #[test]

@@ -183,6 +183,15 @@ impl Reader {
         Ok(findings)
     }
 
+    /// How many findings of at least this severity are open.
+    pub fn open_count(&self, severity_min: Severity) -> Result<u64, StoreError> {
+        let connection = locked(&self.connection);
+        let sql = "SELECT count(*) FROM finding WHERE state = 'open' AND severity >= ?1";
+        let mut select = connection.prepare_cached(sql)?;
+        let count: i64 = select.query_row([write::rank(severity_min)], |row| row.get(0))?;
+        Ok(count as u64)
+    }
+
     /// Rejects by reason since the state was created, in name order.
     pub fn reject_totals(&self) -> Result<Vec<(String, u64)>, StoreError> {
         reject_totals(&locked(&self.connection))

@@ -217,6 +217,28 @@ fn retention_gap_is_an_exact_count_and_reading_goes_on() {
 }
 
 #[test]
+fn gap_is_counted_once_also_where_nothing_was_read_before_or_is_left_to_read() {
+    let Some((address, _shared)) = shared() else { return };
+    let (admin, producer) = (Admin::new(&address), new_producer(&address));
+    let topic = unique("emptied");
+    admin.create(&topic, 1);
+    let kafka = kafka(&address);
+    let mut reading = Reading::start(&kafka, &[&topic], vec![]);
+    reading.until("the empty log is at its end", |r| !r.ends.is_empty());
+    let checkpoints = reading.checkpoints();
+    produce(&producer, &topic, 0, payloads(0..100));
+    admin.delete_before(&topic, 0, 100);
+    let mut reading = Reading::start(&kafka, &[&topic], checkpoints);
+    reading.until("the emptied log is at its end", |r| !r.ends.is_empty());
+    let position = Position { topic: 0, partition: 0, offset: 0 };
+    assert_eq!(reading.notices, [SourceNotice::RetentionGap { position, resumed_at: 100, lost: 100 }]);
+    let checkpoints = reading.checkpoints();
+    let mut reading = Reading::start(&kafka, &[&topic], checkpoints);
+    reading.until("it is at its end again", |r| !r.ends.is_empty());
+    assert_eq!(reading.notices, [], "it was noticed before");
+}
+
+#[test]
 fn retention_that_overtakes_a_stalled_reader_is_an_exact_count() {
     let Some((address, _shared)) = shared() else { return };
     let (admin, producer) = (Admin::new(&address), new_producer(&address));

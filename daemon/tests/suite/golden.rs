@@ -77,8 +77,10 @@ fn each_scenario_gives_exactly_its_findings() {
         // One at a time: a family's guard is held until the end of its statement.
         let gateway = metrics.ingest_messages.get_or_create(&topic("gateway")).get();
         let messages = gateway + metrics.ingest_messages.get_or_create(&topic("cloudtrail")).get();
-        let accounted =
-            metrics.rollup_events.get() + metrics.rollup_late_events.get() + metrics.decode_duplicates.get();
+        let accounted = metrics.rollup_events.get()
+            + metrics.rollup_late_events.get()
+            + metrics.rollup_future_events.get()
+            + metrics.decode_duplicates.get();
         assert_eq!(messages, accounted, "nothing is dropped uncounted: {}", scenario.display());
         let golden = scenario.join("findings.ndjson");
         if std::env::var_os("UPDATE_EXPECT").is_some() {

@@ -26,7 +26,9 @@ pub fn write_config(dir: &Path, format: &str) -> PathBuf {
 
 /// The parts of a pipeline that goes on where the last one stopped.
 pub fn parts(config: &Config) -> Parts {
-    daemon::parts(config, Arc::new(Metrics::new()), Some(&config.state.path)).unwrap()
+    let mut parts = daemon::parts(config, Arc::new(Metrics::new()), Some(&config.state.path)).unwrap();
+    parts.rhythm.settle_for = None;
+    parts
 }
 
 /// `<dir>/audit.jsonl` from its beginning, so many messages a batch.

@@ -5,24 +5,24 @@
 use shadowprod::config::Config;
 use shadowprod::findings::{Finding, FindingState};
 use shadowprod::ingest::{Position, RawBatch, SourceNotice};
-use shadowprod::pipeline::Pipeline;
+use shadowprod::pipeline::{Parts, Pipeline};
 
 use crate::house;
 use crate::kafka::{Admin, shared, until};
 use crate::process::{Daemon, Scenario};
 
 /// 2026-03-02, a Monday, seconds.
-const START: i64 = 1_772_409_600;
-const HOUR: i64 = 3_600;
+pub const START: i64 = 1_772_409_600;
+pub const HOUR: i64 = 3_600;
 
 /// A folder with a config and the state of a pipeline.
-struct House {
+pub struct House {
     dir: tempfile::TempDir,
     next_offset: i64,
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         house::write_config(dir.path(), "cloudtrail");
         Self { dir, next_offset: 0 }
@@ -30,8 +30,13 @@ impl House {
 
     /// A pipeline that goes on where the last one stopped.
     fn open(&self, memory_bytes: Option<usize>) -> Pipeline {
+        self.open_with(|parts| parts.memory_bytes = memory_bytes.unwrap_or(parts.memory_bytes))
+    }
+
+    /// One of which some parts are others.
+    pub fn open_with(&self, change: impl FnOnce(&mut Parts)) -> Pipeline {
         let mut parts = house::parts(&Config::load(&self.dir.path().join("shadowprod.toml")).unwrap());
-        parts.memory_bytes = memory_bytes.unwrap_or(parts.memory_bytes);
+        change(&mut parts);
         let mut pipeline = Pipeline::open(parts).unwrap();
         let assigned = vec![self.position()];
         pipeline.step(&RawBatch { assigned: Some(assigned), ..RawBatch::default() }, 0).unwrap();
@@ -43,28 +48,39 @@ impl House {
     }
 
     /// One call that a function makes, so many hours after the start.
-    fn call(&mut self, pipeline: &mut Pipeline, hours: i64) {
+    pub fn call(&mut self, pipeline: &mut Pipeline, hours: i64) {
+        self.call_in(pipeline, hours, None, 0);
+    }
+
+    /// The same in a message with a time, read at `now`.
+    pub fn call_in(&mut self, pipeline: &mut Pipeline, hours: i64, message_ms: Option<i64>, now: i64) {
         let time = jiff::Timestamp::from_second(START + hours * HOUR).unwrap();
         let record = format!(
             r#"{{"eventVersion":"1.09","eventTime":"{time}","eventID":"e-{hours}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"10.9.0.4","userAgent":"Boto3/1.34.1","recipientAccountId":"111122223333","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::111122223333:user/u","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE{hours:09}","userName":"u"}}}}"#
         );
         let mut batch = RawBatch::default();
-        batch.push(self.position(), None, record.as_bytes());
+        batch.push(self.position(), message_ms, record.as_bytes());
         self.next_offset += 1;
-        pipeline.step(&batch, 0).unwrap();
+        pipeline.step(&batch, now).unwrap();
+    }
+
+    /// The log has no more for now.
+    pub fn ends(&self, pipeline: &mut Pipeline, now: i64) {
+        pipeline.step(&RawBatch { ends: vec![self.position()], ..RawBatch::default() }, now).unwrap();
     }
 
     /// Retention deleted so many messages before they were read.
-    fn lose(&mut self, pipeline: &mut Pipeline, lost: i64) {
+    pub fn lose(&mut self, pipeline: &mut Pipeline, lost: i64) {
         let position = self.position();
         self.next_offset += lost;
         let notice = SourceNotice::RetentionGap { position, resumed_at: self.next_offset, lost };
-        let skipped_to = vec![self.position()];
-        pipeline.step(&RawBatch { notices: vec![notice], skipped_to, ..RawBatch::default() }, 0).unwrap();
+        let mut batch = RawBatch::default();
+        batch.notice(notice);
+        pipeline.step(&batch, 0).unwrap();
     }
 }
 
-fn findings(pipeline: &mut Pipeline, detection: &str) -> Vec<Finding> {
+pub fn findings(pipeline: &mut Pipeline, detection: &str) -> Vec<Finding> {
     pipeline.commit(|| 0).unwrap();
     let all = pipeline.findings().unwrap();
     all.into_iter().filter(|finding| finding.detection == detection).collect()
@@ -131,11 +147,19 @@ fn daemon_tells_how_many_messages_retention_took_from_it() {
     scenario.produce(&address, 0.3, 0.6);
     let lost = end() - before;
     admin.delete_before(scenario.topic(), 0, end());
+    // Nothing is there yet that could be read behind what is gone.
+    let daemon = Daemon::start(&scenario.config());
+    until("it is noticed", || {
+        (daemon.metric("shadowprod_ingest_lost_messages_total") as i64 == lost).then_some(())
+    });
+    daemon.stop();
     scenario.produce(&address, 0.6, 1.0);
     let daemon = Daemon::start(&scenario.config());
     let told = until("it is told", || {
         daemon.confirmed().into_iter().find(|finding| finding.contains("\"evidence-lost\""))
     });
     assert!(lost > 0 && told.contains(&format!("{lost} messages of")), "{lost}: {told}");
+    let again = daemon.metric("shadowprod_ingest_lost_messages_total");
+    assert_eq!(again as i64, 0, "the start before has told of it");
     daemon.stop();
 }

@@ -93,7 +93,7 @@ impl Install {
         let metrics = Arc::new(Metrics::new());
         let mut parts = daemon::parts(&self.config, metrics.clone(), Some(&self.config.state.path)).unwrap();
         parts.texts = texts;
-        parts.rhythm.early_every = None;
+        (parts.rhythm.early_every, parts.rhythm.settle_for) = (None, None);
         (Pipeline::open(parts).unwrap(), metrics)
     }
 

@@ -39,7 +39,7 @@ impl OpenBatch {
 
     /// Adds what the source noticed.
     pub(super) fn notice(&mut self, notice: SourceNotice) {
-        self.batch.notices.push(notice);
+        self.batch.notice(notice);
         self.touch();
     }
 }

@@ -20,6 +20,7 @@ use super::discovery::{Discovery, Found, Line, Question};
 use super::open_batch::OpenBatch;
 use super::partition::{Partition, Placement, place};
 use super::slot::{Lost, Polled, Slot, poll, take};
+use super::turns::Turns;
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
 use crate::ingest::{Checkpoint, Position, RawBatch, SourceNotice, Topics};
@@ -47,6 +48,7 @@ pub(super) struct Reader {
     missing: BTreeSet<u16>,
     awaited: BTreeSet<u16>,
     last_commit: Instant,
+    turns: Turns,
 }
 
 impl Reader {
@@ -78,16 +80,21 @@ impl Reader {
             missing: BTreeSet::new(),
             awaited: BTreeSet::new(),
             last_commit: Instant::now(),
+            turns: Turns::new(),
         }
     }
 
     /// Reads until told to stop. `Err` is why it cannot go on.
     pub(super) fn run(mut self) -> Result<(), String> {
         while !self.shared.stopped() {
+            self.notice_leap();
             self.discover()?;
             self.serve()?;
             self.place_lost()?;
             let read = if self.open.full() { false } else { self.read()? };
+            if self.turns.ends_are_due() && !self.ends().is_empty() {
+                self.open.touch();
+            }
             let sent = self.hand_over()?;
             self.commit(Duration::from_millis(limits::BROKER_COMMIT_INTERVAL_MS));
             if !read && !sent {
@@ -96,6 +103,25 @@ impl Reader {
         }
         self.commit(Duration::ZERO);
         Ok(())
+    }
+
+    /// Nothing that was known of the logs holds: connections may be gone without a word.
+    fn notice_leap(&mut self) {
+        if let Some(away) = self.turns.leap() {
+            tracing::warn!(
+                seconds = away.as_secs(),
+                "this process was stopped; each log is looked at afresh"
+            );
+            self.look_afresh();
+        }
+    }
+
+    /// Each log may have been cut or replaced, and its end is told again only to a partition that is placed again.
+    fn look_afresh(&mut self) {
+        for slot in &mut self.slots {
+            slot.partition.leave_end();
+            slot.lost = Lost::Unasked;
+        }
     }
 
     /// Until something arrives, the linger ends, or a moment has passed.
@@ -140,18 +166,14 @@ impl Reader {
     fn broker_answers(&mut self) {
         if self.broker_up == Some(false) {
             self.open.notice(SourceNotice::BrokerUp);
-            // Each log is looked at afresh: it may have been cut or replaced, and its end is told again only to
-            // a partition that is placed again.
-            for slot in &mut self.slots {
-                slot.lost = Lost::Unasked;
-            }
+            self.look_afresh();
         }
         self.broker_up = Some(true);
         self.shared.change_standing(|s| s.broker_up = true);
     }
 
     fn assign(&mut self, found: &[Found]) -> Result<(), String> {
-        let consumer = self.consumer(found.len())?;
+        let consumer = self.consumer(found.len().max(self.checkpoints.len()))?;
         let mut starts = TopicPartitionList::new();
         let mut stops = TopicPartitionList::new();
         for found in found {
@@ -215,8 +237,13 @@ impl Reader {
         let checkpoint = self.checkpoints.remove(&(found.topic, found.partition));
         let placement = place(checkpoint.as_ref(), found.log);
         let partition = Partition::new(found.topic, found.partition, found.log.low, &placement);
-        if self.looked && checkpoint.is_none() {
-            self.open.notice(SourceNotice::PartitionAdded { position: partition.position() });
+        if checkpoint.is_none() {
+            // What retention takes from it from now on is missed, even if nothing was read of it before.
+            self.open.batch.skipped_to.push(partition.position());
+            self.open.touch();
+            if self.looked {
+                self.open.notice(SourceNotice::PartitionAdded { position: partition.position() });
+            }
         }
         // Its own queue: only there do end-of-log events and errors say which topic they belong to. It is
         // split before the assignment, so that nothing arrives elsewhere.
@@ -392,6 +419,7 @@ impl Reader {
         match self.batches.try_send(batch) {
             Ok(()) => {
                 self.open.since = None;
+                self.turns.ends_are_told();
                 self.resume()?;
                 Ok(true)
             }

@@ -52,19 +52,41 @@ impl<'a> Batch<'a> {
         let close = (newest.div_euclid(HOUR) + 1) * HOUR;
         let grid = self.world.detection_grid_seconds * 1_000_000;
         let mut lifecycle = Lifecycle::default();
-        let (mut history, mut findings) = (Vec::new(), BTreeMap::new());
+        let mut all = Vec::new();
+        let mut in_force = version_at(arrival, false);
         let mut at = (REGISTRY_START + grid - 1).div_euclid(grid) * grid;
         while at <= close {
             let version = version_at(arrival, journal.is_some_and(|j| at > j.settled));
-            for change in self.changes_at(at, version, &parts, &mut lifecycle) {
-                findings.insert(change.finding.finding_id.clone(), change.finding.clone());
-                if change.kind.is_history() {
-                    history.push(change);
-                }
+            if version != in_force {
+                all.extend(self.ended(version, journal, &mut lifecycle));
+                in_force = version;
             }
+            all.extend(self.changes_at(at, version, &parts, &mut lifecycle));
             at += grid;
         }
+        let version = version_at(arrival, journal.is_some());
+        if version != in_force {
+            all.extend(self.ended(version, journal, &mut lifecycle));
+        }
+        let mut findings = BTreeMap::new();
+        for change in &all {
+            findings.insert(change.finding.finding_id.clone(), change.finding.clone());
+        }
+        let history = all.into_iter().filter(|change| change.kind.is_history()).collect();
         (history, findings.into_values().collect())
+    }
+
+    /// What ends with detections that a reload took away, as of the instant that was settled then.
+    fn ended(
+        &self,
+        version: usize,
+        journal: Option<&Journal>,
+        lifecycle: &mut Lifecycle,
+    ) -> Vec<FindingChange> {
+        let settled = journal.map_or(0, |journal| journal.settled);
+        let at = Timestamp::from_microsecond(settled).expect("within range");
+        let texts = &self.world.versions[version].texts;
+        lifecycle.end_inactive(at, |id| texts.detections.iter().any(|d| d.text.id == id))
     }
 
     fn changes_at(

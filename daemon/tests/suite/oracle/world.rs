@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -190,7 +191,12 @@ impl World {
                 lateness_seconds: LATENESS_SECONDS,
                 idle_after_ms: 0,
             },
-            rhythm: Rhythm { early_every: early.then_some(0), commit_every: 0 },
+            rhythm: Rhythm {
+                early_every: early.then_some(0),
+                commit_every: 0,
+                // A grid point a step, in every other stream.
+                settle_for: early.then_some(Duration::ZERO),
+            },
             texts: texts.clone(),
             registry: registry.clone(),
             signals: self.signals.clone(),
@@ -324,6 +330,9 @@ pub(super) fn incremental(world: &World, arrival: &Arrival) -> Incremental {
     let mut pipeline = world.open(dir.path(), arrival.early, version, &metrics);
     for (index, batch) in batches.iter().enumerate() {
         pipeline.step(batch, index as i64).expect("a step never fails on input");
+        while index + 1 == batches.len() && pipeline.is_behind() {
+            pipeline.step(&RawBatch::default(), index as i64).expect("a step never fails on input");
+        }
         losses.extend(pipeline.losses().map(|loss| (loss.key.clone(), loss.clone())));
         // Durable while the next batch is taken in.
         pipeline.begin_commit(|| 0).expect("the commit before it succeeds");
