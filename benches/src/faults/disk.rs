@@ -6,6 +6,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -110,7 +111,7 @@ fn sweep_of(
             faults = 0;
             happened = failure(&mut round, mode, at, at, outcome)?;
         }
-        if !happened || outcome.is_over(u64::MAX, stand.violations_max) {
+        if !happened || outcome.has_shown(stand.violations_max) {
             break;
         }
         (last, faults, outcome.count) = (at, faults + 1, outcome.count + 1);
@@ -195,8 +196,10 @@ fn met(state: &Path) -> PathBuf {
     state.with_file_name("disk-met")
 }
 
-/// Compiled once a run.
+/// Compiled once a run, whoever comes first.
 fn shim(dir: &Path) -> Result<PathBuf, Failure> {
+    static COMPILING: Mutex<()> = Mutex::new(());
+    let _one = COMPILING.lock();
     let library = dir.join("disk.so");
     if !library.exists() {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults/disk.c");

@@ -47,7 +47,7 @@ pub fn at_points(stand: &Stand, times: u64, dice: &mut Rng) -> Result<Outcome, F
     dice.shuffle(&mut plan);
     let mut again: Vec<CrashPoint> = Vec::new();
     let mut rounds = 0;
-    while !(plan.is_empty() && again.is_empty() || outcome.is_over(u64::MAX, stand.violations_max)) {
+    while !(plan.is_empty() && again.is_empty() || outcome.has_shown(stand.violations_max)) {
         let mut round = Round::new(stand, format!("crash-{rounds}"))?;
         rounds += 1;
         if let Some(point) = again.pop() {

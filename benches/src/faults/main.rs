@@ -27,7 +27,7 @@ use fastrand::Rng;
 use shadowprod_benches::Failure;
 
 use options::Options;
-use outcome::Outcome;
+use outcome::{Done, Outcome};
 use stand::Stand;
 
 /// The daemon's own: memory is measured here too.
@@ -45,8 +45,48 @@ fn main() -> ExitCode {
     }
 }
 
-/// One fault: its name on the table, how many, and what does them.
-type Fault<'a> = (&'static str, u64, &'a dyn Fn(u64, &mut Rng) -> Result<Outcome, Failure>);
+/// One kind of fault.
+struct Fault<'a> {
+    /// On the table.
+    name: &'static str,
+    count: u64,
+    /// Whether others go on at the same time: not where the machine, the broker or this process's memory is looked at.
+    beside: bool,
+    run: Box<Run<'a>>,
+}
+
+/// What does so many, with dice.
+type Run<'a> = dyn Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a;
+
+impl<'a> Fault<'a> {
+    fn beside(
+        name: &'static str,
+        count: u64,
+        run: impl Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a,
+    ) -> Self {
+        Self { name, count, beside: true, run: Box::new(run) }
+    }
+
+    fn alone(
+        name: &'static str,
+        count: u64,
+        run: impl Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a,
+    ) -> Self {
+        Self { beside: false, ..Self::beside(name, count, run) }
+    }
+
+    /// Does it, and says what came of it.
+    fn done(&self, seed: u64) -> Result<Done, String> {
+        let started = Instant::now();
+        // Each fault has dice of its own: leaving one out changes no other.
+        let mut dice = Rng::with_seed(seed ^ shadowprod::ingest::payload_hash(self.name.as_bytes()));
+        let outcome = (self.run)(self.count, &mut dice).map_err(|error| format!("{}: {error}", self.name))?;
+        let mut said = outcome.line(self.name, started.elapsed());
+        outcome.violations.iter().take(outcome::SHOWN_MAX).for_each(|v| said += &format!("\n    {v}"));
+        println!("{said}");
+        Ok((self.name, outcome, started.elapsed()))
+    }
+}
 
 fn run(options: &Options) -> Result<bool, Failure> {
     println!("seed {}: {} days of a company, {}", options.seed, options.days, options.scale_name());
@@ -56,18 +96,26 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let stand =
         || stand.as_ref().ok_or_else(|| Failure::from("no broker: set SHADOWPROD_TEST_KAFKA=host:port"));
     let (at_mock, at_soak) = (dir.path().join("mock"), dir.path().join("soak"));
-    let faults: [Fault<'_>; 11] = [
-        ("kill -9 at random instants", options.kills, &|n, dice| kills::at_random(stand()?, n, dice)),
-        ("crash at each named point", options.crash_points, &|n, dice| kills::at_points(stand()?, n, dice)),
-        ("failed disk operations", options.disk, &|n, dice| disk::failures(stand()?, n, dice)),
-        ("each disk operation", options.disk_every, &|step, _| disk::sweep(stand()?, step)),
-        ("power losses", options.power, &|n, dice| disk::power_losses(stand()?, n, dice)),
-        ("bit flips and torn tails", options.flips, &|n, dice| flips::run(stand()?, n, dice)),
-        ("broker faults (mock cluster)", options.broker, &|n, dice| broker::mock(options, &at_mock, n, dice)),
-        ("broker killed", options.broker_kills(), &|n, dice| broker::killed(stand()?, n, dice)),
-        ("hostile messages", options.hostile, &|n, dice| hostile::run(options, n, dice)),
-        ("new keys under a memory limit", options.keys, &|n, _| keys::run(options, n)),
-        ("a fault every half minute", options.soak, &|n, dice| soak::run(options, &at_soak, n, dice)),
+    let faults = [
+        Fault::beside("kill -9 at random instants", options.kills, |n, dice| {
+            kills::at_random(stand()?, n, dice)
+        }),
+        Fault::beside("crash at each named point", options.crash_points, |n, dice| {
+            kills::at_points(stand()?, n, dice)
+        }),
+        Fault::beside("failed disk operations", options.disk, |n, dice| disk::failures(stand()?, n, dice)),
+        Fault::beside("each disk operation", options.disk_every, |step, _| disk::sweep(stand()?, step)),
+        Fault::beside("power losses", options.power, |n, dice| disk::power_losses(stand()?, n, dice)),
+        Fault::beside("bit flips and torn tails", options.flips, |n, dice| flips::run(stand()?, n, dice)),
+        Fault::beside("broker faults (mock cluster)", options.broker, |n, dice| {
+            broker::mock(options, &at_mock, n, dice)
+        }),
+        Fault::alone("broker killed", options.broker_kills(), |n, dice| broker::killed(stand()?, n, dice)),
+        Fault::alone("hostile messages", options.hostile, |n, dice| hostile::run(options, n, dice)),
+        Fault::alone("new keys under a memory limit", options.keys, |n, _| keys::run(options, n)),
+        Fault::alone("a fault every half minute", options.soak, |n, dice| {
+            soak::run(options, &at_soak, n, dice)
+        }),
     ];
     let mut done = Vec::new();
     if let Some(built) = &options.planted {
@@ -76,14 +124,17 @@ fn run(options: &Options) -> Result<bool, Failure> {
         outcome.violations.iter().for_each(|violation| println!("    {violation}"));
         done.push(("planted bugs", outcome, started.elapsed()));
     }
-    for (name, count, fault) in faults.into_iter().filter(|(_, count, _)| *count > 0) {
-        let started = Instant::now();
-        // Each fault has dice of its own: leaving one out changes no other.
-        let mut dice = Rng::with_seed(options.seed ^ shadowprod::ingest::payload_hash(name.as_bytes()));
-        let outcome = fault(count, &mut dice)?;
-        println!("{}", outcome.line(name, started.elapsed()));
-        outcome.violations.iter().take(outcome::SHOWN_MAX).for_each(|violation| println!("    {violation}"));
-        done.push((name, outcome, started.elapsed()));
+    let wanted = faults.iter().filter(|fault| fault.count > 0);
+    let (beside, alone): (Vec<_>, Vec<_>) = wanted.partition(|fault| fault.beside);
+    std::thread::scope(|scope| -> Result<(), Failure> {
+        let running: Vec<_> = beside.iter().map(|fault| scope.spawn(|| fault.done(options.seed))).collect();
+        for thread in running {
+            done.push(thread.join().map_err(|_| "a thread with faults panicked")??);
+        }
+        Ok(())
+    })?;
+    for fault in alone {
+        done.push(fault.done(options.seed)?);
     }
     outcome::print(options.seed, &done);
     Ok(done.iter().all(|(_, outcome, _)| outcome.violations.is_empty()))

@@ -9,6 +9,9 @@ use serde_json::json;
 /// Violations that are written out.
 pub const SHOWN_MAX: usize = 20;
 
+/// A kind of fault, what came of it, and how long it took.
+pub type Done = (&'static str, Outcome, Duration);
+
 #[derive(Default)]
 pub struct Outcome {
     /// Faults that really happened.
@@ -22,7 +25,12 @@ pub struct Outcome {
 impl Outcome {
     /// Whether `count` faults have happened, or as many violations were found as are looked for.
     pub fn is_over(&self, count: u64, violations_max: usize) -> bool {
-        self.count >= count || self.violations.len() >= violations_max
+        self.count >= count || self.has_shown(violations_max)
+    }
+
+    /// Whether as many violations were found as are looked for.
+    pub fn has_shown(&self, violations_max: usize) -> bool {
+        self.violations.len() >= violations_max
     }
 
     pub fn line(&self, name: &str, taken: Duration) -> String {
@@ -32,7 +40,7 @@ impl Outcome {
 }
 
 /// The table again, whole, and the same as JSON in the last line.
-pub fn print(seed: u64, done: &[(&'static str, Outcome, Duration)]) {
+pub fn print(seed: u64, done: &[Done]) {
     println!();
     done.iter().for_each(|(name, outcome, taken)| println!("{}", outcome.line(name, *taken)));
     let faults: Vec<serde_json::Value> = done

@@ -17,8 +17,9 @@ use super::outcome::Outcome;
 /// Of what caught a bug.
 const SHOWN_CHARS: usize = 120;
 
-/// A daemon without a bug needs five seconds, twenty for twenty days; a broker that was killed is back after twelve.
-const PATIENCE_SECONDS: &str = "60";
+/// A daemon without a bug needs five seconds, twenty for twenty days; a broker that was killed is back after twelve; a
+/// machine may be a few times slower.
+const PATIENCE_SECONDS: &str = "120";
 
 /// Where a bug is: in the daemon, beside which this program has none, or also in what this program itself calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

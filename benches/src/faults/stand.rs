@@ -1,12 +1,13 @@
 //! A generated company's logs in topics of a broker, and what a run without any fault finds in them.
 //!
 //! In: a folder, a broker. Out: a [`Stand`] for any number of rounds. Every 400th message of a topic is no event, so that
-//! rejects, quarantine and dead letters take part.
+//! rejects, quarantine and dead letters take part; every fifth of CloudTrail comes again a few messages later, so that a
+//! daemon ends between an event and its copy.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -18,6 +19,7 @@ use shadowprod::findings::{Finding, FindingChange};
 use shadowprod::limits::BATCH_MESSAGES_MAX;
 use shadowprod::metrics::{KindLabel, Metrics};
 use shadowprod::pipeline::Pipeline;
+use shadowprod::store::StoredSegment;
 use shadowprod_benches::Failure;
 use shadowprod_benches::kafka::{create_topic, send};
 
@@ -27,6 +29,12 @@ use super::options::Options;
 const PARTITION_BYTES_MAX: usize = 3 << 20;
 pub const GARBAGE_EVERY: usize = 400;
 pub const GARBAGE: [&str; 4] = ["{", "no JSON at all", "{\"a\":1}{\"a\":2}", "[[[[[[[[[["];
+/// An audit log, delivered at least once, and so dense that a copy is never late.
+const COPIED: &str = "cloudtrail";
+/// One message in so many of its partitions comes again.
+const COPY_EVERY: usize = 5;
+/// Messages between it and its copy; the copy is not copied.
+const COPY_AFTER: usize = 3;
 const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What one partition holds.
@@ -59,7 +67,7 @@ pub struct Stand {
     pub partitions: Vec<Partition>,
     pub expected: Expected,
     /// The undisturbed run, at its end.
-    pub undisturbed: Pipeline,
+    undisturbed: Mutex<Pipeline>,
     /// The config, with STATE and DEAD_LETTERS in place of what each round has of its own.
     config: String,
     key: Vec<u8>,
@@ -113,7 +121,7 @@ impl Stand {
             control: options.control.clone(),
             partitions,
             expected,
-            undisturbed,
+            undisturbed: Mutex::new(undisturbed),
             config,
             key,
         })
@@ -130,10 +138,15 @@ impl Stand {
             control: options.control.clone(),
             partitions: Vec::new(),
             expected,
-            undisturbed,
+            undisturbed: Mutex::new(undisturbed),
             config: String::new(),
             key: Vec::new(),
         }
+    }
+
+    /// By rollup, the rows of stored segments.
+    pub fn rows_of(&self, stored: &[StoredSegment]) -> Result<BTreeMap<String, RecordBatch>, Failure> {
+        Ok(self.undisturbed.lock().unwrap_or_else(PoisonError::into_inner).rows_of(stored)?)
     }
 
     /// Topics and their partitions.
@@ -214,9 +227,13 @@ fn split(world: &Path, topics: &[String], run: &str) -> Result<Vec<Partition>, F
         let count = 1 + text.len() / PARTITION_BYTES_MAX;
         let mut parts: Vec<Vec<String>> = vec![Vec::new(); count];
         for (index, line) in text.lines().enumerate() {
-            parts[index % count].push(line.to_owned());
+            let part = &mut parts[index % count];
+            part.push(line.to_owned());
             if index % GARBAGE_EVERY == GARBAGE_EVERY / 2 {
-                parts[index % count].push(GARBAGE[index / GARBAGE_EVERY % GARBAGE.len()].to_owned());
+                part.push(GARBAGE[index / GARBAGE_EVERY % GARBAGE.len()].to_owned());
+            }
+            if topic == COPIED && part.len().is_multiple_of(COPY_EVERY) {
+                part.push(part[part.len() - 1 - COPY_AFTER].clone());
             }
         }
         for (number, lines) in parts.into_iter().enumerate() {
