@@ -55,9 +55,7 @@ impl House {
     /// The same in a message with a time, read at `now`.
     pub fn call_in(&mut self, pipeline: &mut Pipeline, hours: i64, message_ms: Option<i64>, now: i64) {
         let time = jiff::Timestamp::from_second(START + hours * HOUR).unwrap();
-        let record = format!(
-            r#"{{"eventVersion":"1.09","eventTime":"{time}","eventID":"e-{hours}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"10.9.0.4","userAgent":"Boto3/1.34.1","recipientAccountId":"111122223333","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::111122223333:user/u","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE{hours:09}","userName":"u"}}}}"#
-        );
+        let record = record(time, hours);
         let mut batch = RawBatch::default();
         batch.push(self.position(), message_ms, record.as_bytes());
         self.next_offset += 1;
@@ -78,6 +76,13 @@ impl House {
         batch.notice(notice);
         pipeline.step(&batch, 0).unwrap();
     }
+}
+
+/// A CloudTrail record of a call with a key of its own.
+pub fn record(time: jiff::Timestamp, number: i64) -> String {
+    format!(
+        r#"{{"eventVersion":"1.09","eventTime":"{time}","eventID":"e-{number}","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1","sourceIPAddress":"10.9.0.4","userAgent":"Boto3/1.34.1","recipientAccountId":"111122223333","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::111122223333:user/u","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE{number:09}","userName":"u"}}}}"#
+    )
 }
 
 pub fn findings(pipeline: &mut Pipeline, detection: &str) -> Vec<Finding> {
