@@ -56,7 +56,7 @@ fn daemon_that_was_stopped_reads_in_time_what_was_written_meanwhile() {
     );
     std::fs::write(&config, text).unwrap();
     let write = |number| {
-        produce(&new_producer(&address), &topic, 0, [record(Timestamp::now(), number)].into_iter());
+        produce(&new_producer(&address), &topic, 0, [record(Timestamp::now(), number)]);
     };
     write(1);
     let daemon = Daemon::start(&config);
