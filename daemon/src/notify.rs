@@ -153,10 +153,10 @@ impl Source {
             }
         }
         findings.truncate(ALERTS_MAX);
-        let open = reader.open_count(self.severity_min)?;
+        let is_full = findings.len() == ALERTS_MAX;
+        let open = if is_full { reader.open_count(self.severity_min)? } else { 0 };
         self.reader = Some(reader);
-        let beyond = open.saturating_sub(ALERTS_MAX as u64);
-        Ok((findings, beyond))
+        Ok((findings, open.saturating_sub(ALERTS_MAX as u64)))
     }
 }
 

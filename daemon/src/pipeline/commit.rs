@@ -12,7 +12,7 @@ use crate::findings::{ChangeKind, Finding, FindingChange, Tracked};
 use crate::ingest::Position;
 use crate::metrics::KindLabel;
 use crate::pipeline::background::Background;
-use crate::pipeline::tick::active;
+use crate::pipeline::tick::told;
 use crate::pipeline::{Pipeline, PipelineError, Uncommitted};
 use crate::rollup::schedule::Schedule;
 use crate::rollup::segments::{self, Part};
@@ -147,7 +147,7 @@ impl Pipeline {
         let changed = changes.iter().map(|c| (c.finding.detection.clone(), c.finding.subject.id.clone()));
         let touched: BTreeSet<_> = changed.chain(waits.waiting).collect();
         // What a detection in shadow mode makes of a finding that ended with it is nobody's.
-        let told: BTreeSet<&str> = active(&self.queries).map(|d| d.query.text.id.as_str()).collect();
+        let told = told(&self.queries);
         let newest = touched.iter().filter(|(detection, _)| told.contains(detection.as_str()));
         let newest = newest.filter_map(|(d, s)| self.lifecycle.get(d, s)).cloned();
         let tracked = self.closed_episodes(&changes, &told).chain(newest).collect();
@@ -291,8 +291,8 @@ impl Pipeline {
 
     /// Findings that are told, as gauges.
     pub(super) fn show_findings(&mut self) {
-        let told = active(&self.queries).flat_map(|d| self.lifecycle.of(&d.query.text.id));
-        self.gauges.show(&self.metrics, told);
+        let told = told(&self.queries);
+        self.gauges.show(&self.metrics, told.into_iter().flat_map(|id| self.lifecycle.of(id)));
     }
 }
 

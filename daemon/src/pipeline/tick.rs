@@ -181,10 +181,9 @@ impl Pipeline {
 
     /// Ends the findings of detections that are in shadow mode or gone.
     pub(super) fn end_inactive(&mut self) {
-        let active: BTreeSet<&str> =
-            active(&self.queries).map(|detection| detection.query.text.id.as_str()).collect();
+        let told = told(&self.queries);
         let at = timestamp(self.seen_until(0));
-        let changes = self.lifecycle.end_inactive(at, |detection| active.contains(detection));
+        let changes = self.lifecycle.end_inactive(at, |detection| told.contains(detection));
         self.count_changes(&changes);
         self.uncommitted.changes.extend(changes);
     }
@@ -274,8 +273,13 @@ impl Pipeline {
 }
 
 /// Detections whose findings are told.
-pub(super) fn active(queries: &QuerySet) -> impl Iterator<Item = &PlannedDetection> {
+fn active(queries: &QuerySet) -> impl Iterator<Item = &PlannedDetection> {
     queries.detections.iter().filter(|detection| detection.query.mode == Mode::Active)
+}
+
+/// Their ids.
+pub(super) fn told(queries: &QuerySet) -> BTreeSet<&str> {
+    active(queries).map(|detection| detection.query.text.id.as_str()).collect()
 }
 
 fn timestamp(micros: i64) -> Timestamp {

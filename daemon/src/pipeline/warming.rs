@@ -90,7 +90,7 @@ impl Pipeline {
     /// The first point of the base grid after an instant.
     pub(super) fn grid_point_after(&self, micros: i64) -> i64 {
         let grid = i64::from(self.time.grid_seconds) * 1_000_000;
-        (micros.div_euclid(grid) + 1).saturating_mul(grid)
+        self.grid_point(micros).saturating_add(grid)
     }
 
     /// What to remember: of rollups that do not yet have rows over their whole retention.
