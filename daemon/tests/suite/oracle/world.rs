@@ -298,15 +298,18 @@ pub(super) fn batches(arrival: &Arrival) -> Vec<RawBatch> {
         batches.last_mut().expect("never empty").push(position, None, event.payload.as_bytes());
     }
     batches.push(RawBatch { ends: at_end(&left), ..RawBatch::default() });
-    // Before the first batch no event says what time it is.
+    // Before the first batch no event says what time it is. A step of its own each, after which it is seen what was
+    // noticed: a batch that ends in another week forgets it again.
     let count = batches.len() - 1;
     for loss in &arrival.losses {
         let position = Position { topic: loss.topic, partition: loss.partition, offset: 7 };
         let resumed_at = position.offset + loss.lost.unwrap_or(0);
-        batches[1 + loss.after % count].notices.push(match loss.lost {
+        let notice = match loss.lost {
             Some(lost) => SourceNotice::RetentionGap { position, resumed_at, lost },
             None => SourceNotice::TopicRecreated { position, resumed_at },
-        });
+        };
+        let alone = RawBatch { notices: vec![notice], ..RawBatch::default() };
+        batches.insert(1 + loss.after % count, alone);
     }
     batches
 }
