@@ -23,6 +23,7 @@ mod watcher;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::Parser;
 use fastrand::Rng;
 use shadowprod_benches::Failure;
 
@@ -35,7 +36,7 @@ use stand::Stand;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match Options::of(std::env::args().skip(1)).and_then(|options| run(&options)) {
+    match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -61,15 +62,15 @@ type Run<'a> = dyn Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a;
 impl<'a> Fault<'a> {
     fn beside(
         name: &'static str,
-        count: u64,
+        count: Option<u64>,
         run: impl Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a,
     ) -> Self {
-        Self { name, count, beside: true, run: Box::new(run) }
+        Self { name, count: count.unwrap_or(0), beside: true, run: Box::new(run) }
     }
 
     fn alone(
         name: &'static str,
-        count: u64,
+        count: Option<u64>,
         run: impl Fn(u64, &mut Rng) -> Result<Outcome, Failure> + Sync + 'a,
     ) -> Self {
         Self { beside: false, ..Self::beside(name, count, run) }

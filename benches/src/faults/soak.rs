@@ -31,6 +31,7 @@ use super::watcher::Watcher;
 use super::{broker, disk, judge};
 
 const BROKER_KILLED: &str = "broker killed";
+const DISK: &str = "disk";
 const FAULT_EVERY: Duration = Duration::from_secs(30);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const PARTITIONS: i32 = 2;
@@ -66,7 +67,8 @@ struct Pace {
 
 /// Runs for `seconds`.
 pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Result<Outcome, Failure> {
-    let plan = Plan { seed: options.seed, scale: options.scale, days: options.days, end: generate::end() };
+    let plan =
+        Plan { seed: options.seed, scale: options.scale.into(), days: options.days, end: generate::end() };
     let world = World::new(&plan);
     let total = world.events().count();
     let total = total + total / GARBAGE_EVERY;
@@ -266,7 +268,12 @@ impl<'a> Soak<'a> {
                 let rest = if kind == BROKER_KILLED { FAULT_EVERY } else { FAULT_EVERY / 2 };
                 next = (begun + FAULT_EVERY).max(ended + rest);
             }
-            self.look(a_second)?;
+            if self.look(a_second)? {
+                // The disk failed only now: what waits because of it has its time from here.
+                let now = Instant::now();
+                self.lag.since = Some((DISK, now));
+                next = next.max(now + FAULT_EVERY / 2);
+            }
             std::thread::sleep(SAMPLE_EVERY);
         }
         Ok(())
@@ -315,7 +322,7 @@ impl<'a> Soak<'a> {
                 let (mode, at) = disk::any_failure(dice);
                 let variables = disk::variables(self.dir, &self.state(), mode, at, dice.u64(..))?;
                 self.replace(Incarnation::kill, &variables)?;
-                "disk"
+                DISK
             }
         })
     }
@@ -339,11 +346,10 @@ impl<'a> Soak<'a> {
         self.daemon.as_ref().map_or(Ok(()), |daemon| daemon.signal(name))
     }
 
-    /// Whether it is there, how far it is, and what it holds.
-    fn look(&mut self, a_second: i64) -> Result<(), Failure> {
-        if let Some(daemon) = &mut self.daemon
-            && daemon.ended()?.is_some()
-        {
+    /// Whether it is there, how far it is, and what it holds. True: it had ended by itself, and the next is started.
+    fn look(&mut self, a_second: i64) -> Result<bool, Failure> {
+        let has_ended = self.daemon.as_mut().map_or(Ok(None), Incarnation::ended)?.is_some();
+        if has_ended {
             self.replace(Incarnation::kill, &[])?;
         }
         if let Ok(read) = judge::messages_read(&self.state()) {
@@ -357,7 +363,7 @@ impl<'a> Soak<'a> {
         }
         let bytes = self.daemon.as_ref().and_then(|daemon| resident_bytes_of(&daemon.id()).ok());
         self.resident.extend(bytes);
-        Ok(())
+        Ok(has_ended)
     }
 
     /// The end of the logs, and all that is wrong then.
@@ -404,12 +410,13 @@ fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, res
     gone.sort_unstable();
     let middle = gone.get(gone.len() / 2).copied().unwrap_or_default();
     let quarter = |n: usize| {
-        let part = &resident[resident.len() * n / 4..resident.len() * (n + 1) / 4];
-        part.iter().max().copied().unwrap_or(0) >> 20
+        let mut part = resident[resident.len() * n / 4..resident.len() * (n + 1) / 4].to_vec();
+        part.sort_unstable();
+        [part.get(part.len() / 2), part.last()].map(|bytes| bytes.copied().unwrap_or_default() >> 20)
     };
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     format!(
-        "{}; {} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter {:?}",
+        "{}; {} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter, median and most {:?}",
         kinds.join(", "),
         expected.messages,
         expected.findings.len(),

@@ -95,7 +95,7 @@ impl Stand {
         let world = dir.join("world");
         std::fs::create_dir_all(dir)?;
         let generate = Command::new(&options.binary)
-            .args(["generate", "--scale", options.scale_name(), "--seed", &options.seed.to_string()])
+            .args(["generate", "--scale", &options.scale_name(), "--seed", &options.seed.to_string()])
             .args(["--days", &options.days.to_string(), "--out"])
             .arg(&world)
             .output()?;
