@@ -15,6 +15,7 @@ mod reader;
 mod settings;
 mod slot;
 mod turns;
+mod watermarks;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,8 +14,9 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
-use super::partition::{Placement, Tail, Watermarks, place, place_in_doubt};
+use super::partition::{Placement, Tail, place, place_in_doubt};
 use super::slot::Lost;
+use super::watermarks::{Watermarks, watermarks};
 use super::{Shared, SourceError, Topics, settings};
 use crate::config::KafkaConfig;
 use crate::ingest::Checkpoint;
@@ -269,10 +270,8 @@ impl Discoverer {
 
     fn watermarks(&mut self, topic: u16, name: &str, partition: i32) -> Result<Option<Found>, KafkaError> {
         let asked = self.asked.contains(&(topic, partition));
-        match self.client.fetch_watermarks(name, partition, answer_time()) {
-            Ok((low, high)) => {
-                Ok(Some(Found { topic, partition, log: Watermarks { low, high }, asked, doubt: None }))
-            }
+        match watermarks(&self.client, name, partition) {
+            Ok(log) => Ok(Some(Found { topic, partition, log, asked, doubt: None })),
             Err(error) if is_connection(&error) => Err(error),
             // A partition without a leader yet, or one that the client does not know: the next look finds it.
             Err(_) => {

@@ -12,6 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
+use super::watermarks::{Watermarks, watermarks};
 use super::{SourceError, discovery, settings};
 use crate::config::KafkaConfig;
 use crate::ingest::Position;
@@ -52,9 +53,9 @@ fn fetch_partition(
     each: &mut impl FnMut(Position, Option<&[u8]>),
 ) -> Result<(), KafkaError> {
     let partition = positions[0].partition;
-    let (low, high) = match consumer.fetch_watermarks(topic, partition, discovery::answer_time()) {
-        Ok(watermarks) => watermarks,
-        Err(error) if is_missing(&error) => (0, 0),
+    let Watermarks { low, high } = match watermarks(consumer, topic, partition) {
+        Ok(log) => log,
+        Err(error) if is_missing(&error) => Watermarks { low: 0, high: 0 },
         Err(error) => return Err(error),
     };
     let mut wanted = VecDeque::new();

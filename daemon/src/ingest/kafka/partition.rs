@@ -6,6 +6,7 @@
 use rdkafka::Offset;
 
 use super::super::{Checkpoint, Position, SourceNotice, payload_hash};
+use super::watermarks::Watermarks;
 
 /// Where reading a partition starts, decided from its checkpoint and its watermarks.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,13 +34,6 @@ pub(super) struct Seam {
 pub(super) struct Tail {
     pub(super) last: Seam,
     pub(super) newest_ms: i64,
-}
-
-/// Lowest offset that can be read, and the one after the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Watermarks {
-    pub(super) low: i64,
-    pub(super) high: i64,
 }
 
 /// Where to start. Nothing of the log may have been read after `log` was asked for: where it ends before what was read,

@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
 use super::context::Context;
+use super::watermarks::{Watermarks, watermarks};
 use super::{SourceError, discovery};
 use crate::config::KafkaConfig;
 
@@ -77,7 +78,7 @@ fn ask(client: &BaseConsumer<Context>, topic: &str) -> Result<TopicState, KafkaE
         Err(problem) => state.problem = Some(problem),
         Ok(partitions) => {
             for partition in partitions {
-                let (low, high) = client.fetch_watermarks(topic, partition, discovery::answer_time())?;
+                let Watermarks { low, high } = watermarks(client, topic, partition)?;
                 state.partitions.push(PartitionState { partition, low, high });
             }
             state.partitions.sort_by_key(|p| p.partition);
