@@ -20,6 +20,8 @@ use super::stand::Stand;
 
 const BROKERS: i32 = 3;
 const FAULTS_A_ROUND: u64 = 10;
+/// Rounds from one with hidden topics to the next.
+const HIDDEN_EVERY: u64 = 3;
 const DEAD_LETTERS: &str = "dead-letters";
 const PAUSE_MS: std::ops::Range<u64> = 10..250;
 const DOWN_MS: std::ops::Range<u64> = 50..2_000;
@@ -52,14 +54,21 @@ pub fn mock(options: &Options, dir: &Path, count: u64, dice: &mut Rng) -> Result
     }
     stand.produce()?;
     let mut outcome = Outcome::default();
-    let mut rounds = 0;
+    let mut rounds: u64 = 0;
     while !outcome.is_over(count, stand.violations_max) {
         let dead_letters = format!("{DEAD_LETTERS}-{rounds}");
         cluster.create_topic(&dead_letters, 1, BROKERS)?;
         let mut round = Round::with_dead_letters(&stand, format!("broker-{rounds}"), dead_letters)?;
         rounds += 1;
+        // One daemon in three starts for the first time while the cluster gives its topics one by one.
+        let hidden = if rounds % HIDDEN_EVERY == 1 { hide(&cluster, &stand, dice)? } else { Vec::new() };
         let incarnation = round.start(&[])?;
-        for _ in 0..FAULTS_A_ROUND.min(count - outcome.count) {
+        outcome.count += u64::from(!hidden.is_empty());
+        for topic in hidden {
+            std::thread::sleep(Duration::from_millis(dice.u64(PAUSE_MS)));
+            cluster.topic_error(&topic, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)?;
+        }
+        for _ in 0..FAULTS_A_ROUND.min(count.saturating_sub(outcome.count)) {
             std::thread::sleep(Duration::from_millis(dice.u64(PAUSE_MS)));
             fault(&cluster, &stand, dice)?;
             outcome.count += 1;
@@ -68,6 +77,17 @@ pub fn mock(options: &Options, dir: &Path, count: u64, dice: &mut Rng) -> Result
         outcome.violations.extend(round.finish()?);
     }
     Ok(outcome)
+}
+
+/// Topics that the cluster says it does not have, half of them, in random order.
+fn hide(cluster: &Cluster, stand: &Stand, dice: &mut Rng) -> Result<Vec<String>, Failure> {
+    let mut topics: Vec<String> = stand.topics().into_keys().collect();
+    dice.shuffle(&mut topics);
+    topics.truncate(topics.len() / 2);
+    for topic in &topics {
+        cluster.topic_error(topic, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)?;
+    }
+    Ok(topics)
 }
 
 fn fault(cluster: &Cluster, stand: &Stand, dice: &mut Rng) -> Result<(), Failure> {

@@ -53,6 +53,9 @@ pub struct Options {
     /// Binaries built with planted.patch: each of its bugs must be caught
     #[arg(long, value_name = "DIR", help_heading = FAULTS)]
     pub planted: Option<PathBuf>,
+    /// Only this one of the planted bugs
+    #[arg(long, value_name = "NAME", requires = "planted", help_heading = FAULTS)]
+    pub bug: Option<String>,
 
     /// Seed of the company and of all dice
     #[arg(long, value_name = "S", default_value_t = 1)]

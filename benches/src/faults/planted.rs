@@ -63,6 +63,12 @@ const BUGS: &[Bug] = &[
     ("key-made-anew", "each start hashes credentials otherwise", Side::Daemon, &["--kills", "6"]),
     ("watch-skips", "a resumed watch leaves a change out", Side::Daemon, &["--kills", "24"]),
     ("topics-not-awaited", "time runs ahead of topics not yet given", Side::Daemon, &["--broker", "7"]),
+    (
+        "full-log-looks-empty",
+        "an end of a log that is not known is taken to be its other end",
+        Side::Daemon,
+        &["--broker", "42"],
+    ),
     ("letters-gone-when-sent", "dead letters are forgotten once sent", Side::Daemon, &["--broker", "21"]),
     ("no-fsync", "commits are not made durable", Side::Daemon, &["--power", "20"]),
     ("failed-commit-goes-on", "a commit that failed is taken for durable", Side::Daemon, &["--disk", "6"]),
@@ -81,7 +87,14 @@ pub fn run(options: &Options, built: &Path) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     // What the faults find where there is no bug.
     let mut without: BTreeMap<_, Option<String>> = BTreeMap::new();
+    if let Some(unknown) = options.bug.as_ref().filter(|bug| !BUGS.iter().any(|known| known.0 == **bug)) {
+        let names: Vec<&str> = BUGS.iter().map(|known| known.0).collect();
+        return Err(format!("--bug {unknown}: none of {}", names.join(", ")).into());
+    }
     for (name, what, side, faults) in BUGS {
+        if options.bug.as_ref().is_some_and(|bug| bug != name) {
+            continue;
+        }
         let words = faults.join(" ");
         outcome.count += 1;
         let place = (words.clone(), *side);
