@@ -385,7 +385,9 @@ fn stalled_pipeline_pauses_the_reader_and_nothing_is_lost_or_doubled() {
             produce(&producer, topic, partition, payloads(0..50_000));
         }
     }
-    let mut reading = Reading::start(&kafka(&address), &[&topics[0], &topics[1]], vec![]);
+    let empty = unique("empty");
+    admin.create(&empty, 1);
+    let mut reading = Reading::start(&kafka(&address), &[&topics[0], &topics[1], &empty], vec![]);
     for _ in 0..3 {
         until("the reader is paused", || reading.source.standing().paused.then_some(()));
         let before = reading.count();
@@ -396,6 +398,7 @@ fn stalled_pipeline_pauses_the_reader_and_nothing_is_lost_or_doubled() {
         assert_eq!(reading.offsets(topic, partition), (0..50_000).collect::<Vec<_>>());
     }
     assert!(!reading.source.standing().paused);
+    reading.until("every log is at its end again", |r| r.ends.len() == 5);
 }
 
 #[test]

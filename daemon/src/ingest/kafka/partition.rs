@@ -297,4 +297,15 @@ mod tests {
         assert_eq!(partition.checkpoint().last_payload_hash, None);
         assert_eq!(partition.next, 16);
     }
+
+    #[test]
+    fn end_that_is_not_known_any_more_skips_nothing() {
+        let mut partition = seam_at_15();
+        assert!(partition.reach_end());
+        assert!(!partition.skip_to_end(0, 40));
+        partition.leave_end();
+        assert!(!partition.skip_to_end(0, 40));
+        assert!(!partition.skip_to_end(0, 40));
+        assert_eq!(partition.next, 15);
+    }
 }

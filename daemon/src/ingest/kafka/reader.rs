@@ -469,6 +469,8 @@ impl Reader {
             let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
             done.map_err(|e| e.to_string())?;
         }
+        // What was prefetched is gone, with it what lies between the end that was read and the one that the client saw.
+        self.slots.iter_mut().filter(|_| paused).for_each(|slot| slot.partition.leave_end());
         self.paused = paused;
         self.shared.change_standing(|s| s.paused = paused);
         Ok(())
