@@ -85,6 +85,23 @@ static int concerns(int fd, char path[512]) {
     return !strncmp(path, folder, n) && path[n] == '/' && strcmp(path + length - 4, "-shm");
 }
 
+/* A page that an fsync lost and that is written again is like any other: what is durable of it stood there before. */
+static void take_over(struct undo *undo) {
+    off_t end = undo->offset + (off_t)undo->length;
+    for (struct undo **place = &undos; *place;) {
+        struct undo *lost = *place;
+        if (!lost->lost || lost->inode != undo->inode || lost->offset < undo->offset
+            || lost->offset + (off_t)lost->length > end) {
+            place = &lost->older;
+            continue;
+        }
+        memcpy(undo->before + (lost->offset - undo->offset), lost->before, lost->length);
+        if (lost->size_before < undo->size_before) undo->size_before = lost->size_before;
+        *place = lost->older;
+        free(lost);
+    }
+}
+
 static void remember(int fd, const char *path, off_t offset, size_t length) {
     struct stat st;
     if (fstat(fd, &st)) return;
@@ -101,6 +118,7 @@ static void remember(int fd, const char *path, off_t offset, size_t length) {
         if (pread(in, undo->before, length, offset) < 0) memset(undo->before, 0, length);
         close(in);
     }
+    take_over(undo);
     undo->older = undos;
     undos = undo;
 }

@@ -22,6 +22,8 @@ const SLOW: &str = "slow";
 /// An incarnation that reads everything writes more than twenty thousand times, most of it as often as a commit does.
 const WRITES: std::ops::Range<u64> = 1..4_000;
 const SYNCS: std::ops::Range<u64> = 1..30;
+/// With these a new state begins, and each start.
+const FIRST_SYNCS: std::ops::Range<u64> = 1..6;
 const SIGKILL: i32 = 9;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -170,7 +172,12 @@ fn run(
 /// A mode, and at which operation.
 pub fn any_failure(dice: &mut Rng) -> (&'static str, u64) {
     let mode = MODES[dice.usize(..MODES.len())];
-    (mode, dice.u64(if mode == "fsync" { SYNCS } else { WRITES }))
+    let operations = match mode {
+        "fsync" if dice.bool() => FIRST_SYNCS,
+        "fsync" => SYNCS,
+        _ => WRITES,
+    };
+    (mode, dice.u64(operations))
 }
 
 /// What puts the shim between a daemon and the files of its state.

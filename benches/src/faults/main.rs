@@ -81,7 +81,10 @@ impl<'a> Fault<'a> {
         let started = Instant::now();
         // Each fault has dice of its own: leaving one out changes no other.
         let mut dice = Rng::with_seed(seed ^ shadowprod::ingest::payload_hash(self.name.as_bytes()));
-        let outcome = (self.run)(self.count, &mut dice).map_err(|error| format!("{}: {error}", self.name))?;
+        let outcome = (self.run)(self.count, &mut dice).map_err(|error| {
+            println!("{} could not be tried to its end", self.name);
+            format!("{}: {error}", self.name)
+        })?;
         let mut said = outcome.line(self.name, started.elapsed());
         outcome.violations.iter().take(outcome::SHOWN_MAX).for_each(|v| said += &format!("\n    {v}"));
         println!("{said}");
@@ -127,16 +130,20 @@ fn run(options: &Options) -> Result<bool, Failure> {
     }
     let wanted = faults.iter().filter(|fault| fault.count > 0);
     let (beside, alone): (Vec<_>, Vec<_>) = wanted.partition(|fault| fault.beside);
-    std::thread::scope(|scope| -> Result<(), Failure> {
+    let mut tried = std::thread::scope(|scope| -> Result<Vec<_>, Failure> {
         let running: Vec<_> = beside.iter().map(|fault| scope.spawn(|| fault.done(options.seed))).collect();
-        for thread in running {
-            done.push(thread.join().map_err(|_| "a thread with faults panicked")??);
-        }
-        Ok(())
+        let joined = running.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.map(|ended| ended.map_err(|_| "a thread with faults panicked".into())).collect()
     })?;
-    for fault in alone {
-        done.push(fault.done(options.seed)?);
+    tried.extend(alone.into_iter().map(|fault| fault.done(options.seed)));
+    // One kind that cannot be tried takes nothing from what the others showed.
+    let mut failed = Vec::new();
+    for kind in tried {
+        kind.map_or_else(|error| failed.push(error), |kind| done.push(kind));
     }
     outcome::print(options.seed, &done);
+    if !failed.is_empty() {
+        return Err(failed.join("\n").into());
+    }
     Ok(done.iter().all(|(_, outcome, _)| outcome.violations.is_empty()))
 }

@@ -81,9 +81,7 @@ pub(super) fn open_writer(dir: &Path, crash: &CrashPoints) -> Result<Connection,
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|source| unreadable(&path, source))?;
+    let mode = switch_to_log(&connection).map_err(|source| unreadable(&path, source))?;
     if mode != "wal" {
         let found = format!("journal mode {mode}: this file system cannot hold a write-ahead log");
         return Err(StoreError::NotOurs { path, found });
@@ -100,6 +98,14 @@ pub(super) fn open_writer(dir: &Path, crash: &CrashPoints) -> Result<Connection,
     })?;
     ensure_schema(&mut connection, &path, crash)?;
     Ok(connection)
+}
+
+/// Returns the mode that is in force. Whether the switch worked is known when its statement ends, after the row with
+/// the mode that it is to be.
+fn switch_to_log(connection: &Connection) -> rusqlite::Result<String> {
+    let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let modes: Vec<String> = switch.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
 }
 
 /// Brings the write-ahead log into the database once it has WAL_BYTES_MAX. As long as somebody reads a commit of before,
