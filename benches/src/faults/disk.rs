@@ -199,7 +199,7 @@ pub fn variables(
 }
 
 /// The file that says that the operation came.
-fn met(state: &Path) -> PathBuf {
+pub fn met(state: &Path) -> PathBuf {
     state.with_file_name("disk-met")
 }
 

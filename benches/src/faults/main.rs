@@ -6,6 +6,7 @@
 
 mod broker;
 mod disk;
+mod each;
 mod flips;
 mod hostile;
 mod incarnation;
@@ -36,7 +37,12 @@ use stand::Stand;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    let done = match &options.store_life {
+        Some(state) => each::live(state).map(|()| true),
+        None => run(&options),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -109,6 +115,9 @@ fn run(options: &Options) -> Result<bool, Failure> {
         }),
         Fault::beside("failed disk operations", options.disk, |n, dice| disk::failures(stand()?, n, dice)),
         Fault::beside("each disk operation", options.disk_every, |step, _| disk::sweep(stand()?, step)),
+        Fault::beside("each operation of a store", options.store_every, |step, _| {
+            each::run(dir.path(), step, options.violations_max)
+        }),
         Fault::beside("power losses", options.power, |n, dice| disk::power_losses(stand()?, n, dice)),
         Fault::beside("bit flips and torn tails", options.flips, |n, dice| flips::run(stand()?, n, dice)),
         Fault::beside("broker faults (mock cluster)", options.broker, |n, dice| {

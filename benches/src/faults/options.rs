@@ -32,6 +32,9 @@ pub struct Options {
     /// Each STEPth write fails, and each fsync, one after the other; 1: each write
     #[arg(long, value_name = "STEP", help_heading = FAULTS)]
     pub disk_every: Option<u64>,
+    /// The same, and the loss of power, for the store alone while it takes a few commits: in each way, in minutes
+    #[arg(long, value_name = "STEP", help_heading = FAULTS)]
+    pub store_every: Option<u64>,
     /// The machine loses power: of what no fsync made durable a part is gone
     #[arg(long, value_name = "N", help_heading = FAULTS)]
     pub power: Option<u64>,
@@ -57,6 +60,9 @@ pub struct Options {
     #[arg(long, value_name = "NAME", requires = "planted", help_heading = FAULTS)]
     pub bug: Option<String>,
 
+    /// What --store-every breaks: a store in DIR takes a few commits
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub store_life: Option<PathBuf>,
     /// Seed of the company and of all dice
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
