@@ -24,7 +24,8 @@ const WRITES: std::ops::Range<u64> = 1..4_000;
 const SYNCS: std::ops::Range<u64> = 1..30;
 /// With these a new state begins, and each start.
 const FIRST_SYNCS: std::ops::Range<u64> = 1..6;
-const SIGKILL: i32 = 9;
+/// How a machine that lost its power ends a process.
+pub const SIGKILL: i32 = 9;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// `count` operations fail: no room, an error, half a write, an fsync. The daemon must end and say so, or go on as if

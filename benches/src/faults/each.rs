@@ -32,8 +32,7 @@ const SEGMENT_BYTES: usize = 600_000;
 const MERGED: usize = 3;
 const TOPIC: &str = "gateway";
 const ROLLUP: &str = "pilot-caller-hour";
-const SIGKILL: i32 = 9;
-/// Ends that a failure may have. `power`: any operation; `fsync`: fsyncs; the others: writes.
+/// Ways in which an operation fails. `power`: any operation; `fsync`: fsyncs; the others: writes.
 const MODES: [&str; 5] = ["enospc", "eio", "short", "fsync", "power"];
 
 /// Each `step`th operation fails in each way. Whatever the store's process says then, everything of which it had said
@@ -41,7 +40,10 @@ const MODES: [&str; 5] = ["enospc", "eio", "short", "fsync", "power"];
 pub fn run(dir: &Path, step: u64, violations_max: usize) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let whole = dir.join("whole");
-    life(&whole, &[])?;
+    let (status, _) = life(&whole, &[])?;
+    if !status.success() {
+        return Err(format!("a store that nothing happens to ended: {status}").into());
+    }
     let expected = contents(&whole)?;
     let mut last = Vec::new();
     for mode in MODES {
@@ -80,7 +82,7 @@ fn failure(
         return Ok(false);
     }
     let mut wrong = |what: String| outcome.violations.push(format!("{mode} at {at}: {what}"));
-    if mode == "power" && status.signal() != Some(SIGKILL) {
+    if mode == "power" && status.signal() != Some(disk::SIGKILL) {
         wrong(format!("ended: {status}"));
     }
     let (status, after) = life(state, &[])?;

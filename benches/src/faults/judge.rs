@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use shadowprod::config::KafkaConfig;
 use shadowprod::findings::{ChangeKind, Finding, FindingChange};
-use shadowprod::ingest::Checkpoint;
+use shadowprod::ingest::{Checkpoint, kafka};
 use shadowprod::store::verify::verify;
 use shadowprod::store::{QuarantineQuery, Reader, Store, StoreError, StoredSegment};
 use shadowprod_benches::Failure;
@@ -160,7 +161,10 @@ fn keys_of(brokers: &str, topic: &str) -> Result<BTreeSet<String>, Failure> {
         .set("group.id", "faults-judge")
         .set("enable.auto.commit", "false")
         .create()?;
-    let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(20))?;
+    let kafka = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
+    let asked = kafka::probe(&kafka, &[topic.to_owned()], Duration::from_secs(20))?;
+    let end = asked.iter().flat_map(|topic| &topic.partitions).map(|log| log.high).max();
+    let end = end.ok_or_else(|| format!("the broker does not know {topic}"))?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
