@@ -9,7 +9,7 @@ pub mod kafka;
 
 use std::sync::Arc;
 
-pub use batch::{Checkpoint, Position, RawBatch, RawMessage, SourceNotice, payload_hash};
+pub use batch::{Checkpoint, Position, RawBatch, RawMessage, Seam, SourceNotice, payload_hash};
 
 /// How a source stands right now, for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

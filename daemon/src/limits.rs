@@ -56,6 +56,10 @@ pub const METADATA_RETRY_MS: u64 = 500;
 /// Milliseconds for which a topic that the broker does not give, or not whole, holds event time back: a broker that
 /// starts gives its topics one by one within seconds. A topic that is not there at all holds nothing beyond it.
 pub const TOPIC_GRACE_MS: i64 = 60_000;
+/// Milliseconds for which a client may give nothing of a partition that has more before another takes its place.
+pub const STUCK_AFTER_MS: u64 = 10_000;
+/// Milliseconds until that is tried again, at most: the time doubles while it does not help.
+pub const STUCK_AGAIN_AFTER_MS_MAX: u64 = 600_000;
 /// Milliseconds for which one question to a broker may stay unanswered.
 pub const BROKER_ANSWER_MS: u64 = 5_000;
 /// Messages that are read through to get to the next one wanted; beyond it reading starts there anew, which costs a
@@ -143,6 +147,8 @@ pub const QUARANTINE_PAYLOAD_BYTES_MAX: usize = 4_096;
 /// Dead letters that wait in the store for the broker, at most some 100 MiB; those beyond it are dropped and counted.
 /// What one second of a flood brings, or hours of a few bad messages while the broker is away.
 pub const DEAD_LETTERS_WAITING_MAX: usize = 10_000;
+/// Milliseconds for which a client may deliver none of the dead letters that it has before another takes its place.
+pub const DEAD_LETTERS_STUCK_MS: u64 = 120_000;
 /// Dead letters handed to the client and not yet acknowledged.
 pub const DEAD_LETTERS_IN_FLIGHT_MAX: usize = 1_024;
 /// Decisions kept that did not come from the logs (idle partitions, reloads): months of them at one a minute.

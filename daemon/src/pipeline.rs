@@ -323,7 +323,9 @@ impl Pipeline {
                     let resumed = Position { offset: *resumed_at, ..*position };
                     self.note_lost_messages(LossKind::TopicRecreated, resumed, 0, now);
                 }
-                SourceNotice::BrokerDown { .. } => self.watermark.forget_ends(),
+                SourceNotice::BrokerDown { .. } | SourceNotice::PartitionStuck { .. } => {
+                    self.watermark.forget_ends();
+                }
                 SourceNotice::TopicUnreadable { .. }
                 | SourceNotice::PartitionAdded { .. }
                 | SourceNotice::BrokerUp => {}

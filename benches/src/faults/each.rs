@@ -15,7 +15,7 @@ use shadowprod::decode::{Reject, RejectReason, RejectedPayload};
 use shadowprod::findings::{
     ChangeKind, Evidence, Finding, FindingChange, FindingState, Owner, Severity, Subject, Tracked,
 };
-use shadowprod::ingest::{Checkpoint, Position, payload_hash};
+use shadowprod::ingest::{Checkpoint, Position, Seam, payload_hash};
 use shadowprod::store::verify::verify;
 use shadowprod::store::{
     ClockState, Commit, DeadLetters, NewSegment, QuarantineQuery, Quarantined, Rejects, Store,
@@ -163,8 +163,7 @@ fn commit(number: i64, kept: Vec<i64>) -> Commit {
     Commit {
         checkpoints: vec![Checkpoint {
             position,
-            last_payload_hash: Some(number as u64),
-            last_timestamp_ms: Some(number),
+            seam: Some(Seam { offset: number, payload_hash: number as u64, timestamp_ms: Some(number) }),
         }],
         segments: vec![segment],
         dropped_segments: if kept.len() >= MERGED { kept } else { Vec::new() },

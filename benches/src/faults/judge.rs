@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use shadowprod::config::KafkaConfig;
+use shadowprod::config::{Config, KafkaConfig};
 use shadowprod::findings::{ChangeKind, Finding, FindingChange};
 use shadowprod::ingest::{Checkpoint, kafka};
 use shadowprod::store::verify::verify;
@@ -152,6 +152,33 @@ pub fn dead_letters(stand: &Stand, topic: &str, dir: &Path) -> Result<Vec<String
         violations.push(format!("{} dead letters of {} rejects", there.len(), stand.expected.rejects));
     }
     Ok(violations)
+}
+
+/// Partitions of which the broker has more than a daemon told it that is durable: where, how far, of how much.
+pub fn behind(config: &Path) -> Result<Vec<String>, Failure> {
+    let config = Config::load(config)?;
+    let topics: Vec<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
+    let asking: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &config.kafka.brokers)
+        .set("group.id", &config.kafka.group)
+        .create()?;
+    let patience = Duration::from_secs(5);
+    let mut behind = Vec::new();
+    for topic in kafka::probe(&config.kafka, &topics, patience)? {
+        let mut list = TopicPartitionList::new();
+        for log in &topic.partitions {
+            list.add_partition(&topic.topic, log.partition);
+        }
+        let committed = asking.committed_offsets(list, patience)?;
+        for log in &topic.partitions {
+            let next = committed.find_partition(&topic.topic, log.partition).map(|found| found.offset());
+            let next = next.and_then(|next| next.to_raw()).filter(|next| *next >= 0).unwrap_or(log.low);
+            if next < log.high {
+                behind.push(format!("{}/{} {next} of {}", topic.topic, log.partition, log.high));
+            }
+        }
+    }
+    Ok(behind)
 }
 
 /// Keys of all messages of a topic with one partition.

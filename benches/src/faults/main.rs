@@ -12,6 +12,7 @@ mod hostile;
 mod incarnation;
 mod judge;
 mod keys;
+mod lag;
 mod kills;
 mod options;
 mod outcome;

@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use shadowprod::cli::generate::ScaleArgument;
+
+use super::soak::KINDS;
 
 /// A flood of a million credentials is several times as much.
 pub const MEMORY_MIB_DEFAULT: usize = 256;
@@ -53,6 +56,9 @@ pub struct Options {
     /// The logs come at a steady pace for so long, with a fault every half minute
     #[arg(long, value_name = "SECONDS", help_heading = FAULTS)]
     pub soak: Option<u64>,
+    /// Only these of its faults, as its table names them
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', requires = "soak", help_heading = FAULTS, value_parser = PossibleValuesParser::new(KINDS), hide_possible_values = true)]
+    pub soak_only: Vec<String>,
     /// Binaries built with planted.patch: each of its bugs must be caught
     #[arg(long, value_name = "DIR", help_heading = FAULTS)]
     pub planted: Option<PathBuf>,

@@ -23,6 +23,7 @@ use shadowprod_benches::{Failure, resident_bytes_of};
 use shadowprod_world::{Plan, World};
 
 use super::incarnation::Incarnation;
+use super::lag::Lag;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::round::keep;
@@ -35,8 +36,9 @@ const DISK: &str = "disk";
 const FAULT_EVERY: Duration = Duration::from_secs(30);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const PARTITIONS: i32 = 2;
-/// Messages of so many seconds are no lag: they are under way.
-const UNDER_WAY_SECONDS: i64 = 2;
+/// What happens, by the number of the dice; the last also in place of those that need the broker's control.
+pub const KINDS: [&str; 7] =
+    ["SIGKILL", "SIGTERM", "SIGHUP", "SIGSTOP", BROKER_KILLED, "broker paused", DISK];
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// From the last message to the last finding: half a minute of silence, and what was behind.
 const END_PATIENCE: Duration = Duration::from_secs(180);
@@ -104,8 +106,10 @@ pub fn run(options: &Options, dir: &Path, seconds: u64, dice: &mut Rng) -> Resul
         let (quiet, run) = (undisturbed.as_path(), run.as_str());
         let reference =
             scope.spawn(move || reference(quiet, run, from_world).map_err(|error| error.to_string()));
-        let mut soak = Soak::start(options, dir, config, dead_letters, &pace)?;
-        let disturbed = soak.disturb(dice, i64::try_from(total)? / i64::try_from(seconds.max(1))?);
+        let lag =
+            Lag::new(&dir.join("soak/faults.log"), i64::try_from(total)? / i64::try_from(seconds.max(1))?)?;
+        let mut soak = Soak::start(options, dir, config, dead_letters, &pace, lag)?;
+        let disturbed = soak.disturb(dice);
         sending.join().map_err(|_| "the sending thread panicked")??;
         let (undisturbed, expected) = reference.join().map_err(|_| "the undisturbed run panicked")??;
         disturbed?;
@@ -207,18 +211,6 @@ struct Soak<'a> {
     resident: Vec<usize>,
 }
 
-/// Messages that were sent and are not in the state yet.
-#[derive(Default)]
-struct Lag {
-    most: i64,
-    /// The last fault and when it was over, until what waited because of it is read.
-    since: Option<(&'static str, Instant)>,
-    /// How long that took, by fault.
-    gone_after: Vec<Duration>,
-    /// Faults after which it was still there when the next came, by name.
-    left: BTreeMap<&'static str, u64>,
-}
-
 impl<'a> Soak<'a> {
     fn start(
         options: &'a Options,
@@ -226,6 +218,7 @@ impl<'a> Soak<'a> {
         config: PathBuf,
         dead_letters: String,
         pace: &'a Pace,
+        lag: Lag,
     ) -> Result<Self, Failure> {
         let mut soak = Self {
             options,
@@ -238,7 +231,7 @@ impl<'a> Soak<'a> {
             starts: 0,
             outcome: Outcome::default(),
             kinds: BTreeMap::new(),
-            lag: Lag::default(),
+            lag,
             resident: Vec::new(),
         };
         soak.replace(Incarnation::kill, &[])?;
@@ -250,28 +243,28 @@ impl<'a> Soak<'a> {
     }
 
     /// A fault every FAULT_EVERY until everything is sent.
-    fn disturb(&mut self, dice: &mut Rng, a_second: i64) -> Result<(), Failure> {
+    fn disturb(&mut self, dice: &mut Rng) -> Result<(), Failure> {
         let mut next = Instant::now() + FAULT_EVERY;
         while !self.pace.is_over.load(Ordering::Acquire) {
             if Instant::now() >= next {
-                if let Some((kind, _)) = self.lag.since {
-                    *self.lag.left.entry(kind).or_default() += 1;
+                if self.lag.is_there() {
+                    self.lag.left(&judge::behind(&self.config)?)?;
                 }
                 let begun = Instant::now();
                 let kind = self.fault(dice)?;
                 self.outcome.count += 1;
                 *self.kinds.entry(kind).or_default() += 1;
-                self.lag.since = Some((kind, Instant::now()));
+                self.lag.fault(kind, begun);
                 // A broker that was killed is taken back by its cluster up to twelve seconds after it is there again
                 // (broker.session.timeout.ms): what waited has its time after that too.
                 let ended = Instant::now();
                 let rest = if kind == BROKER_KILLED { FAULT_EVERY } else { FAULT_EVERY / 2 };
                 next = (begun + FAULT_EVERY).max(ended + rest);
             }
-            if self.look(a_second)? {
+            if self.look()? {
                 // The disk failed only now: what waits because of it has its time from here.
                 let now = Instant::now();
-                self.lag.since = Some((DISK, now));
+                self.lag.fault(DISK, now);
                 next = next.max(now + FAULT_EVERY / 2);
             }
             std::thread::sleep(SAMPLE_EVERY);
@@ -281,50 +274,48 @@ impl<'a> Soak<'a> {
 
     /// One fault; its name.
     fn fault(&mut self, dice: &mut Rng) -> Result<&'static str, Failure> {
-        Ok(match (dice.u8(..7), &self.options.control) {
-            (0, _) => {
-                self.replace(Incarnation::kill, &[])?;
-                "SIGKILL"
+        let only = &self.options.soak_only;
+        let kind = loop {
+            let kind = KINDS[dice.u8(..KINDS.len() as u8) as usize];
+            if only.is_empty() || only.iter().any(|one| one == kind) {
+                break kind;
             }
-            (1, _) => {
+        };
+        match (kind, &self.options.control) {
+            ("SIGKILL", _) => self.replace(Incarnation::kill, &[])?,
+            ("SIGTERM", _) => {
                 let end = |daemon: Incarnation| match daemon.stop(STOP_PATIENCE)? {
                     Some(status) if status.success() => Ok(()),
                     other => Err(format!("SIGTERM: {other:?}").into()),
                 };
                 self.replace(end, &[])?;
-                "SIGTERM"
             }
-            (2, _) => {
-                self.signal("HUP")?;
-                "SIGHUP"
-            }
-            (3, _) => {
+            ("SIGHUP", _) => self.signal("HUP")?,
+            ("SIGSTOP", _) => {
                 self.signal("STOP")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
                 self.signal("CONT")?;
-                "SIGSTOP"
             }
-            (4, Some(control)) => {
+            (BROKER_KILLED, Some(control)) => {
                 broker::control(control, "kill")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
                 broker::control(control, "restart")?;
-                BROKER_KILLED
             }
             // Its connections outlive it: what was written meanwhile comes at once, before anybody has looked around.
-            (5, Some(control)) => {
+            ("broker paused", Some(control)) => {
                 broker::control(control, "pause")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(PAUSED_MS)));
                 broker::control(control, "resume")?;
-                "broker paused"
             }
             // The daemon ends by itself at some disk operation, and is started again by look().
             _ => {
                 let (mode, at) = disk::any_failure(dice);
                 let variables = disk::variables(self.dir, &self.state(), mode, at, dice.u64(..))?;
                 self.replace(Incarnation::kill, &variables)?;
-                DISK
+                return Ok(DISK);
             }
-        })
+        }
+        Ok(kind)
     }
 
     /// Ends the daemon somehow, if there is one, and starts the next.
@@ -347,19 +338,13 @@ impl<'a> Soak<'a> {
     }
 
     /// Whether it is there, how far it is, and what it holds. True: it had ended by itself, and the next is started.
-    fn look(&mut self, a_second: i64) -> Result<bool, Failure> {
+    fn look(&mut self) -> Result<bool, Failure> {
         let has_ended = self.daemon.as_mut().map_or(Ok(None), Incarnation::ended)?.is_some();
         if has_ended {
             self.replace(Incarnation::kill, &[])?;
         }
         if let Ok(read) = judge::messages_read(&self.state()) {
-            let lag = self.pace.sent.load(Ordering::Acquire) - read;
-            self.lag.most = self.lag.most.max(lag);
-            if lag <= UNDER_WAY_SECONDS * a_second
-                && let Some((_, since)) = self.lag.since.take()
-            {
-                self.lag.gone_after.push(since.elapsed());
-            }
+            self.lag.seen(self.pace.sent.load(Ordering::Acquire) - read)?;
         }
         let bytes = self.daemon.as_ref().and_then(|daemon| resident_bytes_of(&daemon.id()).ok());
         self.resident.extend(bytes);
@@ -371,7 +356,7 @@ impl<'a> Soak<'a> {
         let end = Instant::now() + END_PATIENCE;
         let mut is_done = false;
         while !is_done && Instant::now() < end {
-            self.look(i64::MAX / UNDER_WAY_SECONDS)?;
+            self.look()?;
             let has_all = |daemon| judge::has_all(&expected, daemon, &self.state());
             is_done = self.daemon.as_ref().map_or(Ok(false), has_all)?;
             std::thread::sleep(SAMPLE_EVERY);
@@ -389,11 +374,7 @@ impl<'a> Soak<'a> {
             outcome.violations.push("SIGTERM: no graceful end".to_owned());
         }
         watcher.leave();
-        if !lag.left.is_empty() {
-            outcome
-                .violations
-                .push(format!("a lag was still there when the next fault came: {:?}", lag.left));
-        }
+        outcome.violations.extend(lag.violations());
         let stand = Stand::of_run(options, dir, expected, undisturbed);
         outcome.violations.extend(judge::state(&stand, &state, &watcher.heard())?);
         outcome.violations.extend(judge::dead_letters(&stand, &dead_letters, &state)?);
@@ -406,9 +387,6 @@ impl<'a> Soak<'a> {
 }
 
 fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, resident: &[usize]) -> String {
-    let mut gone: Vec<Duration> = lag.gone_after.clone();
-    gone.sort_unstable();
-    let middle = gone.get(gone.len() / 2).copied().unwrap_or_default();
     let quarter = |n: usize| {
         let mut part = resident[resident.len() * n / 4..resident.len() * (n + 1) / 4].to_vec();
         part.sort_unstable();
@@ -416,12 +394,11 @@ fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, res
     };
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     format!(
-        "{}; {} messages, {} findings; lag at most {}, gone after {middle:.1?} (median), {:.1?} (longest); MiB by quarter, median and most {:?}",
+        "{}; {} messages, {} findings; {}; MiB by quarter, median and most {:?}",
         kinds.join(", "),
         expected.messages,
         expected.findings.len(),
-        lag.most,
-        gone.last().copied().unwrap_or_default(),
+        lag.summary(),
         [0, 1, 2, 3].map(quarter)
     )
 }

@@ -63,9 +63,9 @@ pub struct RawBatch {
     /// Partitions that stood at their end of log when the batch was closed, with the next offset to read.
     /// A partition listed here has no message after that offset yet: it is idle.
     pub ends: Vec<Position>,
-    /// Next offset to read of every partition that advanced without a message (transaction markers,
-    /// compaction): counts as read.
-    pub skipped_to: Vec<Position>,
+    /// Where every partition stands that advanced without a message (transaction markers, compaction), the last message
+    /// before it included: counts as read.
+    pub skipped_to: Vec<Checkpoint>,
     /// What the source noticed and a person should know; each is counted.
     pub notices: Vec<SourceNotice>,
     /// Where a notice says that reading goes on, behind so many of the messages: counts as read up to there, so that the
@@ -98,7 +98,7 @@ impl RawBatch {
     pub fn notice(&mut self, notice: SourceNotice) {
         if let Some(position) = notice.resumed() {
             let is_there = |p: &Position| (p.topic, p.partition) == (position.topic, position.partition);
-            self.skipped_to.retain(|skipped| !is_there(skipped));
+            self.skipped_to.retain(|skipped| !is_there(&skipped.position));
             self.resumed_at.push((self.messages.len(), position));
         }
         self.notices.push(notice);
@@ -116,32 +116,29 @@ impl RawBatch {
     }
 
     /// Where to go on once this batch is durable: one checkpoint for each partition that advanced, in
-    /// partition order. A partition that skipped past its last message has no hash to check.
+    /// partition order. Of a log that is read anew nothing is known yet.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
-        let bare = |position| Checkpoint { position, last_payload_hash: None, last_timestamp_ms: None };
         // Each with the number of messages up to it.
         let mut last: BTreeMap<(u16, i32), (usize, Checkpoint)> = BTreeMap::new();
         for (index, message) in self.messages.iter().enumerate().rev() {
             let Position { topic, partition, offset } = message.position;
             last.entry((topic, partition)).or_insert_with(|| {
-                let checkpoint = Checkpoint {
-                    position: Position { topic, partition, offset: offset + 1 },
-                    last_payload_hash: Some(payload_hash(self.payload(message))),
-                    last_timestamp_ms: message.timestamp_ms,
-                };
-                (index + 1, checkpoint)
+                let payload_hash = payload_hash(self.payload(message));
+                let seam = Seam { offset, payload_hash, timestamp_ms: message.timestamp_ms };
+                let position = Position { topic, partition, offset: offset + 1 };
+                (index + 1, Checkpoint { position, seam: Some(seam) })
             });
         }
         for (count, position) in &self.resumed_at {
             let place = (position.topic, position.partition);
             if last.get(&place).is_none_or(|(before, _)| before <= count) {
-                last.insert(place, (*count, bare(*position)));
+                last.insert(place, (*count, Checkpoint { position: *position, seam: None }));
             }
         }
-        for position in &self.skipped_to {
-            let place = (position.topic, position.partition);
-            if last.get(&place).is_none_or(|(_, c)| c.position.offset < position.offset) {
-                last.insert(place, (self.messages.len(), bare(*position)));
+        for skipped in &self.skipped_to {
+            let place = (skipped.position.topic, skipped.position.partition);
+            if last.get(&place).is_none_or(|(_, c)| c.position.offset < skipped.position.offset) {
+                last.insert(place, (self.messages.len(), skipped.clone()));
             }
         }
         last.into_values().map(|(_, checkpoint)| checkpoint).collect()
@@ -184,6 +181,11 @@ pub enum SourceNotice {
         /// Its first offset.
         position: Position,
     },
+    /// The client gave nothing of a partition that has more, without an error; another takes its place.
+    PartitionStuck {
+        /// Where it stands.
+        position: Position,
+    },
     /// The broker cannot be reached.
     BrokerDown {
         /// The client's words.
@@ -201,6 +203,7 @@ impl SourceNotice {
             Self::TopicRecreated { .. } => "topic_recreated",
             Self::TopicUnreadable { .. } => "topic_unreadable",
             Self::PartitionAdded { .. } => "partition_added",
+            Self::PartitionStuck { .. } => "partition_stuck",
             Self::BrokerDown { .. } => "broker_down",
             Self::BrokerUp => "broker_up",
         }
@@ -215,6 +218,7 @@ impl SourceNotice {
             }
             Self::TopicUnreadable { .. }
             | Self::PartitionAdded { .. }
+            | Self::PartitionStuck { .. }
             | Self::BrokerDown { .. }
             | Self::BrokerUp => None,
         }
@@ -226,10 +230,20 @@ impl SourceNotice {
 pub struct Checkpoint {
     /// `offset` is the NEXT offset to read.
     pub position: Position,
-    /// Of the message before it, for the seam check: xxh3-64 of the payload.
-    pub last_payload_hash: Option<u64>,
-    /// Broker timestamp of that message, ms.
-    pub last_timestamp_ms: Option<i64>,
+    /// The last message before it. What stands between the two is no message: transaction markers, aborted ones, gaps of
+    /// compaction. `None` while nothing of this log was read.
+    pub seam: Option<Seam>,
+}
+
+/// A message that was read: it must still stand where it stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seam {
+    /// Its own offset.
+    pub offset: i64,
+    /// [`payload_hash`] of it.
+    pub payload_hash: u64,
+    /// Broker timestamp, ms.
+    pub timestamp_ms: Option<i64>,
 }
 
 #[cfg(test)]
@@ -242,10 +256,14 @@ mod tests {
         Position { offset, ..PLACE }
     }
 
-    /// NEXT offset, and whether the message before it is known.
-    fn next(batch: &RawBatch) -> Vec<(i64, bool)> {
+    /// NEXT offset, and that of the last message before it.
+    fn next(batch: &RawBatch) -> Vec<(i64, Option<i64>)> {
         let checkpoints = batch.checkpoints();
-        checkpoints.iter().map(|c| (c.position.offset, c.last_payload_hash.is_some())).collect()
+        checkpoints.iter().map(|c| (c.position.offset, c.seam.map(|seam| seam.offset))).collect()
+    }
+
+    fn skipped(offset: i64, seam: Option<Seam>) -> Checkpoint {
+        Checkpoint { position: at(offset), seam }
     }
 
     #[test]
@@ -255,16 +273,16 @@ mod tests {
         for (notice, resumed_at) in [(gap, 120), (recreated, 0)] {
             let mut batch = RawBatch::default();
             batch.notice(notice.clone());
-            assert_eq!(next(&batch), [(resumed_at, false)], "nothing is left to read");
+            assert_eq!(next(&batch), [(resumed_at, None)], "nothing is left to read");
             batch.push(at(resumed_at), None, b"the first one behind it");
-            assert_eq!(next(&batch), [(resumed_at + 1, true)]);
+            assert_eq!(next(&batch), [(resumed_at + 1, Some(resumed_at))]);
             let mut batch = RawBatch::default();
             batch.push(at(99), None, b"the last one before it");
-            batch.skipped_to.push(at(130));
+            batch.skipped_to.push(skipped(130, None));
             batch.notice(notice);
-            assert_eq!(next(&batch), [(resumed_at, false)]);
-            batch.skipped_to.push(at(resumed_at + 7));
-            assert_eq!(next(&batch), [(resumed_at + 7, false)]);
+            assert_eq!(next(&batch), [(resumed_at, None)]);
+            batch.skipped_to.push(skipped(resumed_at + 7, None));
+            assert_eq!(next(&batch), [(resumed_at + 7, None)]);
         }
     }
 
@@ -273,6 +291,6 @@ mod tests {
         let mut batch = RawBatch::default();
         batch.push(at(99), None, b"a message");
         batch.notice(SourceNotice::BrokerUp);
-        assert_eq!(next(&batch), [(100, true)]);
+        assert_eq!(next(&batch), [(100, Some(99))]);
     }
 }

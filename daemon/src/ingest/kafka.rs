@@ -4,6 +4,7 @@
 //! Two threads: one reads, one asks for partitions and watermarks, so that a silent broker stops neither.
 //! Offsets are never reset, sought or taken from the broker; a group is used only to display lag.
 
+mod client;
 mod context;
 mod discovery;
 mod fetch;
@@ -11,6 +12,7 @@ mod open_batch;
 mod outgoing;
 mod partition;
 mod probe;
+mod progress;
 mod reader;
 mod settings;
 mod slot;
@@ -50,8 +52,17 @@ struct Shared {
     standing: Mutex<Standing>,
     /// NEXT offsets that are durable and not yet told to the broker.
     durable: Mutex<BTreeMap<(u16, i32), i64>>,
-    /// Where the log ended for the reader a moment ago.
-    tails: Mutex<BTreeMap<(u16, i32), Tail>>,
+    /// Where the reader stood a moment ago.
+    reading: Mutex<Reading>,
+}
+
+/// How far each partition is read.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    /// Where the logs ended for the reader.
+    tails: BTreeMap<(u16, i32), Tail>,
+    /// NEXT offsets of the partitions of which it waits for messages: none while the pipeline is busy.
+    waits_at: BTreeMap<(u16, i32), i64>,
 }
 
 impl Shared {
@@ -63,12 +74,12 @@ impl Shared {
         change(&mut self.standing.lock().expect("no holder of this lock can panic"));
     }
 
-    fn tell_tails(&self, tails: BTreeMap<(u16, i32), Tail>) {
-        *self.tails.lock().expect("no holder of this lock can panic") = tails;
+    fn tell_reading(&self, reading: Reading) {
+        *self.reading.lock().expect("no holder of this lock can panic") = reading;
     }
 
-    fn tails(&self) -> BTreeMap<(u16, i32), Tail> {
-        self.tails.lock().expect("no holder of this lock can panic").clone()
+    fn reading(&self) -> Reading {
+        self.reading.lock().expect("no holder of this lock can panic").clone()
     }
 
     fn take_durable(&self) -> BTreeMap<(u16, i32), i64> {
@@ -165,5 +176,67 @@ impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.reader_thread.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::ingest::SourceNotice;
+
+    const MESSAGES: usize = 5;
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Everything until `is_done`.
+    fn read_until(source: &mut KafkaSource, read: &mut Vec<RawBatch>, is_done: impl Fn(&[RawBatch]) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !is_done(read) {
+            assert!(Instant::now() < end, "not within {DEADLINE:?}: {read:?}");
+            read.extend(source.next_batch(Duration::from_millis(100)).expect("it reads"));
+        }
+    }
+
+    #[test]
+    fn log_of_which_nothing_arrives_is_read_by_another_client_and_nothing_twice() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("gateway", 1, 1).expect("a topic");
+        let brokers = cluster.bootstrap_servers();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
+        let produce = || {
+            for _ in 0..MESSAGES {
+                producer.send(BaseRecord::<(), str>::to("gateway").payload("x").partition(0)).expect("room");
+            }
+            producer.flush(DEADLINE).expect("delivered");
+        };
+        produce();
+        let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
+        let topics: Topics = Arc::from(["gateway".to_owned()]);
+        let mut source = KafkaSource::start(&kafka, topics, &[0], Vec::new()).expect("it starts");
+        let mut read = Vec::new();
+        let count = |read: &[RawBatch]| read.iter().map(|batch| batch.messages.len()).sum::<usize>();
+        read_until(&mut source, &mut read, |read| count(read) == MESSAGES);
+        // As of a broker that does not lead the partition: no error reaches the application.
+        let not_leader = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1_000];
+        cluster.request_errors(RDKafkaApiKey::Fetch, &not_leader);
+        produce();
+        let stuck = |notice: &SourceNotice| matches!(notice, SourceNotice::PartitionStuck { position } if position.offset == MESSAGES as i64);
+        read_until(&mut source, &mut read, |read| read.iter().any(|batch| batch.notices.iter().any(stuck)));
+        cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+        read_until(&mut source, &mut read, |read| count(read) >= 2 * MESSAGES);
+        read_until(&mut source, &mut read, |read| {
+            read.last().is_some_and(|batch| batch.ends.iter().any(|end| end.offset == 2 * MESSAGES as i64))
+        });
+        let offsets: Vec<i64> =
+            read.iter().flat_map(|batch| batch.messages.iter().map(|m| m.position.offset)).collect();
+        assert_eq!(offsets, (0..2 * MESSAGES as i64).collect::<Vec<_>>());
+        Box::new(source).close(DEADLINE);
     }
 }

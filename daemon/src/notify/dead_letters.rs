@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{BACKOFF_MAX, GAP_MIN, NotifyError};
 use crate::config::KafkaConfig;
 use crate::ingest::kafka::Outgoing;
-use crate::limits::DEAD_LETTERS_IN_FLIGHT_MAX;
+use crate::limits::{DEAD_LETTERS_IN_FLIGHT_MAX, DEAD_LETTERS_STUCK_MS};
 use crate::metrics::{KindLabel, Metrics};
 use crate::store::Reader;
 
@@ -70,6 +70,8 @@ pub fn start(
         stopping,
         on_delivered,
         in_flight: BTreeSet::new(),
+        waits_since: None,
+        patience: Duration::from_millis(DEAD_LETTERS_STUCK_MS),
         sent: 0,
         told: 0,
         more: true,
@@ -106,6 +108,10 @@ struct Postman {
     on_delivered: OnDelivered,
     /// Numbers of the letters that the client has.
     in_flight: BTreeSet<u64>,
+    /// Letters are under way and none has arrived since.
+    waits_since: Option<Instant>,
+    /// A client that delivers none for so long may never do it again.
+    patience: Duration,
     /// Every letter up to this number was handed to the client.
     sent: u64,
     /// The pipeline knows that letters up to this number are delivered.
@@ -149,7 +155,22 @@ impl Postman {
             self.hear(SERVE_FOR)?;
         }
         self.tell();
-        Ok(())
+        self.check_patience()
+    }
+
+    /// librdkafka 2.12.1 can keep a partition without a leader for good after a broker was fenced (its issue 5430), and
+    /// says no error: only another client delivers again.
+    fn check_patience(&mut self) -> Result<(), String> {
+        if self.in_flight.is_empty() {
+            self.waits_since = None;
+            return Ok(());
+        }
+        let waited = self.waits_since.get_or_insert_with(Instant::now).elapsed();
+        if waited < self.patience {
+            Ok(())
+        } else {
+            Err(format!("none has arrived for {} s", waited.as_secs()))
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -188,6 +209,7 @@ impl Postman {
             match outcome {
                 Ok(()) => {
                     self.in_flight.remove(&number);
+                    self.waits_since = None;
                     self.count("delivered");
                     if std::mem::take(&mut self.failures) > 0 {
                         tracing::info!(topic = self.topic, "dead letters are delivered again");
@@ -220,6 +242,7 @@ impl Postman {
         self.outgoing = None;
         self.outbox.reader = None;
         self.in_flight.clear();
+        self.waits_since = None;
         (self.sent, self.more) = (self.told, true);
         if self.failures == 0 {
             tracing::warn!(
@@ -252,5 +275,76 @@ impl Postman {
         let deadline = Instant::now() + END_DEADLINE;
         while !self.in_flight.is_empty() && Instant::now() < deadline && self.hear(SERVE_FOR).is_ok() {}
         self.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::decode::{Reject, RejectReason, RejectedPayload};
+    use crate::ingest::Position;
+    use crate::store::{Commit, DeadLetters, Quarantined, Store};
+
+    fn rejected() -> Quarantined {
+        Quarantined {
+            topic: "gateway".to_owned(),
+            reject: Reject {
+                position: Position { topic: 0, partition: 0, offset: 3 },
+                index: 0,
+                source: "gateway".to_owned(),
+                reason: RejectReason::NotJson,
+                detail: "expected a value".to_owned(),
+                format: None,
+                message_hash: 1,
+                content_hash: 2,
+                payload: RejectedPayload::of_masked("{".to_owned()),
+            },
+            at_micros: 1_770_000_000_000_000,
+        }
+    }
+
+    #[test]
+    fn client_that_delivers_nothing_is_replaced_by_another() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut store, _) = Store::open(dir.path()).expect("a store");
+        store.register_topics(&["gateway".to_owned()]).expect("a topic");
+        let mut dead_letters = DeadLetters::default();
+        dead_letters.add(&rejected());
+        store.commit(&Commit { dead_letters, ..Commit::default() }).expect("a commit");
+        // A port that was free a moment ago: the first client reaches nobody, as one that is stuck.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let nobody = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("dead", 1, 1).expect("a topic");
+        let kafka = |brokers| KafkaConfig { brokers, ..KafkaConfig::default() };
+        let stuck = Outgoing::open(&kafka(nobody), "dead").expect("a client");
+        let ((stop, stopping), (_committed, committed)) = (watch::channel(false), watch::channel(0));
+        let (delivered, deliveries) = mpsc::channel();
+        let postman = Postman {
+            kafka: kafka(cluster.bootstrap_servers()),
+            topic: "dead".to_owned(),
+            outbox: Outbox { dir: dir.path().to_owned(), reader: None },
+            outgoing: Some(stuck),
+            metrics: Arc::new(Metrics::new()),
+            committed,
+            stopping,
+            on_delivered: Box::new(move |up_to| delivered.send(up_to).is_ok()),
+            in_flight: BTreeSet::new(),
+            waits_since: None,
+            patience: Duration::from_secs(4),
+            sent: 0,
+            told: 0,
+            more: true,
+            failures: 0,
+        };
+        let thread = std::thread::spawn(move || postman.run());
+        assert_eq!(deliveries.recv_timeout(Duration::from_secs(60)), Ok(1));
+        stop.send_replace(true);
+        thread.join().expect("it ends");
     }
 }

@@ -197,7 +197,7 @@ impl Rebuild {
             self.take_in(&decoded)?;
             next = to;
         }
-        for position in batch.skipped_to.iter().chain(&batch.ends) {
+        for position in batch.skipped_to.iter().map(|skipped| &skipped.position).chain(&batch.ends) {
             if let Some(progress) = self.partitions.get_mut(&(position.topic, position.partition)) {
                 progress.begin(position.offset);
                 progress.next = progress.next.max(position.offset);
@@ -218,9 +218,7 @@ impl Rebuild {
         progress.begin(offset);
         progress.next = progress.next.max(offset + 1);
         let stored = &progress.checkpoint;
-        if offset + 1 == stored.position.offset
-            && stored.last_payload_hash.is_some_and(|hash| hash != payload_hash(payload))
-        {
+        if stored.seam.is_some_and(|s| s.offset == offset && s.payload_hash != payload_hash(payload)) {
             return Err(self.another_log((topic, partition)));
         }
         Ok(offset < stored.position.offset)
@@ -410,9 +408,8 @@ impl Progress {
         self.ended || (self.begins.is_some() && self.next >= self.checkpoint.position.offset)
     }
 
-    /// Whether its log ends before a message that the daemon read. Without a hash what stands there is no message.
+    /// Whether its log ends before a message that the daemon read.
     fn is_short(&self) -> bool {
-        let before_it = self.next < self.checkpoint.position.offset;
-        !self.is_done() || (before_it && self.checkpoint.last_payload_hash.is_some())
+        !self.is_done() || self.checkpoint.seam.is_some_and(|seam| self.next <= seam.offset)
     }
 }

@@ -11,7 +11,7 @@ use super::{StoreError, sqlite};
 /// Key in `meta`.
 const CHECKSUM: &str = "control_checksum";
 /// Every row that is read back and has no checksum of its own, in an order of its own.
-const ROWS: [&str; 11] = [
+const ROWS: [&str; 12] = [
     "SELECT key, value FROM meta WHERE key <> 'control_checksum' ORDER BY key",
     "SELECT number, name FROM topic ORDER BY number",
     "SELECT topic, partition, next_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
@@ -26,9 +26,8 @@ const ROWS: [&str; 11] = [
     "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name",
     "SELECT since_micros, kind, subject, times, amount, sample_first, sample_last FROM loss
      ORDER BY since_micros, kind, subject",
+    "SELECT topic, partition, last_offset FROM checkpoint ORDER BY topic, partition",
 ];
-/// So many of them there were in version 3 of the schema.
-const ROWS_OF_3: usize = 10;
 
 /// Writes the checksum of what is there; the last statement of whoever changes any of it.
 pub(super) fn seal(connection: &Connection) -> rusqlite::Result<()> {
@@ -41,9 +40,10 @@ pub(super) fn check(connection: &Connection) -> Result<u64, StoreError> {
     check_all(connection, &ROWS)
 }
 
-/// The same, as version 3 of the schema wrote it.
-pub(super) fn check_version_3(connection: &Connection) -> Result<u64, StoreError> {
-    check_all(connection, &ROWS[..ROWS_OF_3])
+/// The same, as an older version of the schema wrote it: version 3 was the first.
+pub(super) fn check_older(connection: &Connection, version: i64) -> Result<u64, StoreError> {
+    let rows = if version == 3 { 10 } else { 11 };
+    check_all(connection, &ROWS[..rows])
 }
 
 fn check_all(connection: &Connection, selects: &[&str]) -> Result<u64, StoreError> {

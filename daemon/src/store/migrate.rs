@@ -30,6 +30,11 @@ const FROM_3: &str = "
         PRIMARY KEY (since_micros, kind, subject)
     ) STRICT, WITHOUT ROWID;";
 
+/// Version 4 knew a partition's last message only where it stood right before the next offset.
+const FROM_4: &str = "
+    ALTER TABLE checkpoint ADD COLUMN last_offset INTEGER;
+    UPDATE checkpoint SET last_offset = next_offset - 1 WHERE last_payload_hash IS NOT NULL;";
+
 /// Brings a database from version `from`, at least OLDEST, to SCHEMA_VERSION.
 pub(super) fn migrate(connection: &Connection, from: i64) -> Result<(), StoreError> {
     if from == 2 {
@@ -39,9 +44,12 @@ pub(super) fn migrate(connection: &Connection, from: i64) -> Result<(), StoreErr
             connection.execute(&checksum::set(table, "true"), [])?;
         }
     } else {
-        control::check_version_3(connection)?;
+        control::check_older(connection, from)?;
     }
-    connection.execute_batch(FROM_3)?;
+    if from <= 3 {
+        connection.execute_batch(FROM_3)?;
+    }
+    connection.execute_batch(FROM_4)?;
     sqlite::set_meta(connection, "schema_version", &sqlite::SCHEMA_VERSION)?;
     Ok(control::seal(connection)?)
 }

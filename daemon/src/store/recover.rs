@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{ClockState, Recovered, StoreError, Versions};
 use super::{checksum, control, history, read, segments, sqlite};
 use crate::findings::Tracked;
-use crate::ingest::{Checkpoint, Position};
+use crate::ingest::{Checkpoint, Position, Seam};
 use crate::losses::{Loss, LossKey, LossKind};
 
 /// Tables that are searched by an index, or whose rows do not show that one of them is gone. Together they are small:
@@ -46,15 +46,17 @@ fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
 /// NEXT offsets by partition.
 pub(super) fn checkpoints(connection: &Connection) -> rusqlite::Result<Vec<Checkpoint>> {
     let mut select = connection.prepare(
-        "SELECT topic, partition, next_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
+        "SELECT topic, partition, next_offset, last_offset, last_payload_hash, last_timestamp_ms FROM checkpoint
          ORDER BY topic, partition",
     )?;
     let read = |row: &Row<'_>| {
-        Ok(Checkpoint {
-            position: position(row)?,
-            last_payload_hash: row.get::<_, Option<i64>>(3)?.map(|hash| hash as u64),
-            last_timestamp_ms: row.get(4)?,
-        })
+        let (offset, hash): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
+        let timestamp_ms = row.get(5)?;
+        let seam = offset.zip(hash).map(|(offset, hash)| {
+            let payload_hash = hash.cast_unsigned();
+            Seam { offset, payload_hash, timestamp_ms }
+        });
+        Ok(Checkpoint { position: position(row)?, seam })
     };
     select.query_map([], read)?.collect()
 }

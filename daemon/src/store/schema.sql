@@ -7,10 +7,12 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROW
 
 CREATE TABLE topic (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 
+-- `next_offset` is the one to read next; `last_*` tell the last message before it, by which the log is known again.
 CREATE TABLE checkpoint (
     topic INTEGER NOT NULL REFERENCES topic (number),
     partition INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
+    last_offset INTEGER,
     last_payload_hash INTEGER,
     last_timestamp_ms INTEGER,
     PRIMARY KEY (topic, partition)

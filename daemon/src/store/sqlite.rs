@@ -14,7 +14,7 @@ use super::{StoreError, checksum, control, migrate};
 use crate::crash_points::{CrashPoint, CrashPoints};
 
 /// Raised whenever `schema.sql` changes its meaning.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 const SCHEMA: &str = include_str!("schema.sql");
 /// The database in a state folder.
 pub(super) const FILE_NAME: &str = "shadowprod.db";

@@ -8,6 +8,7 @@ use super::quarantine::SampleBounds;
 use super::*;
 use crate::decode::{Reject, RejectReason, RejectedPayload};
 use crate::findings::{ChangeKind, Evidence, Finding, FindingState, Owner, Parameter, Severity, Subject};
+use crate::ingest::Seam;
 use crate::losses::{LossKey, LossKind};
 
 fn at(second: i64) -> Timestamp {
@@ -101,8 +102,11 @@ fn full_commit() -> Commit {
     Commit {
         checkpoints: vec![Checkpoint {
             position: position(1, 4, 1_000),
-            last_payload_hash: Some(u64::MAX - 3),
-            last_timestamp_ms: Some(1_770_000_000_123),
+            seam: Some(Seam {
+                offset: 999,
+                payload_hash: u64::MAX - 3,
+                timestamp_ms: Some(1_770_000_000_123),
+            }),
         }],
         segments: vec![segment("pilot_traffic", 1), segment("sessions", 2)],
         dropped_segments: vec![],
@@ -178,43 +182,70 @@ fn what_was_committed_comes_back_after_a_reopen() {
     assert!(store.size_bytes().unwrap() > 4_096);
 }
 
-/// A state of schema version 3 with everything in it.
-fn version_3(dir: &Path) {
+/// What the versions had in their time where today's has something else.
+const AS_VERSION_4: &str = "
+    ALTER TABLE checkpoint DROP COLUMN last_offset;
+    UPDATE meta SET value = 4 WHERE key = 'schema_version';";
+const AS_VERSION_3: &str = "
+    ALTER TABLE checkpoint DROP COLUMN last_offset;
+    DROP TABLE loss;
+    UPDATE meta SET value = 3 WHERE key = 'schema_version';";
+
+/// A state of an older schema version with everything in it.
+fn older(dir: &Path, version: i64, as_version: &str) {
     let mut store = fresh(dir);
     store.commit(&full_commit()).unwrap();
     drop(store);
     let connection = Connection::open(dir.join("shadowprod.db")).unwrap();
-    connection
-        .execute_batch("DROP TABLE loss; UPDATE meta SET value = 3 WHERE key = 'schema_version'")
-        .unwrap();
-    seal_as_3(&connection);
-}
-
-/// Its checksum over the rows on which everything hangs did not know of losses.
-fn seal_as_3(connection: &Connection) {
-    let Err(StoreError::CorruptControl { found, .. }) = control::check_version_3(connection) else {
+    connection.execute_batch(as_version).unwrap();
+    // Its checksum over the rows on which everything hangs did not know of what came later.
+    let Err(StoreError::CorruptControl { found, .. }) = control::check_older(&connection, version) else {
         panic!("its checksum is that of another version");
     };
-    sqlite::set_meta(connection, "control_checksum", &found.cast_signed()).unwrap();
+    sqlite::set_meta(&connection, "control_checksum", &found.cast_signed()).unwrap();
 }
 
 #[test]
-fn state_of_version_3_is_migrated_and_damage_in_it_is_not_sealed() {
-    let dir = tempfile::tempdir().unwrap();
-    version_3(dir.path());
-    let (mut store, recovered) = Store::open(dir.path()).unwrap();
-    assert_eq!((recovered.tracked, recovered.losses), (full_commit().tracked, Vec::new()));
-    store.commit(&Commit { losses: vec![loss(7, 3)], ..full_commit() }).unwrap();
-    drop(store);
-    assert_eq!(damaged_parts(dir.path()), []);
-    assert_eq!(Store::open(dir.path()).unwrap().1.losses, [loss(7, 3)]);
+fn state_of_an_older_version_is_migrated_and_damage_in_it_is_not_sealed() {
+    for (version, as_version, losses) in
+        [(3, AS_VERSION_3, Vec::new()), (4, AS_VERSION_4, full_commit().losses)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        older(dir.path(), version, as_version);
+        let (mut store, recovered) = Store::open(dir.path()).unwrap();
+        assert_eq!((recovered.tracked, recovered.losses), (full_commit().tracked, losses));
+        assert_eq!(recovered.checkpoints, full_commit().checkpoints);
+        store.commit(&Commit { losses: vec![loss(7, 3)], losses_since: 7, ..full_commit() }).unwrap();
+        drop(store);
+        assert_eq!(damaged_parts(dir.path()), []);
+        assert_eq!(Store::open(dir.path()).unwrap().1.losses, [loss(7, 3)]);
 
+        let dir = tempfile::tempdir().unwrap();
+        older(dir.path(), version, as_version);
+        assert_eq!(sql(dir.path(), "UPDATE checkpoint SET next_offset = next_offset + 1"), 1);
+        let error = Store::open(dir.path()).err().unwrap();
+        assert!(matches!(error, StoreError::CorruptControl { .. }), "{error}");
+        let still =
+            format!("UPDATE meta SET value = {version} WHERE key = 'schema_version' AND value = {version}");
+        assert_eq!(sql(dir.path(), &still), 1);
+    }
+}
+
+#[test]
+fn last_message_that_stands_far_before_the_next_offset_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    version_3(dir.path());
-    assert_eq!(sql(dir.path(), "UPDATE checkpoint SET next_offset = next_offset + 1"), 1);
-    let error = Store::open(dir.path()).err().unwrap();
-    assert!(matches!(error, StoreError::CorruptControl { .. }), "{error}");
-    assert_eq!(sql(dir.path(), "UPDATE meta SET value = 3 WHERE key = 'schema_version' AND value = 3"), 1);
+    let mut store = fresh(dir.path());
+    let mut commit = full_commit();
+    commit.checkpoints[0].position.offset = 1_003;
+    commit.checkpoints.push(Checkpoint { position: position(0, 0, 9), seam: None });
+    store.commit(&commit).unwrap();
+    drop(store);
+    let (store, recovered) = Store::open(dir.path()).unwrap();
+    commit.checkpoints.reverse();
+    assert_eq!(recovered.checkpoints, commit.checkpoints);
+    drop(store);
+    assert_eq!(sql(dir.path(), "UPDATE checkpoint SET last_offset = last_offset + 1"), 2);
+    assert_eq!(damaged_parts(dir.path()), [verify::Part::Control]);
 }
 
 /// Messages of one source that were gone.
@@ -242,8 +273,8 @@ fn losses_grow_are_forgotten_by_age_and_a_row_that_goes_missing_is_noticed() {
     assert!(matches!(Store::open(dir.path()).err(), Some(StoreError::CorruptControl { .. })));
 }
 
-/// What version 2 of the schema had where version 4 has something else.
 const AS_VERSION_2: &str = "
+    ALTER TABLE checkpoint DROP COLUMN last_offset;
     DROP TABLE loss;
     DROP TABLE rollup_start;
     ALTER TABLE finding_past DROP COLUMN checksum;
@@ -272,7 +303,7 @@ fn state_of_the_version_before_is_migrated_and_means_the_same() {
     version_2(dir.path());
     let message = Reader::open(dir.path()).err().unwrap().to_string();
     assert!(
-        message.contains("schema version 2, this program reads version 4; start its daemon"),
+        message.contains("schema version 2, this program reads version 5; start its daemon"),
         "{message}"
     );
     let (mut store, recovered) = Store::open(dir.path()).unwrap();
@@ -340,11 +371,7 @@ fn an_unfinished_transaction_leaves_the_old_state() {
         let mut connection = locked(&store.writer.connection);
         let transaction = connection.transaction().unwrap();
         let mut next = step(ChangeKind::Updated, finding("f_1", Severity::Critical, 99));
-        next.checkpoints = vec![Checkpoint {
-            position: position(1, 4, 2_000),
-            last_payload_hash: None,
-            last_timestamp_ms: None,
-        }];
+        next.checkpoints = vec![Checkpoint { position: position(1, 4, 2_000), seam: None }];
         next.dropped_segments = vec![1, 2];
         write::write(&transaction, &next, &Bounds::default(), &CrashPoints::default()).unwrap();
     }
@@ -360,11 +387,7 @@ fn an_unfinished_transaction_leaves_the_old_state() {
 fn after_a_failed_commit_the_store_refuses_everything() {
     let mut store = memory(Bounds::default());
     let unknown_topic = Commit {
-        checkpoints: vec![Checkpoint {
-            position: position(9, 0, 1),
-            last_payload_hash: None,
-            last_timestamp_ms: None,
-        }],
+        checkpoints: vec![Checkpoint { position: position(9, 0, 1), seam: None }],
         ..step(ChangeKind::Opened, finding("f_1", Severity::Low, 0))
     };
     let error = store.commit(&unknown_topic).unwrap_err();
@@ -402,7 +425,7 @@ fn a_foreign_or_newer_file_is_refused() {
     drop(fresh(dir.path()));
     sql(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'schema_version'");
     let message = Store::open(dir.path()).err().unwrap().to_string();
-    assert!(message.contains("schema version 99, this program reads version 4"), "{message}");
+    assert!(message.contains("schema version 99, this program reads version 5"), "{message}");
 
     let other = tempfile::tempdir().unwrap();
     sql(other.path(), "CREATE TABLE recipes (id INTEGER)");

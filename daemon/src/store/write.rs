@@ -74,13 +74,14 @@ pub(super) fn register_topics(connection: &Connection, names: &[String]) -> Resu
 
 fn write_checkpoints(connection: &Connection, checkpoints: &[Checkpoint]) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO checkpoint (topic, partition, next_offset, last_payload_hash, last_timestamp_ms)
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO checkpoint
+             (topic, partition, next_offset, last_offset, last_payload_hash, last_timestamp_ms)
+         VALUES (?, ?, ?, ?, ?, ?)",
     )?;
-    for c in checkpoints {
-        let hash = c.last_payload_hash.map(|hash| hash as i64);
-        let at = c.position;
-        upsert.execute(params![at.topic, at.partition, at.offset, hash, c.last_timestamp_ms])?;
+    for Checkpoint { position: at, seam } in checkpoints {
+        let (offset, hash) = (seam.map(|s| s.offset), seam.map(|s| s.payload_hash.cast_signed()));
+        let timestamp_ms = seam.and_then(|s| s.timestamp_ms);
+        upsert.execute(params![at.topic, at.partition, at.offset, offset, hash, timestamp_ms])?;
     }
     Ok(())
 }

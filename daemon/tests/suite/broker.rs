@@ -446,9 +446,18 @@ fn aborted_transactions_are_not_read_and_markers_count_as_read() {
     assert_eq!(reading.offsets(0, 0), (0..10).chain(22..32).collect::<Vec<_>>());
     let checkpoints = reading.checkpoints();
     assert_eq!(checkpoints[0].position.offset, 33);
-    let mut reading = Reading::start(&kafka, &[&topic], checkpoints);
+    assert_eq!(checkpoints[0].seam.map(|seam| seam.offset), Some(31));
+    let mut reading = Reading::start(&kafka, &[&topic], checkpoints.clone());
     reading.until("the end is reached", |r| !r.ends.is_empty());
     assert_eq!((reading.count(), reading.notices.len()), (0, 0));
+    // Before the markers stands the message by which the log is known again: also this is another one.
+    admin.delete(&topic);
+    admin.create(&topic, 1);
+    produce(&new_producer(&address), &topic, 0, payloads(1_000..1_040));
+    let position = checkpoints[0].position;
+    let mut reading = Reading::start(&kafka, &[&topic], checkpoints);
+    reading.until("the new log is read", |r| r.count() == 40);
+    assert_eq!(reading.notices, [SourceNotice::TopicRecreated { position, resumed_at: 0 }]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
 use super::partition::{Placement, Tail, place, place_in_doubt};
+use super::progress::Progress;
 use super::slot::Lost;
 use super::watermarks::{Watermarks, watermarks};
 use super::{Shared, SourceError, Topics, settings};
@@ -44,6 +45,10 @@ pub(super) enum Discovery {
         missing: BTreeSet<u16>,
         /// Topics with a partition that cannot be read yet: it has no leader.
         incomplete: BTreeSet<u16>,
+        /// Where the logs of partitions that are read end.
+        ends: BTreeMap<(u16, i32), i64>,
+        /// Those of them of which nothing arrives although there is more.
+        stuck: Vec<(u16, i32)>,
     },
     /// No broker answered.
     Unreachable(String),
@@ -93,6 +98,7 @@ pub(super) struct Discoverer {
     tails: BTreeMap<(u16, i32), Tail>,
     /// Doubts already raised: the offset that raised them.
     doubted: BTreeMap<(u16, i32), i64>,
+    progress: Progress,
     shared: Arc<Shared>,
 }
 
@@ -119,6 +125,7 @@ impl Discoverer {
             asked: BTreeSet::new(),
             tails: BTreeMap::new(),
             doubted: BTreeMap::new(),
+            progress: Progress::default(),
             shared,
         };
         std::thread::Builder::new()
@@ -197,7 +204,8 @@ impl Discoverer {
                 }
             }
         }
-        for doubted in self.doubts()? {
+        let reading = self.shared.reading();
+        for doubted in self.doubts(reading.tails)? {
             let seen = |f: &Found| (f.topic, f.partition) == (doubted.topic, doubted.partition);
             if !found.iter().any(seen) {
                 found.push(doubted);
@@ -208,34 +216,61 @@ impl Discoverer {
             self.asked.remove(&(partition.topic, partition.partition));
         }
         let missing = self.unreadable.keys().copied().collect();
-        Ok(Discovery::Looked { found, unreadable, missing, incomplete })
+        let ends = self.ends(reading.waits_at.keys())?;
+        let stuck = self.progress.look(&reading.waits_at, &ends, Instant::now());
+        Ok(Discovery::Looked { found, unreadable, missing, incomplete, ends, stuck })
+    }
+
+    /// Where these logs end; without those of which it is not known right now.
+    fn ends<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a (u16, i32)>,
+    ) -> Result<BTreeMap<(u16, i32), i64>, KafkaError> {
+        let answers = self.offsets(partitions.map(|key| (*key, Offset::End)))?;
+        let known = answers.iter().flat_map(TopicPartitionList::elements);
+        Ok(known
+            .filter_map(|answer| match (self.number(answer.topic())?, answer.error(), answer.offset()) {
+                (topic, Ok(()), Offset::Offset(high)) => Some(((topic, answer.partition()), high)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// One question for an offset of each partition, a time as an offset. `None` where there is nothing to ask, or a
+    /// partition just went: its topic says so at the next look.
+    fn offsets(
+        &self,
+        partitions: impl Iterator<Item = ((u16, i32), Offset)>,
+    ) -> Result<Option<TopicPartitionList>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), offset) in partitions.filter(|(key, _)| self.known.contains(key)) {
+            if let Some((_, name)) = self.topics.iter().find(|(t, _)| *t == topic) {
+                list.add_partition_offset(name, partition, offset)?;
+            }
+        }
+        if list.count() == 0 {
+            return Ok(None);
+        }
+        match self.client.offsets_for_times(list, answer_time()) {
+            Err(error) if is_connection(&error) => Err(error),
+            Err(_) => Ok(None),
+            Ok(answers) => Ok(Some(answers)),
+        }
+    }
+
+    fn number(&self, topic: &str) -> Option<u16> {
+        self.topics.iter().find(|(_, name)| name == topic).map(|(number, _)| *number)
     }
 
     /// Partitions whose log seems to be another one. Up to the last message of a tail nothing is newer than
     /// its newest; so a log in which something newer stands before that message is another log, or times are
     /// out of order in what was read before this start: the reading thread compares the message itself.
-    fn doubts(&mut self) -> Result<Vec<Found>, KafkaError> {
-        let tails = std::mem::replace(&mut self.tails, self.shared.tails());
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), tail) in &tails {
-            let newer = Offset::Offset(tail.newest_ms + 1);
-            if let Some((_, name)) = self.topics.iter().find(|(t, _)| t == topic)
-                && self.known.contains(&(*topic, *partition))
-            {
-                list.add_partition_offset(name, *partition, newer)?;
-            }
-        }
-        if list.count() == 0 {
-            return Ok(Vec::new());
-        }
-        let answers = match self.client.offsets_for_times(list, answer_time()) {
-            Err(error) if is_connection(&error) => return Err(error),
-            // A partition that just went: its topic says so at the next look.
-            Err(_) => return Ok(Vec::new()),
-            Ok(answers) => answers,
-        };
+    fn doubts(&mut self, tails: BTreeMap<(u16, i32), Tail>) -> Result<Vec<Found>, KafkaError> {
+        let tails = std::mem::replace(&mut self.tails, tails);
+        let newer = tails.iter().map(|(key, tail)| (*key, Offset::Offset(tail.newest_ms + 1)));
+        let answers = self.offsets(newer)?;
         let mut found = Vec::new();
-        for answer in answers.elements() {
+        for answer in answers.iter().flat_map(TopicPartitionList::elements) {
             found.extend(self.doubt(&tails, &answer)?);
         }
         Ok(found)
@@ -246,8 +281,9 @@ impl Discoverer {
         tails: &BTreeMap<(u16, i32), Tail>,
         answer: &TopicPartitionListElem<'_>,
     ) -> Result<Option<Found>, KafkaError> {
-        let number = self.topics.iter().find(|(_, name)| name == answer.topic()).map(|(number, _)| *number);
-        let (Some(topic), Offset::Offset(newer)) = (number, answer.offset()) else { return Ok(None) };
+        let (Some(topic), Offset::Offset(newer)) = (self.number(answer.topic()), answer.offset()) else {
+            return Ok(None);
+        };
         let (key, name) = ((topic, answer.partition()), answer.topic().to_owned());
         let Some(tail) = tails.get(&key).filter(|tail| answer.error().is_ok() && newer <= tail.last.offset)
         else {
@@ -353,12 +389,13 @@ pub(super) fn words(client: &BaseConsumer<Context>, error: &KafkaError) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::{Position, SourceNotice};
+    use crate::ingest::{Position, Seam, SourceNotice};
 
     #[test]
     fn end_of_log_is_believed_only_where_nothing_was_read_since_it_was_asked_for() {
         let position = Position { topic: 0, partition: 0, offset: 20 };
-        let checkpoint = Checkpoint { position, last_payload_hash: Some(7), last_timestamp_ms: None };
+        let seam = Seam { offset: 19, payload_hash: 7, timestamp_ms: None };
+        let checkpoint = Checkpoint { position, seam: Some(seam) };
         let found = |asked| Found {
             topic: 0,
             partition: 0,

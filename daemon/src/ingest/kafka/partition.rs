@@ -5,28 +5,20 @@
 
 use rdkafka::Offset;
 
-use super::super::{Checkpoint, Position, SourceNotice, payload_hash};
+use super::super::{Checkpoint, Position, Seam, SourceNotice, payload_hash};
 use super::watermarks::Watermarks;
 
 /// Where reading a partition starts, decided from its checkpoint and its watermarks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Placement {
-    /// What is given to `assign`: one before `next` where the seam is checked.
+    /// What is given to `assign`: where the seam is checked, the last message before `next`.
     pub(super) start: Offset,
     /// Next offset that counts as new.
     pub(super) next: i64,
-    /// What the message before `next` must look like.
+    /// What that message must look like.
     pub(super) seam: Option<Seam>,
     /// What a person must know of it.
     pub(super) notice: Option<SourceNotice>,
-}
-
-/// A message that was read: it must still stand where it stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seam {
-    pub(super) offset: i64,
-    pub(super) hash: u64,
-    pub(super) timestamp_ms: Option<i64>,
 }
 
 /// The end of what was handed on. No message up to `last` is newer than `newest_ms`.
@@ -51,12 +43,8 @@ pub(super) fn place(checkpoint: Option<&Checkpoint>, log: Watermarks) -> Placeme
         let notice = SourceNotice::RetentionGap { position, resumed_at: log.low, lost: log.low - next };
         return Placement { start: Offset::Offset(log.low), next: log.low, seam: None, notice: Some(notice) };
     }
-    let seam = checkpoint.last_payload_hash.filter(|_| next > log.low).map(|hash| Seam {
-        offset: next - 1,
-        hash,
-        timestamp_ms: checkpoint.last_timestamp_ms,
-    });
-    let start = if seam.is_some() { next - 1 } else { next };
+    let seam = checkpoint.seam.filter(|seam| seam.offset >= log.low);
+    let start = seam.map_or(next, |seam| seam.offset);
     Placement { start: Offset::Offset(start), next, seam, notice: None }
 }
 
@@ -127,7 +115,8 @@ impl Partition {
         self.low = low;
         self.next = placement.next;
         self.seam = placement.seam;
-        self.last = self.last.filter(|l| l.offset + 1 == placement.next).or(placement.seam);
+        // Behind a notice stands another log, or one that lost what was read of it.
+        self.last = self.last.or(placement.seam).filter(|_| placement.notice.is_none());
         self.newest_ms = self.newest_ms.max(self.last.and_then(|l| l.timestamp_ms));
         self.at_end = false;
         self.quiet_looks = 0;
@@ -145,11 +134,7 @@ impl Partition {
 
     /// What the store would remember of it right now.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            position: self.position(),
-            last_payload_hash: self.last.map(|l| l.hash),
-            last_timestamp_ms: self.last.and_then(|l| l.timestamp_ms),
-        }
+        Checkpoint { position: self.position(), seam: self.last }
     }
 
     /// The end of what was handed on, where the log tells times.
@@ -163,7 +148,7 @@ impl Partition {
             && offset == seam.offset
         {
             let same_time = seam.timestamp_ms.is_none() || seam.timestamp_ms == timestamp_ms;
-            let same = same_time && seam.hash == payload_hash(payload);
+            let same = same_time && seam.payload_hash == payload_hash(payload);
             return if same { Arrival::Known } else { Arrival::AnotherLog };
         }
         if offset < self.next {
@@ -206,7 +191,6 @@ impl Partition {
         }
         self.quiet_looks = 0;
         self.next = end;
-        self.last = None;
         true
     }
 }
@@ -220,9 +204,12 @@ mod tests {
     fn checkpoint(offset: i64, payload: &[u8]) -> Checkpoint {
         Checkpoint {
             position: Position { topic: 0, partition: 3, offset },
-            last_payload_hash: Some(payload_hash(payload)),
-            last_timestamp_ms: Some(7),
+            seam: Some(seam(offset - 1, payload)),
         }
+    }
+
+    fn seam(offset: i64, payload: &[u8]) -> Seam {
+        Seam { offset, payload_hash: payload_hash(payload), timestamp_ms: Some(7) }
     }
 
     fn check(offset: i64, start: Offset, next: i64, notice: Option<SourceNotice>) {
@@ -257,8 +244,7 @@ mod tests {
     #[test]
     fn doubted_log_is_compared_where_it_was_certain_and_nothing_is_read_twice() {
         let now = checkpoint(18, b"z");
-        let tail =
-            Tail { last: Seam { offset: 14, hash: payload_hash(b"x"), timestamp_ms: Some(7) }, newest_ms: 7 };
+        let tail = Tail { last: seam(14, b"x"), newest_ms: 7 };
         let placement = place_in_doubt(&now, tail, LOG);
         assert_eq!((placement.start, placement.next), (Offset::Offset(14), 18));
         let mut same = Partition::new(0, 3, 10, &placement);
@@ -294,8 +280,36 @@ mod tests {
         assert!(!partition.skip_to_end(1, 16));
         assert!(!partition.skip_to_end(0, 16));
         assert!(partition.skip_to_end(0, 16));
-        assert_eq!(partition.checkpoint().last_payload_hash, None);
         assert_eq!(partition.next, 16);
+    }
+
+    #[test]
+    fn last_message_is_compared_also_from_behind_markers() {
+        let mut partition = seam_at_15();
+        partition.reach_end();
+        assert!(!partition.skip_to_end(0, 18) && partition.skip_to_end(0, 18));
+        let checkpoint = partition.checkpoint();
+        assert_eq!((checkpoint.position.offset, checkpoint.seam), (18, Some(seam(14, b"x"))));
+        let placement = place(Some(&checkpoint), LOG);
+        assert_eq!((placement.start, placement.next), (Offset::Offset(14), 18));
+        let restarted = || Partition::new(0, 3, 10, &placement);
+        assert_eq!(restarted().arrive(14, Some(7), b"y"), Arrival::AnotherLog);
+        let mut same = restarted();
+        assert_eq!(same.arrive(14, Some(7), b"x"), Arrival::Known);
+        assert_eq!(same.arrive(18, Some(9), b"z"), Arrival::New);
+        let cut = Watermarks { low: 16, high: 20 };
+        let placement = place(Some(&checkpoint), cut);
+        assert_eq!((placement.start, placement.next, placement.notice), (Offset::Offset(18), 18, None));
+    }
+
+    #[test]
+    fn nothing_of_a_former_log_is_remembered() {
+        let mut partition = seam_at_15();
+        let shorter = Watermarks { low: 12, high: 14 };
+        let placement = place(Some(&partition.checkpoint()), shorter);
+        partition.restart(shorter.low, &placement);
+        assert_eq!(partition.checkpoint().seam, None);
+        assert_eq!(partition.next, 12);
     }
 
     #[test]

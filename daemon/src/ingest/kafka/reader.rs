@@ -4,31 +4,32 @@
 //! While the pipeline is busy it keeps serving the client, reads no further, and pauses after a while.
 //! A partition is never sought or reset: where it must start elsewhere it is assigned again.
 
-use std::collections::{BTreeSet, HashMap};
+mod standing;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::context::Context;
+use super::Shared;
+use super::client::{self, Client};
 use super::discovery::{Discovery, Found, Line, Question};
 use super::open_batch::OpenBatch;
 use super::partition::{Partition, Placement, place};
 use super::slot::{Lost, Polled, Slot, poll, take};
 use super::turns::Turns;
-use super::{Shared, settings};
 use crate::config::KafkaConfig;
-use crate::ingest::{Checkpoint, Position, RawBatch, SourceNotice, Topics};
+use crate::ingest::{Checkpoint, RawBatch, SourceNotice, Topics};
 use crate::limits;
 
 /// The thread's state.
 pub(super) struct Reader {
-    kafka: KafkaConfig,
     topics: Topics,
     checkpoints: HashMap<(u16, i32), Checkpoint>,
     line: Line,
@@ -36,7 +37,7 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     /// Above the client: queues must go before it.
     slots: Vec<Slot>,
-    consumer: Option<Arc<BaseConsumer<Context>>>,
+    client: Client,
     /// Slot whose turn it is.
     turn: usize,
     open: OpenBatch,
@@ -47,6 +48,8 @@ pub(super) struct Reader {
     /// As of the last look: topics that cannot be read, and those and others of which not all can be read.
     missing: BTreeSet<u16>,
     awaited: BTreeSet<u16>,
+    /// As of the last look, of partitions that are read: also of those of which the client says nothing.
+    log_ends: BTreeMap<(u16, i32), i64>,
     last_commit: Instant,
     turns: Turns,
 }
@@ -63,14 +66,13 @@ impl Reader {
         let checkpoints =
             checkpoints.into_iter().map(|c| ((c.position.topic, c.position.partition), c)).collect();
         Self {
-            kafka: kafka.clone(),
             topics,
             checkpoints,
             line,
             batches,
             shared,
             slots: Vec::new(),
-            consumer: None,
+            client: Client::new(kafka),
             turn: 0,
             open: OpenBatch::default(),
             stalled_since: None,
@@ -79,6 +81,7 @@ impl Reader {
             looked: false,
             missing: BTreeSet::new(),
             awaited: BTreeSet::new(),
+            log_ends: BTreeMap::new(),
             last_commit: Instant::now(),
             turns: Turns::new(),
         }
@@ -135,8 +138,12 @@ impl Reader {
         while let Ok(discovery) = self.line.discoveries.try_recv() {
             match discovery {
                 Discovery::Unreachable(reason) => self.broker_lost(reason),
-                Discovery::Looked { found, unreadable, missing, incomplete } => {
+                Discovery::Looked { found, unreadable, missing, incomplete, ends, stuck } => {
                     self.broker_answers();
+                    self.log_ends = ends;
+                    if !stuck.is_empty() {
+                        self.renew(&stuck)?;
+                    }
                     for (topic, reason) in unreadable {
                         self.open.notice(SourceNotice::TopicUnreadable { topic, reason });
                     }
@@ -173,14 +180,16 @@ impl Reader {
     }
 
     fn assign(&mut self, found: &[Found]) -> Result<(), String> {
-        let consumer = self.consumer(found.len().max(self.checkpoints.len()))?;
+        let consumer = self.client.get_or_make(found.len().max(self.checkpoints.len()))?;
         let mut starts = TopicPartitionList::new();
         let mut stops = TopicPartitionList::new();
         for found in found {
             let start = match self.slots.iter().position(|s| s.is(found.topic, found.partition)) {
                 Some(slot) => {
                     let Some(start) = self.place_again(slot, found) else { continue };
-                    self.add_to(&mut stops, found, Offset::Invalid)?;
+                    if std::mem::replace(&mut self.slots[slot].assigned, true) {
+                        self.add_to(&mut stops, found, Offset::Invalid)?;
+                    }
                     start
                 }
                 None => self.place_new(&consumer, found)?,
@@ -199,60 +208,53 @@ impl Reader {
         Ok(())
     }
 
-    /// What is read and what should be, where either changed. A partition of a topic that is gone is not read, although
-    /// its slot waits for the topic to come back.
-    fn tell_assigned(&mut self, changed: bool, missing: BTreeSet<u16>, incomplete: &BTreeSet<u16>) {
-        let awaited: BTreeSet<u16> = missing.union(incomplete).copied().collect();
-        if changed || missing != self.missing {
-            let read = self.slots.iter().map(|s| &s.partition).filter(|p| !missing.contains(&p.topic));
-            self.open.batch.assigned = Some(read.map(Partition::position).collect());
-            self.open.touch();
-        }
-        if awaited != self.awaited {
-            self.open.batch.awaited = Some(awaited.iter().copied().collect());
-            self.open.touch();
-        }
-        self.missing = missing;
-        self.awaited = awaited;
-    }
-
     fn add_to(&self, list: &mut TopicPartitionList, found: &Found, offset: Offset) -> Result<(), String> {
         list.add_partition_offset(&self.topics[usize::from(found.topic)], found.partition, offset)
             .map_err(|e| e.to_string())
     }
 
-    /// The client is made when the number of partitions is known: they share what is prefetched.
-    fn consumer(&mut self, partitions: usize) -> Result<Arc<BaseConsumer<Context>>, String> {
-        if let Some(consumer) = &self.consumer {
-            return Ok(consumer.clone());
+    /// Only another client reads on; each partition is placed again in it.
+    fn renew(&mut self, stuck: &[(u16, i32)]) -> Result<(), String> {
+        for (topic, partition) in stuck {
+            let topic_name = &self.topics[usize::from(*topic)];
+            if let Some(slot) = self.slots.iter().find(|s| s.is(*topic, *partition)) {
+                let position = slot.partition.position();
+                tracing::warn!(
+                    topic = topic_name,
+                    partition,
+                    next = position.offset,
+                    "nothing arrives of a log that goes on; the Kafka client is made anew"
+                );
+                self.open.notice(SourceNotice::PartitionStuck { position });
+            }
         }
-        let consumer: BaseConsumer<Context> = settings::reading(&self.kafka, partitions)
-            .map_err(|e| e.to_string())?
-            .create_with_context(Context::default())
-            .map_err(|e| e.to_string())?;
-        Ok(self.consumer.insert(Arc::new(consumer)).clone())
+        let stuck_client = self.client.take();
+        let consumer = self.client.get_or_make(self.slots.len())?;
+        for slot in &mut self.slots {
+            let topic = &self.topics[usize::from(slot.partition.topic)];
+            slot.queue = client::queue(&consumer, topic, slot.partition.partition)?;
+            slot.assigned = false;
+        }
+        client::close(stuck_client);
+        self.look_afresh();
+        Ok(())
     }
 
-    fn place_new(&mut self, consumer: &Arc<BaseConsumer<Context>>, found: &Found) -> Result<Offset, String> {
+    fn place_new(&mut self, consumer: &client::Consumer, found: &Found) -> Result<Offset, String> {
         let checkpoint = self.checkpoints.remove(&(found.topic, found.partition));
         let placement = place(checkpoint.as_ref(), found.log);
         let partition = Partition::new(found.topic, found.partition, found.log.low, &placement);
         if checkpoint.is_none() {
             // What retention takes from it from now on is missed, even if nothing was read of it before.
-            self.open.batch.skipped_to.push(partition.position());
+            self.open.batch.skipped_to.push(partition.checkpoint());
             self.open.touch();
             if self.looked {
                 self.open.notice(SourceNotice::PartitionAdded { position: partition.position() });
             }
         }
-        // Its own queue: only there do end-of-log events and errors say which topic they belong to. It is
-        // split before the assignment, so that nothing arrives elsewhere.
-        let mut queue = consumer
-            .split_partition_queue(&self.topics[usize::from(found.topic)], found.partition)
-            .ok_or("the client gives no queue for a partition")?;
-        let reader = std::thread::current();
-        queue.set_nonempty_callback(move || reader.unpark());
-        self.slots.push(Slot { partition, queue, last_message: None, lost: Lost::No, told: None });
+        let queue = client::queue(consumer, &self.topics[usize::from(found.topic)], found.partition)?;
+        let (lost, assigned) = (Lost::No, true);
+        self.slots.push(Slot { partition, queue, assigned, last_message: None, lost, told: None });
         Ok(self.noticed(placement))
     }
 
@@ -279,7 +281,7 @@ impl Reader {
 
     /// Serves the client's own events; messages arrive in the partitions' queues.
     fn serve(&mut self) -> Result<(), String> {
-        let Some(consumer) = self.consumer.clone() else { return Ok(()) };
+        let Some(consumer) = self.client.get() else { return Ok(()) };
         while let Some(event) = consumer.poll(Duration::ZERO) {
             match event {
                 Ok(message) => self.take_stray(&message)?,
@@ -291,7 +293,7 @@ impl Reader {
             // The reason may not have arrived yet; the addresses are known.
             let words = consumer.context().last_words();
             self.broker_lost(
-                words.unwrap_or_else(|| format!("no connection to {} is left", self.kafka.brokers)),
+                words.unwrap_or_else(|| format!("no connection to {} is left", self.client.brokers())),
             );
             // A full line means that it is about to look anyway.
             let _ = self.line.questions.try_send(Question::Look);
@@ -316,29 +318,6 @@ impl Reader {
             Some(_) | None => None,
         }
         .unwrap_or(Ok(()))
-    }
-
-    fn weigh(&mut self, statistics: &rdkafka::Statistics) {
-        let mut lag: HashMap<u16, i64> = HashMap::new();
-        for slot in &mut self.slots {
-            let partition = &mut slot.partition;
-            let topic = statistics.topics.get(&self.topics[usize::from(partition.topic)]);
-            let Some(seen) = topic.and_then(|t| t.partitions.get(&partition.partition)) else { continue };
-            if slot.lost == Lost::No && partition.skip_to_end(seen.fetchq_cnt, seen.eof_offset) {
-                slot.last_message = None;
-                self.open.batch.skipped_to.push(partition.position());
-                self.open.touch();
-            }
-            if seen.hi_offset >= 0 {
-                *lag.entry(partition.topic).or_default() += (seen.hi_offset - partition.next).max(0);
-            }
-        }
-        let mut lag: Vec<(u16, i64)> = lag.into_iter().collect();
-        lag.sort_unstable();
-        self.shared.change_standing(|s| s.lag = lag);
-        let tails = self.slots.iter().map(|s| &s.partition);
-        let tails = tails.filter_map(|p| Some(((p.topic, p.partition), p.tail()?)));
-        self.shared.tell_tails(tails.collect());
     }
 
     fn place_lost(&mut self) -> Result<(), String> {
@@ -396,7 +375,7 @@ impl Reader {
         slot.partition.restart(low, &placement);
         slot.last_message = None;
         let (topic, partition) = (slot.partition.topic, slot.partition.partition);
-        let consumer = self.consumer(1)?;
+        let consumer = self.client.get_or_make(1)?;
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topics[usize::from(topic)], partition);
         consumer.incremental_unassign(&list).map_err(|e| e.to_string())?;
@@ -435,14 +414,6 @@ impl Reader {
         }
     }
 
-    /// Partitions at their end of log; none while the broker is gone, because nobody knows.
-    fn ends(&self) -> Vec<Position> {
-        let known = self.broker_up != Some(false);
-        let partitions = self.slots.iter().map(|s| &s.partition);
-        let is_read = |p: &&Partition| known && p.at_end && !self.missing.contains(&p.topic);
-        partitions.filter(is_read).map(Partition::position).collect()
-    }
-
     fn stall(&mut self) -> Result<(), String> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         let patience = Duration::from_millis(limits::STALL_BEFORE_PAUSE_MS);
@@ -461,9 +432,9 @@ impl Reader {
     }
 
     fn set_paused(&mut self, paused: bool) -> Result<(), String> {
-        if let Some(consumer) = &self.consumer {
+        if let Some(consumer) = self.client.get() {
             let mut list = TopicPartitionList::new();
-            for Slot { partition, .. } in &self.slots {
+            for Slot { partition, .. } in self.slots.iter().filter(|slot| slot.assigned) {
                 list.add_partition(&self.topics[usize::from(partition.topic)], partition.partition);
             }
             let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
@@ -478,7 +449,7 @@ impl Reader {
 
     /// Tells the broker what is durable; an error only leaves its lag display behind.
     fn commit(&mut self, interval: Duration) {
-        let Some(consumer) = self.consumer.as_ref().filter(|_| self.last_commit.elapsed() >= interval) else {
+        let Some(consumer) = self.client.get().filter(|_| self.last_commit.elapsed() >= interval) else {
             return;
         };
         self.last_commit = Instant::now();

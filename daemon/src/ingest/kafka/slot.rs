@@ -11,13 +11,15 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use super::context::Context;
 use super::open_batch::OpenBatch;
-use super::partition::{Arrival, Partition, Seam};
-use crate::ingest::{RawBatch, SourceNotice, payload_hash};
+use super::partition::{Arrival, Partition};
+use crate::ingest::{RawBatch, Seam, SourceNotice, payload_hash};
 
 /// One assigned partition.
 pub(super) struct Slot {
     pub(super) partition: Partition,
     pub(super) queue: PartitionQueue<Context>,
+    /// Its client reads it: not yet where the client is a new one.
+    pub(super) assigned: bool,
     /// Its last message in the open batch.
     pub(super) last_message: Option<usize>,
     /// It is not read until it is placed again: an answer that is older than what was read would look like another log.
@@ -40,12 +42,12 @@ impl Slot {
         self.partition.topic == topic && self.partition.partition == partition
     }
 
-    /// What the seam check needs of the last message handed over.
+    /// What the seam check needs of its last message in `batch`.
     pub(super) fn remember_last(&mut self, batch: &RawBatch) {
         if let Some(message) = self.last_message.take().map(|i| &batch.messages[i]) {
-            let hash = payload_hash(batch.payload(message));
+            let payload_hash = payload_hash(batch.payload(message));
             let offset = message.position.offset;
-            self.partition.remember(Seam { offset, hash, timestamp_ms: message.timestamp_ms });
+            self.partition.remember(Seam { offset, payload_hash, timestamp_ms: message.timestamp_ms });
         }
     }
 }
@@ -60,7 +62,7 @@ pub(super) enum Polled {
 
 /// One event of one partition.
 pub(super) fn poll(slot: &mut Slot, open: &mut OpenBatch) -> Polled {
-    let Slot { partition, queue, last_message, lost, told } = slot;
+    let Slot { partition, queue, last_message, lost, told, .. } = slot;
     match queue.poll(Duration::ZERO) {
         None => Polled::Nothing,
         Some(Ok(message)) => {

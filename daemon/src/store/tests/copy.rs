@@ -190,7 +190,7 @@ fn manifest_that_speaks_of_another_state_is_refused() {
 fn other_versions_are_refused_by_name() {
     for (key, says) in [
         ("format", "format version 99, this program reads version 1"),
-        ("schema", "schema version 99 of shadowprod 0.1.0, this program reads version 4"),
+        ("schema", "schema version 99 of shadowprod 0.1.0, this program reads version 5"),
     ] {
         let install = Install::new();
         install.export();
