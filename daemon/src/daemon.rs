@@ -41,6 +41,8 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 const COMMANDS_MAX: usize = 64;
 /// An early look at most this often, microseconds: a finding is heard of well within a second.
 const EARLY_EVERY_MICROS: i64 = 200_000;
+/// Early looks get at most a quarter of the pipeline's time: where they take long it has fallen behind, or soon would.
+const EARLY_REST: i64 = 4;
 /// A commit at least this often while there is something to commit, microseconds.
 const COMMIT_EVERY_MICROS: i64 = 500_000;
 
@@ -134,6 +136,7 @@ pub fn parts(config: &Config, metrics: Arc<Metrics>, store_dir: Option<&Path>) -
     // Somebody waits for what a pipeline with a state of its own says.
     let rhythm = Rhythm {
         early_every: store_dir.map(|_| EARLY_EVERY_MICROS),
+        early_rest: EARLY_REST,
         commit_every: COMMIT_EVERY_MICROS,
         settle_for: store_dir.map(|_| Duration::from_millis(SETTLE_STEP_MS)),
     };

@@ -88,6 +88,8 @@ pub enum PipelineError {
 pub struct Rhythm {
     /// Time between early looks, microseconds; `None`: none (replay, where nobody waits).
     pub early_every: Option<i64>,
+    /// From one early look to the next pass at least so many times as long as it took: it gets no more of the time.
+    pub early_rest: i64,
     /// Longest time between commits while there is something to commit, microseconds.
     pub commit_every: i64,
     /// Longest time for grid points in one step, after which the rest waits for the next; `None`: none waits (replay).
@@ -145,6 +147,8 @@ pub struct Pipeline {
     committed: Option<Committed>,
     keeps_dead_letters: bool,
     looked_early_at: i64,
+    /// How long the last early look took, microseconds.
+    early_took: i64,
     /// When the last step began.
     stepped_at: Option<i64>,
     /// When the clock last leapt between two steps.

@@ -111,6 +111,7 @@ impl Pipeline {
             uncommitted: Uncommitted::default(),
             keeps_dead_letters: false,
             looked_early_at: 0,
+            early_took: 0,
             stepped_at: None,
             leapt_at: None,
             change_seq: recovered.change_seq,

@@ -188,14 +188,23 @@ impl Pipeline {
         self.uncommitted.changes.extend(changes);
     }
 
-    /// After each rhythm's while: subjects that changed and have no finding yet, as of the newest event.
+    /// After each rhythm's while: subjects that changed and have no finding yet, as of the newest event. A look that takes
+    /// long is followed by a longer while: whoever has fallen behind catches up, and the grid says the same a little later.
     pub(super) fn look_early(&mut self, now: i64) -> Result<(), PipelineError> {
         let Some(every) = self.rhythm.early_every else { return Ok(()) };
         // A clock that was set back is no reason to wait for it.
-        if (0..every).contains(&(now - self.looked_early_at)) {
+        let rest = self.early_took.saturating_mul(self.rhythm.early_rest);
+        if (0..every.max(rest)).contains(&(now - self.looked_early_at)) {
             return Ok(());
         }
         self.looked_early_at = now;
+        let started = Instant::now();
+        self.look_early_now()?;
+        self.early_took = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        Ok(())
+    }
+
+    fn look_early_now(&mut self) -> Result<(), PipelineError> {
         let as_of = self.watermark.state().newest_event.saturating_add(1);
         let touched = self.rollups.take_touched();
         let mut round = Round::new(View::Everything, as_of);

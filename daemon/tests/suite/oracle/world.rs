@@ -193,6 +193,7 @@ impl World {
             },
             rhythm: Rhythm {
                 early_every: early.then_some(0),
+                early_rest: 0,
                 commit_every: 0,
                 // A grid point a step, in every other stream.
                 settle_for: early.then_some(Duration::ZERO),
