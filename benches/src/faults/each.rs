@@ -163,7 +163,7 @@ fn commit(number: i64, kept: Vec<i64>) -> Commit {
     Commit {
         checkpoints: vec![Checkpoint {
             position,
-            seam: Some(Seam { offset: number, payload_hash: number as u64, timestamp_ms: Some(number) }),
+            seam: Some(Seam { offset: number - 1, payload_hash: number as u64, timestamp_ms: Some(number) }),
         }],
         segments: vec![segment],
         dropped_segments: if kept.len() >= MERGED { kept } else { Vec::new() },

@@ -60,13 +60,7 @@ impl Lag {
             && let Some((kind, begun, ended)) = self.since.take()
         {
             self.gone_after.push(ended.elapsed());
-            let most = self.most;
-            self.write(
-                kind,
-                begun,
-                ended,
-                &format!("lag at most {most}, gone after {:.1?}", ended.elapsed()),
-            )?;
+            self.write(kind, begun, ended, "gone")?;
         }
         Ok(())
     }
@@ -75,23 +69,14 @@ impl Lag {
     pub fn left(&mut self, behind: &[String]) -> Result<(), Failure> {
         let Some((kind, begun, ended)) = self.since.take() else { return Ok(()) };
         *self.left.entry(kind).or_default() += 1;
-        let (most, behind) = (self.most, behind.join(", "));
-        self.write(
-            kind,
-            begun,
-            ended,
-            &format!("lag at most {most}, still there after {:.1?}: {behind}", ended.elapsed()),
-        )
+        self.write(kind, begun, ended, &format!("in {}: still there", behind.join(", ")))
     }
 
-    fn write(&mut self, kind: &str, begun: Instant, ended: Instant, rest: &str) -> Result<(), Failure> {
-        let (at, took) = (begun - self.started, ended - begun);
-        Ok(writeln!(
-            self.lines,
-            "{:8.1} s  {kind:14} {:5.1} s  {rest}",
-            at.as_secs_f64(),
-            took.as_secs_f64()
-        )?)
+    fn write(&mut self, kind: &str, begun: Instant, ended: Instant, what: &str) -> Result<(), Failure> {
+        let (at, took) = ((begun - self.started).as_secs_f64(), (ended - begun).as_secs_f64());
+        let (most, after) = (self.most, ended.elapsed());
+        let lag = format!("lag at most {most}, {what} after {after:.1?}");
+        Ok(writeln!(self.lines, "{at:8.1} s  {kind:14} {took:5.1} s  {lag}")?)
     }
 
     /// What must not be.

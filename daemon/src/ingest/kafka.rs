@@ -8,6 +8,8 @@ mod client;
 mod context;
 mod discovery;
 mod fetch;
+#[cfg(test)]
+mod mock;
 mod open_batch;
 mod outgoing;
 mod partition;
@@ -183,15 +185,13 @@ impl Drop for KafkaSource {
 mod tests {
     use std::time::Instant;
 
-    use rdkafka::ClientConfig;
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
+    use super::mock::{Mock, TOPIC};
     use super::*;
     use crate::ingest::SourceNotice;
 
-    const MESSAGES: usize = 5;
+    const MESSAGES: i64 = 5;
     const DEADLINE: Duration = Duration::from_secs(60);
 
     /// Everything until `is_done`.
@@ -205,38 +205,27 @@ mod tests {
 
     #[test]
     fn log_of_which_nothing_arrives_is_read_by_another_client_and_nothing_twice() {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster.create_topic("gateway", 1, 1).expect("a topic");
-        let brokers = cluster.bootstrap_servers();
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
-        let produce = || {
-            for _ in 0..MESSAGES {
-                producer.send(BaseRecord::<(), str>::to("gateway").payload("x").partition(0)).expect("room");
-            }
-            producer.flush(DEADLINE).expect("delivered");
-        };
-        produce();
-        let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
-        let topics: Topics = Arc::from(["gateway".to_owned()]);
-        let mut source = KafkaSource::start(&kafka, topics, &[0], Vec::new()).expect("it starts");
+        let mock = Mock::start();
+        mock.produce(MESSAGES);
+        let topics: Topics = Arc::from([TOPIC.to_owned()]);
+        let mut source = KafkaSource::start(&mock.kafka, topics, &[0], Vec::new()).expect("it starts");
         let mut read = Vec::new();
-        let count = |read: &[RawBatch]| read.iter().map(|batch| batch.messages.len()).sum::<usize>();
+        let count = |read: &[RawBatch]| read.iter().map(|batch| batch.messages.len()).sum::<usize>() as i64;
         read_until(&mut source, &mut read, |read| count(read) == MESSAGES);
         // As of a broker that does not lead the partition: no error reaches the application.
         let not_leader = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1_000];
-        cluster.request_errors(RDKafkaApiKey::Fetch, &not_leader);
-        produce();
-        let stuck = |notice: &SourceNotice| matches!(notice, SourceNotice::PartitionStuck { position } if position.offset == MESSAGES as i64);
+        mock.cluster.request_errors(RDKafkaApiKey::Fetch, &not_leader);
+        mock.produce(MESSAGES);
+        let stuck = |notice: &SourceNotice| matches!(notice, SourceNotice::PartitionStuck { position } if position.offset == MESSAGES);
         read_until(&mut source, &mut read, |read| read.iter().any(|batch| batch.notices.iter().any(stuck)));
-        cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+        mock.cluster.clear_request_errors(RDKafkaApiKey::Fetch);
         read_until(&mut source, &mut read, |read| count(read) >= 2 * MESSAGES);
         read_until(&mut source, &mut read, |read| {
-            read.last().is_some_and(|batch| batch.ends.iter().any(|end| end.offset == 2 * MESSAGES as i64))
+            read.last().is_some_and(|batch| batch.ends.iter().any(|end| end.offset == 2 * MESSAGES))
         });
         let offsets: Vec<i64> =
             read.iter().flat_map(|batch| batch.messages.iter().map(|m| m.position.offset)).collect();
-        assert_eq!(offsets, (0..2 * MESSAGES as i64).collect::<Vec<_>>());
+        assert_eq!(offsets, (0..2 * MESSAGES).collect::<Vec<_>>());
         Box::new(source).close(DEADLINE);
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Reader {
     /// As of the last look: topics that cannot be read, and those and others of which not all can be read.
     missing: BTreeSet<u16>,
     awaited: BTreeSet<u16>,
-    /// As of the last look, of partitions that are read: also of those of which the client says nothing.
+    /// As of the last look, of partitions that are read: also of those that the client has stopped fetching.
     log_ends: BTreeMap<(u16, i32), i64>,
     last_commit: Instant,
     turns: Turns,

@@ -52,38 +52,25 @@ fn not_available() -> KafkaError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use rdkafka::ClientConfig;
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
+    use super::super::mock::{Mock, TOPIC};
     use super::*;
-    use crate::config::KafkaConfig;
 
-    const TOPIC: &str = "gateway";
     const MESSAGES: i64 = 5;
     /// So often: which answer comes first, and whether both are there at once, is chance.
     const TIMES: usize = 200;
 
-    fn cluster() -> (MockCluster<'static, DefaultProducerContext>, BaseConsumer<Context>) {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster.create_topic(TOPIC, 1, 1).expect("a topic");
-        let brokers = cluster.bootstrap_servers();
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
-        for _ in 0..MESSAGES {
-            producer.send(BaseRecord::<(), str>::to(TOPIC).payload("x").partition(0)).expect("room");
-        }
-        producer.flush(Duration::from_secs(10)).expect("delivered");
-        let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
-        (cluster, discovery::asking_client(&kafka).expect("a client"))
+    fn asked() -> (Mock, BaseConsumer<Context>) {
+        let mock = Mock::start();
+        mock.produce(MESSAGES);
+        let client = discovery::asking_client(&mock.kafka).expect("a client");
+        (mock, client)
     }
 
     #[test]
     fn log_is_known_from_its_beginning_to_its_end() {
-        let (_cluster, client) = cluster();
+        let (_mock, client) = asked();
         assert_eq!(watermarks(&client, TOPIC, 0), Ok(Watermarks { low: 0, high: MESSAGES }));
         let missing = watermarks(&client, TOPIC, 1).expect_err("no such partition");
         assert_eq!(missing.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownPartition));
@@ -91,7 +78,7 @@ mod tests {
 
     #[test]
     fn full_log_never_looks_empty_where_one_answer_is_an_error() {
-        let (cluster, client) = cluster();
+        let (Mock { cluster, .. }, client) = asked();
         let errors = [
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
