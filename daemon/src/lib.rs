@@ -3,13 +3,14 @@
 //! Modules are declared in the order in which data flows. Read [`pipeline`] first: its `step` names the
 //! stages. A room stands above all that it uses: `cli` → `daemon` → `pipeline`, `serve`, `notify` →
 //! `detect`, `explain`, `store` → `decode`, `enrich`, `rollup` → `ingest`, `query`, `registry` → `schema`, `findings`,
-//! `losses`, `config`, `crash_points`, `limits`, `metrics`, `sketch`. No import runs back up.
+//! `losses`, `config`, `crash_points`, `folder`, `limits`, `metrics`, `sketch`. No import runs back up.
 
 pub mod limits;
 pub mod crash_points;
 pub mod config;
 pub mod schema;
 pub mod metrics;
+pub mod folder;
 pub mod ingest;
 pub mod losses;
 pub mod decode;

@@ -249,6 +249,8 @@ pub const AS_DATABASE_BYTES_MAX: u64 = 256 << 20;
 pub const AS_DATABASE_PROBES_MAX: usize = 10_000;
 /// Milliseconds without a change before a folder is read again: editors and syncs write in bursts.
 pub const RELOAD_QUIET_MS: u64 = 300;
+/// Milliseconds of changes without such a pause after which it is read all the same.
+pub const RELOAD_BURST_MS_MAX: u64 = 5_000;
 
 /// Longest grid of a detection, microseconds: a day. So long rows are kept beyond their rollup's retention.
 pub const DETECTION_GRID_MICROS_MAX: i64 = 86_400_000_000;

@@ -15,7 +15,6 @@ mod parts;
 pub mod plan;
 mod shape;
 mod slot;
-pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -17,7 +17,6 @@ pub(crate) mod reader;
 pub mod scope;
 pub mod selectors;
 mod tables;
-pub mod watch;
 mod yaml;
 
 use std::collections::HashMap;

@@ -35,7 +35,7 @@ const TYPE_SUFFIXES: &[&str] = &["_opt", "_vec", "_map"];
 const WORK_LEFT: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 /// Rooms by floor: a room uses rooms below it, or beside it without a circle.
 const FLOORS: &[&[&str]] = &[
-    &["limits", "losses", "crash_points", "config", "schema", "metrics", "findings", "sketch"],
+    &["limits", "losses", "crash_points", "config", "schema", "metrics", "folder", "findings", "sketch"],
     &["ingest", "query", "registry"],
     &["decode", "enrich", "rollup"],
     &["detect", "explain", "store"],

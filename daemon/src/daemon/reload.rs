@@ -8,18 +8,17 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::{Command, DaemonError};
 use crate::config::Config;
+use crate::folder::FolderWatcher;
 use crate::metrics::{KindLabel, Metrics};
 use crate::query::QueryTexts;
 use crate::query::load::QueryErrors;
-use crate::query::watch::QueryWatcher;
-use crate::registry::watch::RegistryWatcher;
 use crate::registry::{Registry, RegistryErrors};
 use crate::serve::Health;
 
 /// What watches the files, and reads them again when told to.
 #[derive(Clone)]
 pub struct Reloader {
-    watchers: Arc<(RegistryWatcher, Option<QueryWatcher>)>,
+    watchers: Arc<(FolderWatcher<Registry>, Option<FolderWatcher<QueryTexts>>)>,
     commands: SyncSender<Command>,
     metrics: Arc<Metrics>,
 }
@@ -71,14 +70,14 @@ fn watch_registry(
     commands: &SyncSender<Command>,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
-) -> Result<RegistryWatcher, DaemonError> {
+) -> Result<FolderWatcher<Registry>, DaemonError> {
     let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
-    let on_registry = move |loaded: Result<Arc<Registry>, RegistryErrors>| match loaded {
+    let on_registry = move |loaded: Result<Registry, RegistryErrors>| match loaded {
         Ok(registry) => {
             tracing::info!("a new registry is in force from the next batch on");
             counts.registry_current.set(1);
             seen.set("registry", Ok(()));
-            let _ = sender.send(Command::Registry(registry));
+            let _ = sender.send(Command::Registry(Arc::new(registry)));
         }
         Err(errors) => {
             tracing::error!("registry refused, the last good one stays in force:\n{errors}");
@@ -87,7 +86,7 @@ fn watch_registry(
             seen.degrade("registry", errors.to_string());
         }
     };
-    RegistryWatcher::start(&config.registry.path, Box::new(on_registry))
+    FolderWatcher::start(&config.registry.path, Box::new(on_registry))
         .map_err(|e| DaemonError::Watch { path: config.registry.path.clone(), reason: e.to_string() })
 }
 
@@ -96,14 +95,14 @@ fn watch_queries(
     commands: &SyncSender<Command>,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
-) -> Result<Option<QueryWatcher>, DaemonError> {
+) -> Result<Option<FolderWatcher<QueryTexts>>, DaemonError> {
     let Some(queries) = &config.queries else { return Ok(None) };
     let (sender, seen, counts) = (commands.clone(), health.clone(), metrics.clone());
     let on_queries = move |loaded: Result<QueryTexts, QueryErrors>| match loaded {
         Ok(texts) => drop(sender.send(Command::Queries(texts))),
         Err(errors) => refuse_queries(&counts, &seen, &errors.to_string()),
     };
-    QueryWatcher::start(&queries.path, Box::new(on_queries))
+    FolderWatcher::start(&queries.path, Box::new(on_queries))
         .map(Some)
         .map_err(|e| DaemonError::Watch { path: queries.path.clone(), reason: e.to_string() })
 }

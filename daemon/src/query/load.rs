@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::cases;
 pub use super::cases::Case;
 use super::{DetectionQuery, Mode, QueryText, QueryTexts, RollupQuery};
+use crate::folder::{FromFolder, Loaded};
 use crate::limits::{DETECTION_GRID_MICROS_MAX, QUERIES_MAX, QUERY_BYTES_MAX, TEXT_FILE_BYTES_MAX};
 use crate::registry::errors::{Place, Problems, nearest};
 use front::{Halves, Keys};
@@ -258,6 +259,18 @@ impl QueryTexts {
         let mut hash = Sha256::new();
         texts.for_each(|t| hash.update(format!("{}\0{}\0", t.id, t.sha256)));
         hex(&hash.finalize())
+    }
+}
+
+impl FromFolder for QueryTexts {
+    type Errors = QueryErrors;
+
+    fn read(folder: &Path) -> Loaded<Self> {
+        Loaded { outcome: Self::load(folder), files: Vec::new() }
+    }
+
+    fn version(&self) -> String {
+        self.version()
     }
 }
 

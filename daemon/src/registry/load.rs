@@ -18,20 +18,26 @@ use super::entries::{KINDS, Parts};
 use super::errors::{Place, Problems, RegistryErrors};
 use super::published::{NetworkFile, Published};
 use super::reader::{TextFile, each_entry};
+use crate::folder::{FromFolder, Loaded};
 use crate::limits::{REGISTRY_DEPTH_MAX, REGISTRY_FILES_MAX, TEXT_FILE_BYTES_MAX};
-
-/// What came of reading a registry.
-pub(super) struct Loaded {
-    pub(super) outcome: Result<Registry, RegistryErrors>,
-    /// Every file that the registry names, whether or not it could be read.
-    pub(super) files: Vec<PathBuf>,
-}
 
 /// What the files of a registry end in: our own tables, and catalog entities of Backstage.
 const EXTENSIONS: &[&str] = &["toml", "yaml", "yml"];
 
+impl FromFolder for Registry {
+    type Errors = RegistryErrors;
+
+    fn read(folder: &Path) -> Loaded<Self> {
+        load(folder)
+    }
+
+    fn version(&self) -> String {
+        self.version().to_owned()
+    }
+}
+
 /// Loads every file with one of EXTENSIONS below `folder`.
-pub(super) fn load(folder: &Path) -> Loaded {
+pub(super) fn load(folder: &Path) -> Loaded<Registry> {
     let mut problems = Problems::default();
     let texts = read_texts(folder, EXTENSIONS, &mut problems);
     if texts.is_empty() && problems.is_empty() {
@@ -57,7 +63,12 @@ pub(super) enum Source {
 }
 
 /// Builds a registry from named texts; `root` is what the names have in common.
-fn build(mut texts: Vec<(String, String)>, root: &str, source: Source, mut problems: Problems) -> Loaded {
+fn build(
+    mut texts: Vec<(String, String)>,
+    root: &str,
+    source: Source,
+    mut problems: Problems,
+) -> Loaded<Registry> {
     texts.sort();
     let mut version_parts = texts.clone();
     let kinds: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).collect();
