@@ -134,8 +134,8 @@ pub const LEAP_DOUBT_MS: i64 = 5_000;
 /// Milliseconds after which partitions at their end of log are told again to who may have forgotten it.
 pub const ENDS_TOLD_EVERY_MS: u64 = 1_000;
 /// Milliseconds of grid points in one step while the daemon runs: days of them may have waited for one source. Commits,
-/// the watchdog and an end come between steps.
-pub const SETTLE_STEP_MS: u64 = 1_000;
+/// the watchdog, an end and new messages come between steps, and of those BATCHES_IN_FLIGHT_MAX batches stand in line.
+pub const SETTLE_STEP_MS: u64 = 100;
 
 /// Rejected payloads of one topic and reason kept in the store, a sample where there are more: enough to see what is
 /// wrong with one producer and to try a fix. Counts stay exact.

@@ -61,8 +61,7 @@ impl Runner {
                 break;
             }
             self.answer();
-            let wait = if self.pipeline.is_committing() { COMMIT_WAIT } else { BATCH_WAIT };
-            let Some(batch) = self.source.next_batch(wait)? else { break };
+            let Some(batch) = self.source.next_batch(self.patience())? else { break };
             self.crash.pass(CrashPoint::BatchRead);
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
@@ -80,6 +79,17 @@ impl Runner {
         let committed = self.pipeline.commit(wall_clock)?;
         self.tell(&committed);
         Ok(())
+    }
+
+    /// How long to wait for a batch, if none is there.
+    fn patience(&self) -> Duration {
+        if self.pipeline.is_behind() {
+            Duration::ZERO
+        } else if self.pipeline.is_committing() {
+            COMMIT_WAIT
+        } else {
+            BATCH_WAIT
+        }
     }
 
     /// Copies the rows that one question is about; nobody else waits for it.
