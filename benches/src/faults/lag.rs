@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use shadowprod_benches::Failure;
 
+use super::soak::Kind;
+
 /// Messages of so many seconds are no lag: they are under way.
 const UNDER_WAY_SECONDS: i64 = 2;
 
@@ -20,11 +22,11 @@ pub struct Lag {
     started: Instant,
     lines: File,
     /// The last fault, when it began and when it was over, until what waited because of it is read.
-    since: Option<(&'static str, Instant, Instant)>,
+    since: Option<(Kind, Instant, Instant)>,
     most: i64,
     most_of_all: i64,
     gone_after: Vec<Duration>,
-    left: BTreeMap<&'static str, u64>,
+    left: BTreeMap<Kind, u64>,
 }
 
 impl Lag {
@@ -48,7 +50,7 @@ impl Lag {
     }
 
     /// A fault that began then is over now.
-    pub fn fault(&mut self, kind: &'static str, begun: Instant) {
+    pub fn fault(&mut self, kind: Kind, begun: Instant) {
         (self.since, self.most) = (Some((kind, begun, Instant::now())), 0);
     }
 
@@ -72,17 +74,19 @@ impl Lag {
         self.write(kind, begun, ended, &format!("in {}: still there", behind.join(", ")))
     }
 
-    fn write(&mut self, kind: &str, begun: Instant, ended: Instant, what: &str) -> Result<(), Failure> {
+    fn write(&mut self, kind: Kind, begun: Instant, ended: Instant, what: &str) -> Result<(), Failure> {
         let (at, took) = ((begun - self.started).as_secs_f64(), (ended - begun).as_secs_f64());
         let (most, after) = (self.most, ended.elapsed());
         let lag = format!("lag at most {most}, {what} after {after:.1?}");
-        Ok(writeln!(self.lines, "{at:8.1} s  {kind:14} {took:5.1} s  {lag}")?)
+        Ok(writeln!(self.lines, "{at:8.1} s  {:14} {took:5.1} s  {lag}", kind.name())?)
     }
 
     /// What must not be.
     pub fn violations(&self) -> Option<String> {
         let left = &self.left;
-        (!left.is_empty()).then(|| format!("a lag was still there when the next fault came: {left:?}"))
+        let left: Vec<String> = left.iter().map(|(kind, count)| format!("{} {count}", kind.name())).collect();
+        (!left.is_empty())
+            .then(|| format!("a lag was still there when the next fault came: {}", left.join(", ")))
     }
 
     /// In words.

@@ -5,11 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use shadowprod::cli::generate::ScaleArgument;
 
-use super::soak::KINDS;
+use super::soak::Kind;
 
 /// A flood of a million credentials is several times as much.
 pub const MEMORY_MIB_DEFAULT: usize = 256;
@@ -57,8 +56,15 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", help_heading = FAULTS)]
     pub soak: Option<u64>,
     /// Only these of its faults, as its table names them
-    #[arg(long, value_name = "KIND,...", value_delimiter = ',', requires = "soak", help_heading = FAULTS, value_parser = PossibleValuesParser::new(KINDS), hide_possible_values = true)]
-    pub soak_only: Vec<String>,
+    #[arg(
+        long,
+        value_name = "KIND,...",
+        value_delimiter = ',',
+        requires = "soak",
+        help_heading = FAULTS,
+        hide_possible_values = true
+    )]
+    pub soak_only: Vec<Kind>,
     /// Binaries built with planted.patch: each of its bugs must be caught
     #[arg(long, value_name = "DIR", help_heading = FAULTS)]
     pub planted: Option<PathBuf>,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use fastrand::Rng;
 use rdkafka::producer::Producer;
 use shadowprod::cli::{generate, replay};
@@ -31,14 +32,9 @@ use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
 use super::watcher::Watcher;
 use super::{broker, disk, judge};
 
-const BROKER_KILLED: &str = "broker killed";
-const DISK: &str = "disk";
 const FAULT_EVERY: Duration = Duration::from_secs(30);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const PARTITIONS: i32 = 2;
-/// What happens, by the number of the dice; the last also in place of those that need the broker's control.
-pub const KINDS: [&str; 7] =
-    ["SIGKILL", "SIGTERM", "SIGHUP", "SIGSTOP", BROKER_KILLED, "broker paused", DISK];
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// From the last message to the last finding: half a minute of silence, and what was behind.
 const END_PATIENCE: Duration = Duration::from_secs(180);
@@ -52,6 +48,33 @@ const LATENESS_SECONDS: u32 = 14_400;
 const BATCH: usize = 1_024;
 /// A queue of sent messages for the undisturbed pipeline: it may be some seconds behind.
 const BATCHES_WAITING: usize = 64;
+
+/// What happens, by the number of the dice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    #[value(name = "SIGKILL")]
+    Killed,
+    #[value(name = "SIGTERM")]
+    Ended,
+    #[value(name = "SIGHUP")]
+    Reloaded,
+    #[value(name = "SIGSTOP")]
+    Stopped,
+    #[value(name = "broker killed")]
+    BrokerKilled,
+    #[value(name = "broker paused")]
+    BrokerPaused,
+    /// Also in place of what needs the broker's control, where there is none.
+    #[value(name = "disk")]
+    Disk,
+}
+
+impl Kind {
+    /// As the command line and the table have it.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
 
 /// One message that was sent.
 struct Sent {
@@ -205,8 +228,7 @@ struct Soak<'a> {
     daemon: Option<Incarnation>,
     starts: usize,
     outcome: Outcome,
-    /// Faults by name.
-    kinds: BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<Kind, u64>,
     lag: Lag,
     resident: Vec<usize>,
 }
@@ -258,13 +280,13 @@ impl<'a> Soak<'a> {
                 // A broker that was killed is taken back by its cluster up to twelve seconds after it is there again
                 // (broker.session.timeout.ms): what waited has its time after that too.
                 let ended = Instant::now();
-                let rest = if kind == BROKER_KILLED { FAULT_EVERY } else { FAULT_EVERY / 2 };
+                let rest = if kind == Kind::BrokerKilled { FAULT_EVERY } else { FAULT_EVERY / 2 };
                 next = (begun + FAULT_EVERY).max(ended + rest);
             }
             if self.look()? {
                 // The disk failed only now: what waits because of it has its time from here.
                 let now = Instant::now();
-                self.lag.fault(DISK, now);
+                self.lag.fault(Kind::Disk, now);
                 next = next.max(now + FAULT_EVERY / 2);
             }
             std::thread::sleep(SAMPLE_EVERY);
@@ -272,47 +294,47 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// One fault; its name.
-    fn fault(&mut self, dice: &mut Rng) -> Result<&'static str, Failure> {
-        let only = &self.options.soak_only;
+    /// One fault.
+    fn fault(&mut self, dice: &mut Rng) -> Result<Kind, Failure> {
+        let (kinds, only) = (Kind::value_variants(), &self.options.soak_only);
         let kind = loop {
-            let kind = KINDS[dice.u8(..KINDS.len() as u8) as usize];
-            if only.is_empty() || only.iter().any(|one| one == kind) {
+            let kind = kinds[dice.u8(..kinds.len() as u8) as usize];
+            if only.is_empty() || only.contains(&kind) {
                 break kind;
             }
         };
         match (kind, &self.options.control) {
-            ("SIGKILL", _) => self.replace(Incarnation::kill, &[])?,
-            ("SIGTERM", _) => {
+            (Kind::Killed, _) => self.replace(Incarnation::kill, &[])?,
+            (Kind::Ended, _) => {
                 let end = |daemon: Incarnation| match daemon.stop(STOP_PATIENCE)? {
                     Some(status) if status.success() => Ok(()),
                     other => Err(format!("SIGTERM: {other:?}").into()),
                 };
                 self.replace(end, &[])?;
             }
-            ("SIGHUP", _) => self.signal("HUP")?,
-            ("SIGSTOP", _) => {
+            (Kind::Reloaded, _) => self.signal("HUP")?,
+            (Kind::Stopped, _) => {
                 self.signal("STOP")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
                 self.signal("CONT")?;
             }
-            (BROKER_KILLED, Some(control)) => {
+            (Kind::BrokerKilled, Some(control)) => {
                 broker::control(control, "kill")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(AWAY_MS)));
                 broker::control(control, "restart")?;
             }
             // Its connections outlive it: what was written meanwhile comes at once, before anybody has looked around.
-            ("broker paused", Some(control)) => {
+            (Kind::BrokerPaused, Some(control)) => {
                 broker::control(control, "pause")?;
                 std::thread::sleep(Duration::from_millis(dice.u64(PAUSED_MS)));
                 broker::control(control, "resume")?;
             }
             // The daemon ends by itself at some disk operation, and is started again by look().
-            _ => {
+            (Kind::Disk, _) | (Kind::BrokerKilled | Kind::BrokerPaused, None) => {
                 let (mode, at) = disk::any_failure(dice);
                 let variables = disk::variables(self.dir, &self.state(), mode, at, dice.u64(..))?;
                 self.replace(Incarnation::kill, &variables)?;
-                return Ok(DISK);
+                return Ok(Kind::Disk);
             }
         }
         Ok(kind)
@@ -386,13 +408,13 @@ impl<'a> Soak<'a> {
     }
 }
 
-fn note(expected: &Expected, kinds: &BTreeMap<&'static str, u64>, lag: &Lag, resident: &[usize]) -> String {
+fn note(expected: &Expected, kinds: &BTreeMap<Kind, u64>, lag: &Lag, resident: &[usize]) -> String {
     let quarter = |n: usize| {
         let mut part = resident[resident.len() * n / 4..resident.len() * (n + 1) / 4].to_vec();
         part.sort_unstable();
         [part.get(part.len() / 2), part.last()].map(|bytes| bytes.copied().unwrap_or_default() >> 20)
     };
-    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.name())).collect();
     format!(
         "{}; {} messages, {} findings; {}; MiB by quarter, median and most {:?}",
         kinds.join(", "),
