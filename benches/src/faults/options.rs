@@ -113,7 +113,7 @@ pub struct Options {
 impl Options {
     /// The size as the command line has it.
     pub fn scale_name(&self) -> String {
-        self.scale.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name_of(self.scale)
     }
 
     pub fn needs_broker(&self) -> bool {
@@ -125,6 +125,11 @@ impl Options {
     pub fn broker_kills(&self) -> Option<u64> {
         self.control.as_ref().and(self.broker).map(|count| count.div_ceil(7))
     }
+}
+
+/// A value as the command line has it.
+pub fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The daemon that was built with this program.

@@ -25,7 +25,7 @@ use shadowprod_world::{Plan, World};
 
 use super::incarnation::Incarnation;
 use super::lag::Lag;
-use super::options::Options;
+use super::options::{Options, name_of};
 use super::outcome::Outcome;
 use super::round::keep;
 use super::stand::{self, Expected, GARBAGE, GARBAGE_EVERY, Stand};
@@ -72,7 +72,7 @@ pub enum Kind {
 impl Kind {
     /// As the command line and the table have it.
     pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name_of(self)
     }
 }
 
