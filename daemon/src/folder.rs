@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -61,17 +61,19 @@ impl<T: FromFolder> FolderWatcher<T> {
     /// one before, good or bad. It does not hear of the present one.
     pub fn start(folder: &Path, on_change: OnChange<T>) -> Result<Self, WatchError> {
         let fail = |source| WatchError { folder: folder.display().to_string(), source };
-        let files = Arc::new(Mutex::new(BTreeSet::new()));
         let (changed, changes) = sync_channel(1);
-        let handler = handler(folder, files.clone(), changed);
-        let mut events = recommended_watcher(handler).map_err(fail)?;
+        let mut events = recommended_watcher(handler(changed.clone(), |_| true)).map_err(fail)?;
         events.watch(folder, RecursiveMode::Recursive).map_err(fail)?;
+        let outside = Arc::new(Mutex::new(BTreeSet::new()));
+        let named = outside.clone();
+        let is_named = move |path: &Path| names(&locked(&named), path);
         let mut watched = Watched {
             folder: folder.to_owned(),
-            files,
-            outside: BTreeSet::new(),
+            outside,
+            parents: BTreeSet::new(),
             last: None,
-            events,
+            _events: events,
+            events_outside: recommended_watcher(handler(changed, is_named)).map_err(fail)?,
             on_change,
         };
         // Read once it is watched: no change falls between.
@@ -101,13 +103,15 @@ impl<T: FromFolder> FolderWatcher<T> {
 /// The last known state of a folder, where it lies, and who hears of the next.
 struct Watched<T: FromFolder> {
     folder: PathBuf,
-    /// Files that the folder's files named when they were last read.
-    files: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Files outside that the folder's files named when they were last read.
+    outside: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Folders of such files that are watched, too.
-    outside: BTreeSet<PathBuf>,
+    parents: BTreeSet<PathBuf>,
     /// `None` before it was first read.
     last: Option<Result<String, T::Errors>>,
-    events: RecommendedWatcher,
+    _events: RecommendedWatcher,
+    /// A watcher of its own: in one, a folder that is watched under two paths is told under the last of them only.
+    events_outside: RecommendedWatcher,
     on_change: OnChange<T>,
 }
 
@@ -126,10 +130,11 @@ impl<T: FromFolder> Watched<T> {
     fn read(&mut self) -> Result<T, T::Errors> {
         loop {
             let Loaded { outcome, files } = T::read(&self.folder);
-            let files: BTreeSet<PathBuf> = files.into_iter().collect();
-            let before = mem::replace(&mut *locked(&self.files), files.clone());
+            let outside = files.into_iter().filter(|file| lies_outside(file, &self.folder));
+            let outside: BTreeSet<PathBuf> = outside.collect();
+            let before = mem::replace(&mut *locked(&self.outside), outside.clone());
             // What changed between reading a file and watching it was seen by nobody.
-            if !self.watches_more(&files) && files.is_subset(&before) {
+            if !self.watches_more(&outside) && outside.is_subset(&before) {
                 return outcome;
             }
         }
@@ -138,22 +143,27 @@ impl<T: FromFolder> Watched<T> {
     /// A file is watched through its folder, so that one that is replaced or appears later is seen. Whether a folder is
     /// watched that was not before.
     fn watches_more(&mut self, files: &BTreeSet<PathBuf>) -> bool {
-        let outside = files.iter().filter(|file| !file.starts_with(&self.folder));
-        let parents: BTreeSet<&Path> = outside.filter_map(|file| file.parent()).collect();
+        let parents: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
         let mut watches_more = false;
         for parent in parents {
             // Also one that is watched: it may have been made anew.
-            match self.events.watch(parent, RecursiveMode::NonRecursive) {
-                Ok(()) => watches_more |= self.outside.insert(parent.to_owned()),
+            match self.events_outside.watch(parent, RecursiveMode::NonRecursive) {
+                Ok(()) => watches_more |= self.parents.insert(parent.to_owned()),
                 Err(error) => {
                     let folder = parent.display();
                     tracing::warn!(%folder, %error, "cannot watch it; what changes there counts from the next reload on");
-                    self.outside.remove(parent);
+                    self.parents.remove(parent);
                 }
             }
         }
         watches_more
     }
+}
+
+/// Whether a file may lie elsewhere than below `folder`, as `folder/../other/file` does.
+fn lies_outside(file: &Path, folder: &Path) -> bool {
+    file.strip_prefix(folder)
+        .map_or(true, |below| below.components().any(|part| part == Component::ParentDir))
 }
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -166,28 +176,26 @@ fn version_of<T: FromFolder>(outcome: &Result<T, T::Errors>) -> Result<String, T
 
 /// Says through `changed` that there was a change since it was last taken from there.
 fn handler(
-    folder: &Path,
-    files: Arc<Mutex<BTreeSet<PathBuf>>>,
     changed: SyncSender<()>,
+    concerns: impl Fn(&Path) -> bool + Send + 'static,
 ) -> impl Fn(notify::Result<Event>) + Send + 'static {
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     move |event| {
-        if is_change(&event, &folder, &locked(&files)) {
+        if is_change(&event, &concerns) {
             // One that waits already stands for this one, too.
             let _ = changed.try_send(());
         }
     }
 }
 
-/// Lost events count as change. Folders of files outside hold other people's files, too: those do not.
-fn is_change(event: &notify::Result<Event>, folder: &Path, files: &BTreeSet<PathBuf>) -> bool {
+/// Lost events count as change.
+fn is_change(event: &notify::Result<Event>, concerns: impl Fn(&Path) -> bool) -> bool {
     let Ok(event) = event else { return true };
-    let is_named = |path: &PathBuf| {
-        path.ends_with(VOLUME_LINK) || files.iter().any(|file| file.file_name() == path.file_name())
-    };
-    may_change_files(event.kind)
-        && (event.paths.is_empty()
-            || event.paths.iter().any(|path| path.starts_with(folder) || is_named(path)))
+    may_change_files(event.kind) && (event.paths.is_empty() || event.paths.iter().any(|path| concerns(path)))
+}
+
+/// Folders of files outside hold other people's files, too.
+fn names(files: &BTreeSet<PathBuf>, path: &Path) -> bool {
+    path.ends_with(VOLUME_LINK) || files.iter().any(|file| file.file_name() == path.file_name())
 }
 
 /// Reading a file is an event, too; only what may have changed one counts.
@@ -323,6 +331,44 @@ mod tests {
 
         put(&ranges, "203.0.113.0/24\n");
         assert_eq!(wait().unwrap().version(), changed.version());
+    }
+
+    #[test]
+    fn file_beside_the_folder_is_watched_however_its_path_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let [folder, beside] = ["registry", "published"].map(|name| root.path().join(name));
+        for folder in [&folder, &beside] {
+            fs::create_dir(folder).unwrap();
+        }
+        put(&beside.join("ips.txt"), "198.51.100.0/24\n");
+        let named = "[[network_file]]\nformat = \"cloudflare\"\npath = \"../published/ips.txt\"\n";
+        put(&folder.join("estate.toml"), named);
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
+        let _watcher = FolderWatcher::start(&folder, Box::new(tell)).unwrap();
+
+        put(&beside.join("ips.txt"), "203.0.113.0/24\n");
+        let changed = receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
+        assert!(changed.cloud("203.0.113.7".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn folder_that_a_named_file_shows_under_another_path_is_watched_all_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let [folder, link] = ["registry-7", "registry"].map(|name| root.path().join(name));
+        fs::create_dir(&folder).unwrap();
+        symlink(&folder, &link).unwrap();
+        put(&folder.join("ips.txt"), "198.51.100.0/24\n");
+        let path = folder.join("ips.txt");
+        let named = format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{}\"\n", path.display());
+        put(&folder.join("estate.toml"), &named);
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
+        let _watcher = FolderWatcher::start(&link, Box::new(tell)).unwrap();
+
+        put(&folder.join("people.toml"), TEAM);
+        let changed = receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
+        assert_eq!(changed.people().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(crate) use published::tests as network_files;
 pub use published::{AutonomousSystem, CloudRange};
 
 use crate::findings::{Owner, Severity};
+use crate::folder::FromFolder;
 use addresses::CidrIndex;
 use entries::Parts;
 use facts::{
@@ -89,7 +90,7 @@ enum Actor {
 impl Registry {
     /// Loads every `*.toml`, `*.yaml` and `*.yml` below `folder`; hidden files and folders are left out. Errors: every mistake.
     pub fn load(folder: &Path) -> Result<Self, RegistryErrors> {
-        load::load(folder).outcome
+        Self::read(folder).outcome
     }
 
     /// The same from texts in memory, each with the name that errors give: for cases that queries carry.

@@ -27,25 +27,21 @@ const EXTENSIONS: &[&str] = &["toml", "yaml", "yml"];
 impl FromFolder for Registry {
     type Errors = RegistryErrors;
 
+    /// Every file with one of EXTENSIONS below `folder`.
     fn read(folder: &Path) -> Loaded<Self> {
-        load(folder)
+        let mut problems = Problems::default();
+        let texts = read_texts(folder, EXTENSIONS, &mut problems);
+        if texts.is_empty() && problems.is_empty() {
+            let place = whole(folder);
+            let fix = "put at least one file with [[pilot]] tables there, or correct the path".to_owned();
+            problems.error(&place, "no *.toml, *.yaml or *.yml file in this folder".to_owned(), fix);
+        }
+        build(texts, &format!("{}/", folder.display()), Source::Folder, problems)
     }
 
     fn version(&self) -> String {
         self.version().to_owned()
     }
-}
-
-/// Loads every file with one of EXTENSIONS below `folder`.
-pub(super) fn load(folder: &Path) -> Loaded<Registry> {
-    let mut problems = Problems::default();
-    let texts = read_texts(folder, EXTENSIONS, &mut problems);
-    if texts.is_empty() && problems.is_empty() {
-        let place = whole(folder);
-        let fix = "put at least one file with [[pilot]] tables there, or correct the path".to_owned();
-        problems.error(&place, "no *.toml, *.yaml or *.yml file in this folder".to_owned(), fix);
-    }
-    build(texts, &format!("{}/", folder.display()), Source::Folder, problems)
 }
 
 /// Builds a registry from texts in memory.
