@@ -18,6 +18,17 @@ use prometheus_client::registry::{Registry, Unit};
 
 use exposition::Latency;
 
+/// What a source can tell of its logs and brokers.
+const NOTICES: [&str; 7] = [
+    "retention_gap",
+    "topic_recreated",
+    "topic_unreadable",
+    "partition_added",
+    "partition_stuck",
+    "broker_down",
+    "broker_up",
+];
+
 /// A gauge of seconds, ratios or scores.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -113,7 +124,7 @@ pub struct Metrics {
     pub ingest_paused: Gauge,
     /// 1 while the broker answers.
     pub ingest_broker_up: Gauge,
-    /// Notices of the source: retention_gap, topic_recreated, partition_added, broker_down, broker_up.
+    /// Notices of the source, by name.
     pub ingest_notices: Family<KindLabel, Counter>,
     /// Messages lost to retention before they were read.
     pub ingest_lost_messages: Counter,
@@ -300,9 +311,8 @@ impl Metrics {
 
     /// A series that first appears at 1 has no rate: closed sets known here are there from the start.
     fn start_at_zero(&self) {
-        let notices = ["retention_gap", "topic_recreated", "partition_added", "broker_down", "broker_up"];
         let sets: [(&Family<KindLabel, Counter>, &[&'static str]); 6] = [
-            (&self.ingest_notices, &notices),
+            (&self.ingest_notices, &NOTICES),
             (&self.findings_early, &["confirmed", "withdrawn"]),
             (&self.registry_reloads, &["applied", "refused"]),
             (&self.query_reloads, &["applied", "refused"]),

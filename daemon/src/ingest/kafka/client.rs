@@ -15,6 +15,9 @@ use crate::config::KafkaConfig;
 /// A consumer, as every queue of its partitions holds it.
 pub(super) type Consumer = Arc<BaseConsumer<Context>>;
 
+/// The queue of one partition.
+pub(super) type Queue = PartitionQueue<Context>;
+
 /// The client, once there is one.
 pub(super) struct Client {
     kafka: KafkaConfig,
@@ -42,26 +45,28 @@ impl Client {
         if let Some(consumer) = &self.consumer {
             return Ok(consumer.clone());
         }
+        let consumer = self.make(partitions)?;
+        Ok(self.consumer.insert(consumer).clone())
+    }
+
+    /// Another one for so many partitions.
+    pub(super) fn make(&self, partitions: usize) -> Result<Consumer, String> {
         let consumer: BaseConsumer<Context> = settings::reading(&self.kafka, partitions)
             .map_err(|e| e.to_string())?
             .create_with_context(Context::default())
             .map_err(|e| e.to_string())?;
-        Ok(self.consumer.insert(Arc::new(consumer)).clone())
+        Ok(Arc::new(consumer))
     }
 
-    /// Gives up the one there is.
-    pub(super) fn take(&mut self) -> Option<Consumer> {
-        self.consumer.take()
+    /// Puts another in the place of the one there is, which it gives back.
+    pub(super) fn replace(&mut self, consumer: Consumer) -> Option<Consumer> {
+        self.consumer.replace(consumer)
     }
 }
 
-/// The queue of one partition: only there do end-of-log events and errors say which partition they belong to. Split
+/// One partition's queue: only there do end-of-log events and errors say which partition they belong to. Split
 /// before the partition is assigned, so that nothing arrives elsewhere. It wakes the calling thread.
-pub(super) fn queue(
-    consumer: &Consumer,
-    topic: &str,
-    partition: i32,
-) -> Result<PartitionQueue<Context>, String> {
+pub(super) fn queue(consumer: &Consumer, topic: &str, partition: i32) -> Result<Queue, String> {
     let mut queue = consumer
         .split_partition_queue(topic, partition)
         .ok_or("the client gives no queue for a partition")?;

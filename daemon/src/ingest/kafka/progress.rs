@@ -15,6 +15,7 @@ pub(super) type Key = (u16, i32);
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    looked_at: Option<Instant>,
     partitions: BTreeMap<Key, Standstill>,
 }
 
@@ -24,44 +25,50 @@ struct Standstill {
     next: i64,
     /// End of log at the last look.
     high: i64,
-    /// Nothing was read since, although there was something.
-    since: Instant,
+    /// For so long nothing was read although there was something.
+    stood: Duration,
     /// For so long that is nothing unusual.
     patience: Duration,
 }
 
 impl Standstill {
-    fn new(next: i64, high: i64, now: Instant) -> Self {
-        Self { next, high, since: now, patience: Duration::from_millis(limits::STUCK_AFTER_MS) }
+    fn new(next: i64, high: i64) -> Self {
+        Self { next, high, stood: Duration::ZERO, patience: Duration::from_millis(limits::STUCK_AFTER_MS) }
     }
 }
 
 impl Progress {
-    /// One look. `read`: NEXT offset of each partition that should be read right now; `ends`: where the logs ended just now.
-    /// A partition that stands still is told again only after twice as long, until it moves.
+    /// One look. `read`: how far each partition is read that should be read right now; `ends`: where the logs ended just now.
+    /// A partition that stands still is told again only after twice as long, until it moves. However long nobody looked, it
+    /// counts as one interval: what is read meanwhile is told a moment later, as after a process was stopped.
     pub(super) fn look(
         &mut self,
         read: &BTreeMap<Key, i64>,
         ends: &BTreeMap<Key, i64>,
         now: Instant,
     ) -> Vec<Key> {
+        let since = now.duration_since(self.looked_at.replace(now).unwrap_or(now));
+        let interval = since.min(Duration::from_millis(limits::METADATA_INTERVAL_MS));
         for (key, standstill) in &mut self.partitions {
             if !read.contains_key(key) || !ends.contains_key(key) {
-                standstill.since = now;
+                standstill.stood = Duration::ZERO;
             }
         }
         let mut stuck = Vec::new();
         for (key, next) in read {
             let Some(high) = ends.get(key) else { continue };
-            let known = self.partitions.entry(*key).or_insert_with(|| Standstill::new(*next, *next, now));
+            let known = self.partitions.entry(*key).or_insert_with(|| Standstill::new(*next, *next));
             if known.next != *next {
-                *known = Standstill::new(*next, *high, now);
+                *known = Standstill::new(*next, *high);
             } else if known.high <= *next {
                 // What there is by now may have come a moment ago.
-                known.since = now;
-            } else if now.duration_since(known.since) >= known.patience {
+                known.stood = Duration::ZERO;
+            } else {
+                known.stood += interval;
+            }
+            if known.stood >= known.patience {
                 stuck.push(*key);
-                known.since = now;
+                known.stood = Duration::ZERO;
                 let most = Duration::from_millis(limits::STUCK_AGAIN_AFTER_MS_MAX);
                 known.patience = known.patience.saturating_mul(2).min(most);
             }
@@ -81,8 +88,12 @@ mod tests {
     /// The seconds after which a partition is told, if it is looked at every five seconds; `at` says how far it is read and
     /// where it ends then.
     fn told(at: impl Fn(u64) -> (Option<i64>, i64)) -> Vec<u64> {
+        told_at((0..120).step_by(5), at)
+    }
+
+    fn told_at(looks: impl IntoIterator<Item = u64>, at: impl Fn(u64) -> (Option<i64>, i64)) -> Vec<u64> {
         let (mut progress, start, mut told) = (Progress::default(), Instant::now(), Vec::new());
-        for second in (0..120).step_by(5) {
+        for second in looks {
             let (next, high) = at(second);
             let read = next.map(|next| (KEY, next)).into_iter().collect();
             let ends = BTreeMap::from([(KEY, high)]);
@@ -116,5 +127,13 @@ mod tests {
     fn time_in_which_nobody_should_read_does_not_count() {
         let at = |second| (Some(7).filter(|_| !(10..60).contains(&second)), 10);
         assert_eq!(told(at), [65, 85]);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_counts_for_one_look() {
+        // A process that was stopped for ten minutes: what was read up to then is all that is known just after.
+        let at = |second| if second <= 600 { (Some(7), 10) } else { (Some(10), 10) };
+        assert_eq!(told_at([0, 600, 605, 610], at), [0; 0]);
+        assert_eq!(told_at([0, 600, 605, 610], |_| (Some(7), 10)), [605]);
     }
 }

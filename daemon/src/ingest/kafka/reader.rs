@@ -142,7 +142,7 @@ impl Reader {
                     self.broker_answers();
                     self.log_ends = ends;
                     if !stuck.is_empty() {
-                        self.renew(&stuck)?;
+                        self.renew(&stuck);
                     }
                     for (topic, reason) in unreadable {
                         self.open.notice(SourceNotice::TopicUnreadable { topic, reason });
@@ -214,7 +214,7 @@ impl Reader {
     }
 
     /// Only another client reads on; each partition is placed again in it.
-    fn renew(&mut self, stuck: &[(u16, i32)]) -> Result<(), String> {
+    fn renew(&mut self, stuck: &[(u16, i32)]) {
         for (topic, partition) in stuck {
             let topic_name = &self.topics[usize::from(*topic)];
             if let Some(slot) = self.slots.iter().find(|s| s.is(*topic, *partition)) {
@@ -228,16 +228,26 @@ impl Reader {
                 self.open.notice(SourceNotice::PartitionStuck { position });
             }
         }
-        let stuck_client = self.client.take();
-        let consumer = self.client.get_or_make(self.slots.len())?;
-        for slot in &mut self.slots {
-            let topic = &self.topics[usize::from(slot.partition.topic)];
-            slot.queue = client::queue(&consumer, topic, slot.partition.partition)?;
-            slot.assigned = false;
+        match self.another_client() {
+            Ok((consumer, queues)) => {
+                for (slot, queue) in self.slots.iter_mut().zip(queues) {
+                    slot.queue = queue;
+                    slot.assigned = false;
+                }
+                client::close(self.client.replace(consumer));
+                self.look_afresh();
+            }
+            // Other partitions are read meanwhile; this one is told again.
+            Err(error) => tracing::warn!(%error, "no other Kafka client can be made; it is tried again"),
         }
-        client::close(stuck_client);
-        self.look_afresh();
-        Ok(())
+    }
+
+    fn another_client(&self) -> Result<(client::Consumer, Vec<client::Queue>), String> {
+        let consumer = self.client.make(self.slots.len())?;
+        let partitions = self.slots.iter().map(|slot| &slot.partition);
+        let queue = |p: &Partition| client::queue(&consumer, &self.topics[usize::from(p.topic)], p.partition);
+        let queues = partitions.map(queue).collect::<Result<_, _>>()?;
+        Ok((consumer, queues))
     }
 
     fn place_new(&mut self, consumer: &client::Consumer, found: &Found) -> Result<Offset, String> {
@@ -254,7 +264,15 @@ impl Reader {
         }
         let queue = client::queue(consumer, &self.topics[usize::from(found.topic)], found.partition)?;
         let (lost, assigned) = (Lost::No, true);
-        self.slots.push(Slot { partition, queue, assigned, last_message: None, lost, told: None });
+        self.slots.push(Slot {
+            partition,
+            queue,
+            assigned,
+            asks_at: 0,
+            last_message: None,
+            lost,
+            told: None,
+        });
         Ok(self.noticed(placement))
     }
 

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::context::Context;
+use super::client::Queue;
 use super::open_batch::OpenBatch;
 use super::partition::{Arrival, Partition};
 use crate::ingest::{RawBatch, Seam, SourceNotice, payload_hash};
@@ -17,9 +16,11 @@ use crate::ingest::{RawBatch, Seam, SourceNotice, payload_hash};
 /// One assigned partition.
 pub(super) struct Slot {
     pub(super) partition: Partition,
-    pub(super) queue: PartitionQueue<Context>,
+    pub(super) queue: Queue,
     /// Its client reads it: not yet where the client is a new one.
     pub(super) assigned: bool,
+    /// Where its client asks the broker next: beyond what was read where messages of aborted transactions are passed over.
+    pub(super) asks_at: i64,
     /// Its last message in the open batch.
     pub(super) last_message: Option<usize>,
     /// It is not read until it is placed again: an answer that is older than what was read would look like another log.
@@ -40,6 +41,11 @@ impl Slot {
     /// Whether it is this partition.
     pub(super) fn is(&self, topic: u16, partition: i32) -> bool {
         self.partition.topic == topic && self.partition.partition == partition
+    }
+
+    /// How far the log is read or passed over.
+    pub(super) fn reached(&self) -> i64 {
+        self.partition.next.max(self.asks_at)
     }
 
     /// What the seam check needs of its last message in `batch`.

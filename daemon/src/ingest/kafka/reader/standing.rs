@@ -39,6 +39,7 @@ impl Reader {
             let partition = &mut slot.partition;
             let topic = statistics.topics.get(&self.topics[usize::from(partition.topic)]);
             let Some(seen) = topic.and_then(|t| t.partitions.get(&partition.partition)) else { continue };
+            slot.asks_at = seen.next_offset;
             if slot.lost == Lost::No && partition.skip_to_end(seen.fetchq_cnt, seen.eof_offset) {
                 slot.remember_last(&self.open.batch);
                 self.open.batch.skipped_to.push(slot.partition.checkpoint());
@@ -61,7 +62,7 @@ impl Reader {
         let tails = self.slots.iter().filter_map(|s| Some((key(&s.partition), s.partition.tail()?)));
         let is_busy = self.paused || self.stalled_since.is_some() || self.open.full();
         let waiting = self.slots.iter().filter(|s| !is_busy && s.lost == Lost::No);
-        let waits_at = waiting.map(|s| (key(&s.partition), s.partition.next)).collect();
+        let waits_at = waiting.map(|s| (key(&s.partition), s.reached())).collect();
         self.shared.tell_reading(Reading { tails: tails.collect(), waits_at });
     }
 
