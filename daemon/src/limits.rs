@@ -136,6 +136,13 @@ pub const ENDS_TOLD_EVERY_MS: u64 = 1_000;
 /// Milliseconds of grid points in one step while the daemon runs: days of them may have waited for one source. Commits,
 /// the watchdog, an end and new messages come between steps, and of those BATCHES_IN_FLIGHT_MAX batches stand in line.
 pub const SETTLE_STEP_MS: u64 = 100;
+/// Times as much where more grid points wait than at the step before: what is read brings more of them than a step walks.
+pub const SETTLE_STEP_BEHIND: u32 = 10;
+/// Seconds of event time that the grid may be behind what was read. Beyond it nothing is read until the grid has come
+/// nearer: rows of each grid interval in between stand in memory on their own.
+pub const GRID_BEHIND_SECONDS_MAX: i64 = 86_400;
+/// Milliseconds from one early look to the next at most, however long the one took: it may have been stopped on its way.
+pub const EARLY_REST_MS_MAX: i64 = 5_000;
 
 /// Rejected payloads of one topic and reason kept in the store, a sample where there are more: enough to see what is
 /// wrong with one producer and to try a fix. Counts stay exact.

@@ -109,6 +109,14 @@ struct Uncommitted {
     since: Option<i64>,
 }
 
+/// The last early look, microseconds.
+#[derive(Default)]
+struct EarlyLook {
+    /// When it began.
+    at: i64,
+    took: i64,
+}
+
 /// The stages and their state.
 pub struct Pipeline {
     sources: Vec<Option<SourceSpec>>,
@@ -146,9 +154,9 @@ pub struct Pipeline {
     /// Durable, and nobody was told.
     committed: Option<Committed>,
     keeps_dead_letters: bool,
-    looked_early_at: i64,
-    /// How long the last early look took, microseconds.
-    early_took: i64,
+    early_look: EarlyLook,
+    /// Event time between the watermark and the grid when the last step began to settle, microseconds.
+    behind: i64,
     /// When the last step began.
     stepped_at: Option<i64>,
     /// When the clock last leapt between two steps.
@@ -230,14 +238,24 @@ impl Pipeline {
         self.rollups.budget()
     }
 
-    /// Everything read so far, as NEXT offsets, and the newest event: for progress displays.
+    /// Whether no partition holds event time back any more.
     pub fn is_idle(&self) -> bool {
         self.watermark.is_idle()
     }
 
     /// Whether grid points that the watermark has passed wait for the next step.
     pub fn is_behind(&self) -> bool {
-        self.grid_point(self.watermark.current()) > self.rollups.settled()
+        self.behind() > 0
+    }
+
+    /// Whether so many wait that nothing more should be read before some are walked.
+    pub fn is_outrun(&self) -> bool {
+        self.behind() > limits::GRID_BEHIND_SECONDS_MAX * 1_000_000
+    }
+
+    /// Event time whose grid points wait, microseconds.
+    fn behind(&self) -> i64 {
+        self.grid_point(self.watermark.current()).saturating_sub(self.rollups.settled())
     }
 
     /// The last point of the base grid up to an instant.

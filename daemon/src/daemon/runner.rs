@@ -14,7 +14,7 @@ use super::reload::refuse_queries;
 use super::{CLOSE_DEADLINE, Command, DaemonError, Progress, wall_clock};
 use crate::crash_points::{CrashPoint, CrashPoints};
 use crate::explain::Question;
-use crate::ingest::{Position, Source, Topics};
+use crate::ingest::{Position, RawBatch, Source, SourceError, Topics};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::pipeline::{Committed, Pipeline};
 use crate::query::QueryTexts;
@@ -61,7 +61,7 @@ impl Runner {
                 break;
             }
             self.answer();
-            let Some(batch) = self.source.next_batch(self.patience())? else { break };
+            let Some(batch) = self.next_batch()? else { break };
             self.crash.pass(CrashPoint::BatchRead);
             let now = wall_clock();
             self.pipeline.step(&batch, now)?;
@@ -79,6 +79,15 @@ impl Runner {
         let committed = self.pipeline.commit(wall_clock)?;
         self.tell(&committed);
         Ok(())
+    }
+
+    /// None of the source while the grid is too far behind: it waits at its own bound.
+    fn next_batch(&mut self) -> Result<Option<RawBatch>, SourceError> {
+        if self.pipeline.is_outrun() {
+            return Ok(Some(RawBatch::default()));
+        }
+        let patience = self.patience();
+        self.source.next_batch(patience)
     }
 
     /// How long to wait for a batch, if none is there.

@@ -19,7 +19,7 @@ use crate::losses::Losses;
 use crate::metrics::{KindLabel, Metrics};
 use crate::pipeline::commit::DEDUPE_SEGMENT;
 use crate::pipeline::gauges::FindingGauges;
-use crate::pipeline::{Pipeline, PipelineError, Rhythm, Uncommitted};
+use crate::pipeline::{EarlyLook, Pipeline, PipelineError, Rhythm, Uncommitted};
 use crate::query::plan::{PlannedDetection, PlannedRollup, QuerySet};
 use crate::query::{QueryText, QueryTexts};
 use crate::registry::Registry;
@@ -110,8 +110,8 @@ impl Pipeline {
             losses: Losses::restore(recovered.losses),
             uncommitted: Uncommitted::default(),
             keeps_dead_letters: false,
-            looked_early_at: 0,
-            early_took: 0,
+            early_look: EarlyLook::default(),
+            behind: 0,
             stepped_at: None,
             leapt_at: None,
             change_seq: recovered.change_seq,

@@ -4,6 +4,7 @@
 //! changed, not what is kept.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::detect::{self, Context, DetectError, Round};
 use crate::findings::lifecycle::{Evaluated, Outcome, Rule, judged_at};
 use crate::findings::silence::Silence;
 use crate::findings::{ChangeKind, FindingChange, Hit};
+use crate::limits;
 use crate::metrics::{DetectionKindLabel, KindLabel, QueryLabel};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::query::Mode;
@@ -27,15 +29,19 @@ impl Pipeline {
     /// time: the rest waits for the next step.
     pub(super) fn settle(&mut self, now: i64) -> Result<(), PipelineError> {
         let watermark = self.watermark.advance(now);
+        let behind = self.behind();
+        let is_growing = behind > mem::replace(&mut self.behind, behind);
         if watermark == START_OF_TIME || !self.is_behind() {
             return Ok(());
         }
+        let times = if is_growing { limits::SETTLE_STEP_BEHIND } else { 1 };
+        let settle_for = self.rhythm.settle_for.map(|most| most.saturating_mul(times));
         let started = Instant::now();
         let until = self.grid_point(watermark);
         let mut reached = watermark;
         while let Some(at) = self.next_point(until) {
             self.tick(at)?;
-            if self.rhythm.settle_for.is_some_and(|most| started.elapsed() >= most) {
+            if settle_for.is_some_and(|most| started.elapsed() >= most) {
                 reached = at;
                 break;
             }
@@ -193,14 +199,18 @@ impl Pipeline {
     pub(super) fn look_early(&mut self, now: i64) -> Result<(), PipelineError> {
         let Some(every) = self.rhythm.early_every else { return Ok(()) };
         // A clock that was set back is no reason to wait for it.
-        let rest = self.early_took.saturating_mul(self.rhythm.early_rest);
-        if (0..every.max(rest)).contains(&(now - self.looked_early_at)) {
+        let rest = self
+            .early_look
+            .took
+            .saturating_mul(self.rhythm.early_rest)
+            .min(limits::EARLY_REST_MS_MAX * 1_000);
+        if (0..every.max(rest)).contains(&(now - self.early_look.at)) {
             return Ok(());
         }
-        self.looked_early_at = now;
+        self.early_look.at = now;
         let started = Instant::now();
         self.look_early_now()?;
-        self.early_took = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.early_look.took = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
         Ok(())
     }
 

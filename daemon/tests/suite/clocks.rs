@@ -40,6 +40,26 @@ fn what_was_written_while_the_process_was_stopped_is_not_late() {
 }
 
 #[test]
+fn grid_that_is_more_than_a_day_behind_comes_nearer_before_more_is_read() {
+    let mut house = House::new();
+    // A step walks one grid point.
+    let mut pipeline = house.open_with(|parts| parts.rhythm.settle_for = Some(Duration::ZERO));
+    house.call(&mut pipeline, 0);
+    while pipeline.is_behind() {
+        pipeline.step(&RawBatch::default(), 0).unwrap();
+    }
+    house.call(&mut pipeline, 20);
+    assert!(pipeline.is_behind() && !pipeline.is_outrun());
+    house.call(&mut pipeline, 60);
+    let mut steps = 0;
+    while pipeline.is_outrun() {
+        pipeline.step(&RawBatch::default(), 0).unwrap();
+        steps += 1;
+    }
+    assert!(steps > 0 && pipeline.is_behind(), "{steps} steps");
+}
+
+#[test]
 fn daemon_that_was_stopped_reads_in_time_what_was_written_meanwhile() {
     /// Longer than what a process takes for a leap.
     const STOPPED: Duration = Duration::from_secs(12);
