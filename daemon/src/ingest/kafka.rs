@@ -32,6 +32,7 @@ pub use self::fetch::fetch;
 pub use self::outgoing::{Delivery, Outgoing};
 use self::partition::Tail;
 pub use self::probe::{PartitionState, TopicState, probe};
+use self::progress::Reached;
 pub use self::settings::validate;
 use super::{Checkpoint, Position, RawBatch, Source, SourceError, Standing, Topics};
 use crate::config::KafkaConfig;
@@ -63,8 +64,8 @@ struct Shared {
 struct Reading {
     /// Where the logs ended for the reader.
     tails: BTreeMap<(u16, i32), Tail>,
-    /// NEXT offsets of the partitions of which it waits for messages: none while the pipeline is busy.
-    waits_at: BTreeMap<(u16, i32), i64>,
+    /// How far the partitions are read of which it waits for messages: none while the pipeline is busy.
+    waits_at: BTreeMap<(u16, i32), Reached>,
 }
 
 impl Shared {

@@ -12,6 +12,15 @@ use crate::limits;
 /// Topic number and partition.
 pub(super) type Key = (u16, i32);
 
+/// How far one partition is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// NEXT offset.
+    pub(super) next: i64,
+    /// Where its client asks the broker next: it passes over messages of aborted transactions without a word.
+    pub(super) asks_at: i64,
+}
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -22,7 +31,7 @@ pub(super) struct Progress {
 /// One partition.
 #[derive(Debug)]
 struct Standstill {
-    next: i64,
+    reached: Reached,
     /// End of log at the last look.
     high: i64,
     /// For so long nothing was read although there was something.
@@ -32,8 +41,8 @@ struct Standstill {
 }
 
 impl Standstill {
-    fn new(next: i64, high: i64) -> Self {
-        Self { next, high, stood: Duration::ZERO, patience: Duration::from_millis(limits::STUCK_AFTER_MS) }
+    fn new(reached: Reached, high: i64) -> Self {
+        Self { reached, high, stood: Duration::ZERO, patience: Duration::from_millis(limits::STUCK_AFTER_MS) }
     }
 }
 
@@ -43,7 +52,7 @@ impl Progress {
     /// counts as one interval: what is read meanwhile is told a moment later, as after a process was stopped.
     pub(super) fn look(
         &mut self,
-        read: &BTreeMap<Key, i64>,
+        read: &BTreeMap<Key, Reached>,
         ends: &BTreeMap<Key, i64>,
         now: Instant,
     ) -> Vec<Key> {
@@ -55,12 +64,13 @@ impl Progress {
             }
         }
         let mut stuck = Vec::new();
-        for (key, next) in read {
+        for (key, reached) in read {
             let Some(high) = ends.get(key) else { continue };
-            let known = self.partitions.entry(*key).or_insert_with(|| Standstill::new(*next, *next));
-            if known.next != *next {
-                *known = Standstill::new(*next, *high);
-            } else if known.high <= *next {
+            let known =
+                self.partitions.entry(*key).or_insert_with(|| Standstill::new(*reached, reached.next));
+            if known.reached != *reached {
+                *known = Standstill::new(*reached, *high);
+            } else if known.high <= reached.next {
                 // What there is by now may have come a moment ago.
                 known.stood = Duration::ZERO;
             } else {
@@ -95,7 +105,7 @@ mod tests {
         let (mut progress, start, mut told) = (Progress::default(), Instant::now(), Vec::new());
         for second in looks {
             let (next, high) = at(second);
-            let read = next.map(|next| (KEY, next)).into_iter().collect();
+            let read = next.map(|next| (KEY, Reached { next, asks_at: next })).into_iter().collect();
             let ends = BTreeMap::from([(KEY, high)]);
             let stuck = progress.look(&read, &ends, start + Duration::from_secs(second));
             told.extend(stuck.iter().map(|_| second));
@@ -135,5 +145,16 @@ mod tests {
         let at = |second| if second <= 600 { (Some(7), 10) } else { (Some(10), 10) };
         assert_eq!(told_at([0, 600, 605, 610], at), [0; 0]);
         assert_eq!(told_at([0, 600, 605, 610], |_| (Some(7), 10)), [605]);
+    }
+
+    #[test]
+    fn client_that_passes_over_messages_without_a_word_does_not_stand_still() {
+        let (mut progress, start) = (Progress::default(), Instant::now());
+        let ends = BTreeMap::from([(KEY, 1_000)]);
+        for second in (0..120).step_by(5) {
+            let read = BTreeMap::from([(KEY, Reached { next: 7, asks_at: 7 + second as i64 })]);
+            let stuck = progress.look(&read, &ends, start + Duration::from_secs(second));
+            assert!(stuck.is_empty(), "{second} s");
+        }
     }
 }

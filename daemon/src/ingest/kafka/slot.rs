@@ -11,6 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use super::client::Queue;
 use super::open_batch::OpenBatch;
 use super::partition::{Arrival, Partition};
+use super::progress::Reached;
 use crate::ingest::{RawBatch, Seam, SourceNotice, payload_hash};
 
 /// One assigned partition.
@@ -19,7 +20,7 @@ pub(super) struct Slot {
     pub(super) queue: Queue,
     /// Its client reads it: not yet where the client is a new one.
     pub(super) assigned: bool,
-    /// Where its client asks the broker next: beyond what was read where messages of aborted transactions are passed over.
+    /// Where its client asks the broker next.
     pub(super) asks_at: i64,
     /// Its last message in the open batch.
     pub(super) last_message: Option<usize>,
@@ -43,9 +44,10 @@ impl Slot {
         self.partition.topic == topic && self.partition.partition == partition
     }
 
-    /// How far the log is read or passed over.
-    pub(super) fn reached(&self) -> i64 {
-        self.partition.next.max(self.asks_at)
+    /// How far it is read, and its client is.
+    pub(super) fn reached(&self) -> Reached {
+        let next = self.partition.next;
+        Reached { next, asks_at: self.asks_at.max(next) }
     }
 
     /// What the seam check needs of its last message in `batch`.
