@@ -242,6 +242,21 @@ mod tests {
     const TEAM: &str = "[[person]]\nid = \"a\"\nname = \"A\"\nemail = \"a@a.example\"\n";
     const ROLLUP: &str = "-- ---\n-- id = \"calls\"\n-- version = 1\n-- title = \"Calls\"\n-- bucket = \"day\"\n-- bucket_seconds = 86400\n-- subject = \"pilot\"\n-- retention_days = 2\n-- ---\nSELECT date_bin(INTERVAL '1 day', event_time) AS day, pilot, count(*) AS n FROM events GROUP BY 1, 2\n";
 
+    /// A registry's file that names `ranges`.
+    fn naming(ranges: &str) -> String {
+        format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{ranges}\"\n")
+    }
+
+    /// Watches `folder`; what is told of it arrives here.
+    fn watch<T>(folder: &Path) -> (FolderWatcher<T>, Receiver<Result<T, T::Errors>>)
+    where
+        T: FromFolder + Send,
+    {
+        let (sender, receiver) = mpsc::channel();
+        let tell = move |loaded| sender.send(loaded).expect("the test waits");
+        (FolderWatcher::start(folder, Box::new(tell)).expect("the folder exists"), receiver)
+    }
+
     /// Puts a file there at once: a reader finds the old text or the new one, however busy the machine is.
     fn put(file: &Path, text: &str) {
         let draft = file.with_file_name(".draft");
@@ -254,9 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("people.toml");
         put(&file, TEAM);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded| sender.send(loaded).expect("the test waits");
-        let watcher = FolderWatcher::<Registry>::start(folder.path(), Box::new(tell)).unwrap();
+        let (watcher, receiver) = watch::<Registry>(folder.path());
         let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
 
         put(&file, &TEAM.replace("\"a\"", "\"b\""));
@@ -285,9 +298,7 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         put(&folder.path().join("people.toml"), TEAM);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded| sender.send(loaded).expect("the test waits");
-        let _watcher = FolderWatcher::<Registry>::start(folder.path(), Box::new(tell)).unwrap();
+        let (_watcher, receiver) = watch::<Registry>(folder.path());
         let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
 
         let file = folder.path().join("catalog-info.yaml");
@@ -307,16 +318,13 @@ mod tests {
         let ranges = elsewhere.path().join("ips.txt");
         put(&ranges, "198.51.100.0/24\n");
         put(&folder.path().join("people.toml"), TEAM);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded| sender.send(loaded).expect("the test waits");
-        let _watcher = FolderWatcher::<Registry>::start(folder.path(), Box::new(tell)).unwrap();
+        let (_watcher, receiver) = watch::<Registry>(folder.path());
         let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
         let provider = |registry: &Registry, address: &str| {
             registry.cloud(address.parse().unwrap()).map(|range| range.provider)
         };
 
-        let named = format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{}\"\n", ranges.display());
-        put(&folder.path().join("estate.toml"), &named);
+        put(&folder.path().join("estate.toml"), &naming(ranges.to_str().unwrap()));
         let registry = wait().unwrap();
         assert_eq!(provider(&registry, "198.51.100.7"), Some("cloudflare"));
 
@@ -341,11 +349,8 @@ mod tests {
             fs::create_dir(folder).unwrap();
         }
         put(&beside.join("ips.txt"), "198.51.100.0/24\n");
-        let named = "[[network_file]]\nformat = \"cloudflare\"\npath = \"../published/ips.txt\"\n";
-        put(&folder.join("estate.toml"), named);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
-        let _watcher = FolderWatcher::start(&folder, Box::new(tell)).unwrap();
+        put(&folder.join("estate.toml"), &naming("../published/ips.txt"));
+        let (_watcher, receiver) = watch::<Registry>(&folder);
 
         put(&beside.join("ips.txt"), "203.0.113.0/24\n");
         let changed = receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
@@ -359,12 +364,8 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         symlink(&folder, &link).unwrap();
         put(&folder.join("ips.txt"), "198.51.100.0/24\n");
-        let path = folder.join("ips.txt");
-        let named = format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{}\"\n", path.display());
-        put(&folder.join("estate.toml"), &named);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
-        let _watcher = FolderWatcher::start(&link, Box::new(tell)).unwrap();
+        put(&folder.join("estate.toml"), &naming(folder.join("ips.txt").to_str().unwrap()));
+        let (_watcher, receiver) = watch::<Registry>(&link);
 
         put(&folder.join("people.toml"), TEAM);
         let changed = receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
@@ -383,12 +384,8 @@ mod tests {
         };
         version("..1", "198.51.100.0/24\n");
         symlink("..data/ips.txt", of_volume("ips.txt")).unwrap();
-        let path = of_volume("ips.txt");
-        let named = format!("[[network_file]]\nformat = \"cloudflare\"\npath = \"{}\"\n", path.display());
-        put(&folder.path().join("estate.toml"), &named);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
-        let _watcher = FolderWatcher::start(folder.path(), Box::new(tell)).unwrap();
+        put(&folder.path().join("estate.toml"), &naming(of_volume("ips.txt").to_str().unwrap()));
+        let (_watcher, receiver) = watch::<Registry>(folder.path());
 
         version("..2", "203.0.113.0/24\n");
         let changed = receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
@@ -403,9 +400,7 @@ mod tests {
         }
         let file = dir.path().join("rollups/calls.sql");
         put(&file, ROLLUP);
-        let (sender, heard) = mpsc::channel();
-        let on_change = Box::new(move |loaded| sender.send(loaded).expect("the test listens"));
-        let watcher = FolderWatcher::<QueryTexts>::start(dir.path(), on_change).expect("the folder exists");
+        let (watcher, heard) = watch::<QueryTexts>(dir.path());
         let next = || heard.recv_timeout(Duration::from_secs(20)).expect("the watcher speaks");
         put(&file, &ROLLUP.replace("version = 1", "version = 2"));
         assert_eq!(next().map(|t| t.rollups[0].text.version), Ok(2));
@@ -427,9 +422,7 @@ mod tests {
     fn change_that_is_undone_after_it_was_read_is_told_too() {
         let folder = tempfile::tempdir().unwrap();
         put(&folder.path().join("people.toml"), TEAM);
-        let (sender, receiver) = mpsc::channel();
-        let tell = move |loaded: Result<Registry, _>| sender.send(loaded).expect("the test waits");
-        let watcher = FolderWatcher::start(folder.path(), Box::new(tell)).unwrap();
+        let (watcher, receiver) = watch::<Registry>(folder.path());
         let wait = || receiver.recv_timeout(Duration::from_secs(30)).unwrap();
 
         let more = folder.path().join("more.toml");

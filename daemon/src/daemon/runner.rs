@@ -86,8 +86,7 @@ impl Runner {
         if self.pipeline.is_outrun() {
             return Ok(Some(RawBatch::default()));
         }
-        let patience = self.patience();
-        self.source.next_batch(patience)
+        self.source.next_batch(self.patience())
     }
 
     /// How long to wait for a batch, if none is there.

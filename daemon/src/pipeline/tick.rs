@@ -31,7 +31,7 @@ impl Pipeline {
         let watermark = self.watermark.advance(now);
         let behind = self.behind();
         let is_growing = behind > mem::replace(&mut self.behind, behind);
-        if watermark == START_OF_TIME || !self.is_behind() {
+        if watermark == START_OF_TIME || behind <= 0 {
             return Ok(());
         }
         let times = if is_growing { limits::SETTLE_STEP_BEHIND } else { 1 };
